@@ -11,6 +11,7 @@
 //! lengths once, when a program is made, so that serving never gets there.
 
 pub mod isa;
+pub mod math;
 pub mod scalar;
 pub mod simd;
 
@@ -22,3 +23,8 @@ pub mod x86_64;
 pub use isa::{Isa, Level};
 pub use scalar::Scalar;
 pub use simd::{Simd, Vectorized, dispatch};
+
+#[cfg(test)]
+mod simd_tests;
+#[cfg(test)]
+mod suite;
