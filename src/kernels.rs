@@ -12,6 +12,7 @@
 
 pub mod isa;
 pub mod math;
+pub mod number;
 pub mod scalar;
 pub mod simd;
 

@@ -1,10 +1,11 @@
 //! nowcast: an embedded inference runtime for probabilistic forecasting.
 #![cfg_attr(not(feature = "std"), no_std)]
 
+#[macro_use]
+pub mod runtime;
 pub mod error;
 pub mod forecast;
 pub mod kernels;
-pub mod runtime;
 pub mod sampling;
 pub mod tensor;
 
