@@ -3,7 +3,6 @@
 
 #[macro_use]
 pub mod runtime;
-pub mod error;
 pub mod forecast;
 pub mod kernels;
 pub mod sampling;
@@ -15,7 +14,7 @@ pub mod compile;
 pub mod engine;
 #[cfg(feature = "std")]
 pub mod graph;
-#[cfg(feature = "std")]
+#[cfg(feature = "onnx")]
 pub mod load;
 #[cfg(feature = "onnx")]
 pub mod onnx;
