@@ -6,6 +6,7 @@
 
 mod elementwise;
 pub(super) mod movement;
+mod product;
 
 use crate::graph::{Node, Op, ValueId};
 
@@ -48,6 +49,9 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::Concat { axis } => movement::concat(b, node, *axis),
         Op::Tile { repeats } => movement::tile(b, node, repeats),
         Op::Fill { shape } => movement::fill(b, node, shape),
+        Op::MatMul => product::matmul(b, node),
+        Op::Linear { activation } => product::linear(b, node, *activation),
+        Op::Gemm(op) => product::gemm(b, node, op),
         other => Err(format!("no kernel computes {} yet", other.name())),
     }
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod elementwise;
 pub(crate) mod movement;
+pub(crate) mod product;
 pub(crate) mod walk;
 
 use super::step::Kernels;
@@ -59,6 +60,12 @@ kernel_ids! {
     Where = 9, "where";
     /// Conversion between types.
     Cast = 10, "cast";
+    /// Product with packed weights, bias and activation.
+    LinearF32 = 80, "linear_f32";
+    /// Batched product of two operands, f32.
+    MatMulF32 = 81, "matmul_f32";
+    /// Batched product of two operands, other types.
+    MatMul = 82, "matmul";
 }
 
 /// All kernels of this build.
@@ -73,4 +80,7 @@ pub static KERNELS: Kernels = Kernels::new(&[
     &elementwise::COMPARE,
     &elementwise::WHERE,
     &elementwise::CAST,
+    &product::LINEAR_F32,
+    &product::MATMUL_F32,
+    &product::MATMUL,
 ]);
