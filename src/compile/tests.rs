@@ -210,3 +210,53 @@ fn constant_products_take_bias_and_activation_along() {
         assert_eq!(session.output::<f32>(0).expect("f32"), want);
     });
 }
+
+#[test]
+fn a_cache_of_several_heads_grows_in_place() {
+    let mut g = Graph {
+        variables: vec![Variable { name: "past".into(), min: 0, max: 5 }],
+        ..Graph::default()
+    };
+    let past = Dim::var(VarId(0));
+    let cache = input(&mut g, "cache", vec![Dim::Fixed(2), past, Dim::Fixed(3)]);
+    let new = input(&mut g, "new", fixed(&[2, 1, 3]));
+    let present = node(&mut g, Op::Concat { axis: 1 }, &[cache, new]);
+    let turned = node(&mut g, Op::Transpose { perm: vec![0, 2, 1] }, &[present]);
+    let scores = node(&mut g, Op::MatMul, &[new, turned]);
+    output(&mut g, "scores", scores);
+    output(&mut g, "present", present);
+    g.states.push(State { input: 0, output: 1 });
+    let program = compile(&g).expect("compiles");
+    let kernels: Vec<_> = program.steps().map(|s| s.kernel).collect();
+    // The new rows are copied to their place; the past is not.
+    assert_eq!(kernels, ["copy", "matmul_f32"]);
+    assert_eq!(program.memory().state_bytes, (2usize * 6 * 3 * 4).next_multiple_of(64));
+    run_all_levels(&program, |session| {
+        let mut rows: Vec<Vec<f32>> = Vec::new();
+        for i in 0..4 {
+            let new = whole(6, i);
+            rows.push(new.clone());
+            session.input_mut::<f32>(1).expect("f32").copy_from_slice(&new);
+            session.run().expect("runs");
+            let want: Vec<f32> = (0..2)
+                .flat_map(|head| rows.iter().flat_map(move |r| r[head * 3..][..3].to_vec()))
+                .collect();
+            let mut got = vec![0.0; want.len()];
+            session.copy_output(1, &mut got).expect("fits");
+            assert_eq!(got, want);
+            for head in 0..2 {
+                for (j, row) in rows.iter().enumerate() {
+                    let dot: f32 = (0..3).map(|d| new[head * 3 + d] * row[head * 3 + d]).sum();
+                    let at = head * rows.len() + j;
+                    assert_eq!(session.output::<f32>(0).expect("f32")[at], dot);
+                }
+            }
+        }
+        let mut saved = vec![0; session.snapshot_bytes()];
+        session.snapshot(&mut saved).expect("fits");
+        session.reset();
+        session.restore(&saved).expect("fits");
+        session.run().expect("runs");
+        assert_eq!(session.output_shape(1).expect("there")[..], [2, 5, 3]);
+    });
+}
