@@ -1,4 +1,5 @@
 //! The tile of `C` that stays in registers, and how a matrix is cut into tiles.
+#![allow(clippy::needless_range_loop, reason = "an index says which lane, row or dimension")]
 
 use core::array::from_fn;
 
