@@ -184,6 +184,18 @@ impl Dim {
         }
     }
 
+    /// Number of factors in it, those inside opaque atoms included; zero for a number.
+    ///
+    /// The cost of arithmetic grows with it: whoever reads models that may be hostile bounds it.
+    pub fn weight(&self) -> usize {
+        let Self::Expr(poly) = self else { return 0 };
+        let factors = poly.terms.keys().flatten().map(|atom| match atom {
+            Atom::Var(_) => 1,
+            Atom::FloorDiv(a, b) | Atom::Min(a, b) | Atom::Max(a, b) => 1 + a.weight() + b.weight(),
+        });
+        poly.terms.len() + factors.sum::<usize>()
+    }
+
     /// Its largest value.
     pub fn upper(&self, variables: &[Variable]) -> i64 {
         self.bounds(variables).1
