@@ -196,7 +196,15 @@ impl<'g> Builder<'g> {
 
     fn new_storage(&mut self, home: Home, bytes: usize) -> usize {
         let step = self.steps.len();
-        self.storages.push(Storage { home, bytes, first: step, last: step, last_read: None });
+        self.storages.push(Storage {
+            home,
+            bytes,
+            first: step,
+            last: step,
+            last_read: None,
+            held: false,
+            shared_write: None,
+        });
         self.storages.len() - 1
     }
 
@@ -362,8 +370,14 @@ impl<'g> Builder<'g> {
         record.operands(&mut |operand, access| {
             let storage = &mut storages[regions[operand as usize].storage];
             storage.last = step;
-            if matches!(access, Access::Read | Access::ReadShared) {
-                storage.last_read = Some(step);
+            match access {
+                Access::Read | Access::ReadShared | Access::ReadHeld => {
+                    let again = storage.last_read == Some(step) && !storage.held;
+                    storage.held = access == Access::ReadHeld && !again;
+                    storage.last_read = Some(step);
+                }
+                Access::WriteShared => storage.shared_write = storage.shared_write.or(Some(step)),
+                Access::Write | Access::Scratch => {}
             }
         });
         let mut words = Vec::new();
@@ -450,7 +464,10 @@ impl<'g> Builder<'g> {
             return Ok(to);
         }
         let source = &self.storages[from.storage];
-        let apart = self.storages[to].last_read.is_none_or(|last| last < source.first);
+        let target = &self.storages[to];
+        let apart = target.last_read.is_none_or(|last| {
+            last < source.first || (target.held && source.shared_write == Some(last))
+        });
         let sole = self.places.iter().flatten().filter(|p| p.storage == from.storage).count() == 1;
         let whole = source.home == Home::Arena
             && source.bytes == self.storages[to].bytes

@@ -7,6 +7,7 @@
 mod elementwise;
 pub(super) mod movement;
 mod product;
+mod recurrent;
 
 use crate::graph::{Node, Op, ValueId};
 
@@ -52,6 +53,7 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::MatMul => product::matmul(b, node),
         Op::Linear { activation } => product::linear(b, node, *activation),
         Op::Gemm(op) => product::gemm(b, node, op),
+        Op::Recurrent(op) => recurrent::recurrent(b, node, op),
         other => Err(format!("no kernel computes {} yet", other.name())),
     }
 }

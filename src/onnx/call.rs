@@ -175,8 +175,7 @@ impl<'m> Call<'_, 'm, '_> {
 
     /// A shape as text.
     pub(super) fn show(&self, shape: &[Dim]) -> String {
-        let dims: Vec<_> =
-            shape.iter().map(|d| d.display(self.variables()).to_string()).collect();
+        let dims: Vec<_> = shape.iter().map(|d| d.display(self.variables()).to_string()).collect();
         format!("[{}]", dims.join(", "))
     }
 

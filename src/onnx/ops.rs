@@ -31,14 +31,11 @@ const ANY: usize = usize::MAX;
 
 /// The importer of an operator.
 pub(super) fn entry(domain: &str, op: &str) -> Option<Entry> {
-    let (inputs, outputs, import): (_, _, fn(&mut Call) -> Imported) =
-        match (domain, op) {
-            ("" | "com.microsoft", "SimplifiedLayerNormalization") => {
-                (2, 1, normalize::rms_norm)
-            }
-            ("", _) => standard(op)?,
-            _ => return None,
-        };
+    let (inputs, outputs, import): (_, _, fn(&mut Call) -> Imported) = match (domain, op) {
+        ("" | "com.microsoft", "SimplifiedLayerNormalization") => (2, 1, normalize::rms_norm),
+        ("", _) => standard(op)?,
+        _ => return None,
+    };
     Some(Entry { inputs, outputs, import })
 }
 

@@ -95,6 +95,29 @@ fn linear_f32<S: Simd>(step: Step<'_>) {
 }
 
 crate::record! {
+    /// A matrix written in panels of 16 columns: weights that are not constant.
+    pub(crate) struct PackRecord {
+        pub(crate) src: In,
+        pub(crate) offset: Extent,
+        pub(crate) k: u32,
+        pub(crate) n: u32,
+        pub(crate) row_stride: u32,
+        pub(crate) col_stride: u32,
+        pub(crate) out: Out,
+    }
+}
+
+pub(crate) static PACK_F32: Kernel = kernel!(PackF32, pack_f32);
+
+fn pack_f32(step: Step<'_>) {
+    let (record, operands) = step.decode::<PackRecord>();
+    let src = &operands.read::<f32>(record.src)[operands.extent(record.offset)..];
+    let (row, col) = (record.row_stride as usize, record.col_stride as usize);
+    let out = operands.write(record.out);
+    pack_panels_f32(src, record.k as usize, record.n as usize, row, col, out);
+}
+
+crate::record! {
     /// A matrix in memory: its first element and its strides.
     pub(crate) struct Matrix {
         pub(crate) memory: In,
