@@ -178,9 +178,10 @@ impl<'f> Builder<'f> {
         let taken: usize = operands.iter().flatten().map(|t| t.bytes().len()).sum();
         let mut given = 0usize;
         for fact in results {
-            let len = fact.shape.iter().try_fold(1usize, |n, d| {
-                n.checked_mul(usize::try_from(d.fixed()?).ok()?)
-            })?;
+            let len = fact
+                .shape
+                .iter()
+                .try_fold(1usize, |n, d| n.checked_mul(usize::try_from(d.fixed()?).ok()?))?;
             given = given.checked_add(len.checked_mul(fact.dtype.bytes())?)?;
         }
         let large = given > FREE_BYTES && given / 4 > taken;
@@ -212,7 +213,10 @@ impl<'f> Builder<'f> {
     /// Refuses shapes that no model of sense has, so that later arithmetic cannot overflow.
     pub(super) fn check_shape(&self, shape: &[Dim]) -> Result<(), String> {
         if shape.len() > MAX_RANK {
-            return Err(format!("a value has {} axes, at most {MAX_RANK} are supported", shape.len()));
+            return Err(format!(
+                "a value has {} axes, at most {MAX_RANK} are supported",
+                shape.len()
+            ));
         }
         self.check_terms(shape)?;
         let mut elements = 1i64;
@@ -220,7 +224,9 @@ impl<'f> Builder<'f> {
             let (low, high) = dim.bounds(&self.graph.variables);
             if low < 0 {
                 let dim = dim.display(&self.graph.variables);
-                return Err(format!("the extent {dim} can become negative; narrow the --dim ranges"));
+                return Err(format!(
+                    "the extent {dim} can become negative; narrow the --dim ranges"
+                ));
             }
             elements = elements.saturating_mul(high.max(1));
         }

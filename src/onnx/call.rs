@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::graph::ops::{Binary, Compare, Reduce, ReduceKind, SliceAxis, Unary};
-use crate::graph::{Dim, Fact, Op, Tensor, ValueId, Variable};
+use crate::graph::{Dim, Op, Tensor, ValueId, Variable};
 use crate::tensor::DType;
 
 use super::attributes::{AttributeProblem, Attributes};
@@ -153,11 +153,6 @@ impl<'m> Call<'_, 'm, '_> {
         self.output_names.get(i).is_some_and(|name| !name.is_empty())
     }
 
-    /// What is known of a value.
-    pub(super) fn fact(&self, id: ValueId) -> Fact {
-        self.builder.fact(id)
-    }
-
     /// The shape of a value.
     pub(super) fn shape(&self, id: ValueId) -> Vec<Dim> {
         self.builder.fact(id).shape
@@ -175,8 +170,7 @@ impl<'m> Call<'_, 'm, '_> {
 
     /// A shape as text.
     pub(super) fn show(&self, shape: &[Dim]) -> String {
-        let dims: Vec<_> =
-            shape.iter().map(|d| d.display(self.variables()).to_string()).collect();
+        let dims: Vec<_> = shape.iter().map(|d| d.display(self.variables()).to_string()).collect();
         format!("[{}]", dims.join(", "))
     }
 

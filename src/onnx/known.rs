@@ -103,16 +103,17 @@ fn moves(op: &Op, operands: &[Known<'_>], out_shape: &[usize]) -> Option<Vec<Dim
         Op::Expand { .. } | Op::Fill { .. } => spread(x, out_shape),
         Op::Tile { .. } => (0..len)
             .map(|flat| {
-                let at: Vec<usize> =
-                    coordinates(flat, out_shape).zip(&x.shape).map(|(i, n)| i % n.max(&1)).collect();
+                let at: Vec<usize> = coordinates(flat, out_shape)
+                    .zip(&x.shape)
+                    .map(|(i, n)| i % n.max(&1))
+                    .collect();
                 x.elements.get(offset(&at, &x.shape)).cloned()
             })
             .collect(),
         Op::Gather { axis } => gather(x, operands.get(1)?, *axis),
         Op::Slice { axes } => (0..len)
             .map(|flat| {
-                let mut at: Vec<i64> =
-                    coordinates(flat, out_shape).map(|i| i as i64).collect();
+                let mut at: Vec<i64> = coordinates(flat, out_shape).map(|i| i as i64).collect();
                 for cut in axes {
                     let i = at.get_mut(cut.axis)?;
                     *i = cut.start.fixed()?.checked_add(i.checked_mul(cut.step)?)?;
@@ -164,7 +165,12 @@ fn computes(
         Op::Unary(Unary::Neg) => Some(x.elements.iter().map(|d| -d.clone()).collect()),
         Op::Unary(Unary::Abs) => {
             let zero = Dim::Fixed(0);
-            Some(x.elements.iter().map(|d| d.max(&zero, variables) - d.min(&zero, variables)).collect())
+            Some(
+                x.elements
+                    .iter()
+                    .map(|d| d.max(&zero, variables) - d.min(&zero, variables))
+                    .collect(),
+            )
         }
         Op::Unary(Unary::Not) => {
             x.elements.iter().map(|d| Some(Dim::Fixed(1 - d.fixed()?))).collect()

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use crate::graph::ops::Unary;
-use crate::graph::{
-    Bindings, Dim, Extent, Fact, Graph, Op, Port, State, ValueId, VarId, Variable,
-};
+use crate::graph::{Bindings, Dim, Extent, Fact, Graph, Op, Port, State, ValueId, VarId, Variable};
 use crate::tensor::DType;
 
 use super::builder::Builder;
@@ -367,12 +365,13 @@ fn state(graph: &Graph, output: &str, input: &str) -> Result<State, String> {
     let differing: Vec<(&Dim, &Dim)> =
         from.shape.iter().zip(&to.shape).filter(|(a, b)| a != b).collect();
     let grows = |(a, b): &(&Dim, &Dim)| {
-        b.fixed().is_none()
-            && ((*a).clone() - (*b).clone()).bounds(&graph.variables).0 > 0
+        b.fixed().is_none() && ((*a).clone() - (*b).clone()).bounds(&graph.variables).0 > 0
     };
     match &differing[..] {
         [] => Ok(at),
         [one] if grows(one) => Ok(at),
-        _ => Err("the shapes differ, and not by one axis that grows over a ranged dimension".into()),
+        _ => {
+            Err("the shapes differ, and not by one axis that grows over a ranged dimension".into())
+        }
     }
 }

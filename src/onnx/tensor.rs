@@ -162,7 +162,9 @@ fn read_external(
     };
     let location = entry("location").ok_or("its external data names no file")?;
     let folder = folder.ok_or_else(|| {
-        format!("its data lies in the file {location:?}; load the model from a path, not from bytes")
+        format!(
+            "its data lies in the file {location:?}; load the model from a path, not from bytes"
+        )
     })?;
     let plain = Path::new(location).components().all(|c| matches!(c, Component::Normal(_)));
     let outside = || format!("its external file {location:?} lies outside the model's folder");

@@ -14,7 +14,7 @@ use super::ports::Scope;
 use super::proto::{
     AttributeProto, AttributeType, FunctionProto, GraphProto, NodeProto, OperatorSetIdProto,
 };
-use super::{order, ops, tensor};
+use super::{ops, order, tensor};
 
 /// The operator sets that are supported, of the standard domain.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
@@ -318,9 +318,10 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         self.nodes(&function.node, &inner)?;
         let scope = self.scopes.pop().unwrap_or_default();
         let output = |name: &String| {
-            scope.get(name).copied().ok_or_else(|| {
-                fail(format!("no node of the function gives its output {name:?}"))
-            })
+            scope
+                .get(name)
+                .copied()
+                .ok_or_else(|| fail(format!("no node of the function gives its output {name:?}")))
         };
         function.output.iter().map(output).collect()
     }
@@ -333,7 +334,8 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         inputs: &[Option<ValueId>],
         frame: &Frame<'m, '_>,
     ) -> Result<Vec<ValueId>, ImportError> {
-        let fail = |problem: &str| ImportError::Node { node: name.clone(), problem: problem.into() };
+        let fail =
+            |problem: &str| ImportError::Node { node: name.clone(), problem: problem.into() };
         let condition = match inputs {
             [Some(id)] => *id,
             _ => return Err(fail("it needs one input, the condition")),

@@ -44,7 +44,8 @@ pub(super) fn gather_nd(call: &mut Call) -> Imported {
     let (shape, at) = (call.shape(x), call.shape(indices));
     let shared = usize::try_from(batch_dims).unwrap_or(usize::MAX);
     if shared >= shape.len().min(at.len()) || shape.get(..shared) != at.get(..shared) {
-        return call.refuse("batch_dims", format!("is {batch_dims}, which the operands do not share"));
+        return call
+            .refuse("batch_dims", format!("is {batch_dims}, which the operands do not share"));
     }
     Ok(vec![call.one(Op::GatherNd { batch_dims: shared }, &[x, indices])?])
 }
@@ -138,7 +139,8 @@ pub(super) fn one_hot(call: &mut Call) -> Imported {
         _ => call.known_scalar(1)?,
     };
     if depth.bounds(call.variables()).0 < 1 {
-        return call.fail(format!("a depth of {} is not possible", depth.display(call.variables())));
+        return call
+            .fail(format!("a depth of {} is not possible", depth.display(call.variables())));
     }
     let rank = call.shape(indices).len();
     let axis = call.int_or("axis", -1)?;

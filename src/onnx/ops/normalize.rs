@@ -156,8 +156,7 @@ pub(super) fn local_response(call: &mut Call) -> Imported {
     if !(1..=1 << 16).contains(&size) {
         return call.refuse("size", format!("is {size}"));
     }
-    let image =
-        vec![rows.clone(), Dim::Fixed(1), channels.clone(), product(shape.iter().skip(2))];
+    let image = vec![rows.clone(), Dim::Fixed(1), channels.clone(), product(shape.iter().skip(2))];
     let squares = call.binary(Binary::Mul, x, x)?;
     let squares = call.reshape(squares, image)?;
     let reach = (size - 1) as usize;

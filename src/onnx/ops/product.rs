@@ -1,7 +1,7 @@
 //! Matrix products.
 
-use crate::graph::ops::Gemm;
 use crate::graph::Op;
+use crate::graph::ops::Gemm;
 use crate::tensor::DType;
 
 use super::super::call::{Call, Imported};

@@ -122,8 +122,10 @@ pub(super) fn global_pool(call: &mut Call) -> Imported {
             2 => call.reduce(ReduceKind::L2, x, axes)?,
             p if (3..=64).contains(&p) => {
                 let dtype = call.dtype_of(x);
-                let (power, root) =
-                    (call.constant(scalar(dtype, p as f64)), call.constant(scalar(dtype, 1.0 / p as f64)));
+                let (power, root) = (
+                    call.constant(scalar(dtype, p as f64)),
+                    call.constant(scalar(dtype, 1.0 / p as f64)),
+                );
                 let size = call.unary(Unary::Abs, x)?;
                 let powers = call.binary(Binary::Pow, size, power)?;
                 let total = call.reduce(ReduceKind::Sum, powers, axes)?;

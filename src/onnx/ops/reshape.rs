@@ -20,7 +20,9 @@ pub(super) fn reshape(call: &mut Call) -> Imported {
             Some(-1) => Dim::Fixed(1),
             Some(0) if !keep_zeros => match from.get(i) {
                 Some(dim) => dim.clone(),
-                None => return call.fail(format!("0 on axis {i} copies an axis that is not there")),
+                None => {
+                    return call.fail(format!("0 on axis {i} copies an axis that is not there"));
+                }
             },
             Some(n) if n < 0 => return call.fail(format!("the extent {n} is negative")),
             _ => dim.clone(),

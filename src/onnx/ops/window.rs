@@ -20,12 +20,14 @@ fn sizes(call: &Call, name: &str, space: usize, least: i64) -> Imported<Option<V
 /// The window that the attributes describe, over data of this shape.
 fn window(call: &Call, shape: &[Dim], kernel: Option<Vec<usize>>) -> Imported<Conv> {
     let Some(space) = shape.len().checked_sub(2).filter(|n| (1..=3).contains(n)) else {
-        return call.fail(format!("the data {} has not one to three axes of space", call.show(shape)));
+        return call
+            .fail(format!("the data {} has not one to three axes of space", call.show(shape)));
     };
     let stated = sizes(call, "kernel_shape", space, 1)?;
     let kernel = match (kernel, stated) {
         (Some(kernel), Some(stated)) if kernel != stated => {
-            return call.refuse("kernel_shape", format!("is {stated:?}, the weights have {kernel:?}"));
+            return call
+                .refuse("kernel_shape", format!("is {stated:?}, the weights have {kernel:?}"));
         }
         (Some(kernel), _) | (None, Some(kernel)) => kernel,
         (None, None) => return call.refuse("kernel_shape", "is missing"),
@@ -125,7 +127,11 @@ pub(super) fn conv_transpose(call: &mut Call) -> Imported {
     let space = data.len().saturating_sub(2);
     let kernel = kernel_of(call, w)?;
     if !(1..=3).contains(&space) || kernel.len() != space || kernel.contains(&0) {
-        return call.fail(format!("weights {} do not fit {}", call.show(&weights), call.show(&data)));
+        return call.fail(format!(
+            "weights {} do not fit {}",
+            call.show(&weights),
+            call.show(&data)
+        ));
     }
     if let Some(stated) = sizes(call, "kernel_shape", space, 1)?
         && stated != kernel
@@ -149,7 +155,8 @@ pub(super) fn conv_transpose(call: &mut Call) -> Imported {
         let reach = (k - 1) * dilation + 1;
         let n = data.get(i + 2).cloned().unwrap_or(Dim::Fixed(1));
         let (mut first, mut last) = (at(&pads), pads.get(i + space).copied().unwrap_or(0) as i64);
-        let full = (n.clone() - Dim::Fixed(1)) * Dim::Fixed(stride) + Dim::Fixed(reach + at(&extra));
+        let full =
+            (n.clone() - Dim::Fixed(1)) * Dim::Fixed(stride) + Dim::Fixed(reach + at(&extra));
         let want = match (&wanted, mode) {
             (Some(wanted), _) => Some(Dim::Fixed(at(wanted))),
             (None, "SAME_UPPER" | "SAME_LOWER") => Some(n.clone() * Dim::Fixed(stride)),
@@ -160,11 +167,8 @@ pub(super) fn conv_transpose(call: &mut Call) -> Imported {
         if let Some(want) = want {
             let total = call.fixed(&(full - want), "the margin that is cut")?;
             let small = total.div_euclid(2);
-            (first, last) = if mode == "SAME_UPPER" {
-                (small, total - small)
-            } else {
-                (total - small, small)
-            };
+            (first, last) =
+                if mode == "SAME_UPPER" { (small, total - small) } else { (total - small, small) };
         }
         x = spread(call, x, i + 2, &n, stride)?;
         if let (Some(b), Some(a)) = (before.get_mut(i + 2), after.get_mut(i + 2)) {
