@@ -140,7 +140,7 @@ impl Dim {
     }
 
     /// The smaller; decided at once where bounds decide it.
-    pub fn min(&self, other: &Self, variables: &[Variable]) -> Self {
+    pub fn min_with(&self, other: &Self, variables: &[Variable]) -> Self {
         let (low, high) = (self.clone() - other.clone()).bounds(variables);
         if high <= 0 {
             self.clone()
@@ -152,7 +152,7 @@ impl Dim {
     }
 
     /// The larger; decided at once where bounds decide it.
-    pub fn max(&self, other: &Self, variables: &[Variable]) -> Self {
+    pub fn max_with(&self, other: &Self, variables: &[Variable]) -> Self {
         let (low, high) = (self.clone() - other.clone()).bounds(variables);
         if low >= 0 {
             self.clone()
@@ -382,8 +382,8 @@ mod tests {
         let v = vars();
         let (p, b) = (Dim::var(VarId(0)), Dim::var(VarId(1)));
         assert_eq!((p.clone() * b.clone() - Dim::Fixed(3)).bounds(&v), (-3, 4093));
-        assert_eq!(p.max(&Dim::Fixed(0), &v), p);
-        assert_eq!(p.min(&Dim::Fixed(512), &v), p);
+        assert_eq!(p.max_with(&Dim::Fixed(0), &v), p);
+        assert_eq!(p.min_with(&Dim::Fixed(512), &v), p);
         assert_eq!(p.floor_div(&Dim::Fixed(2)).bounds(&v), (0, 256));
         assert_eq!(format!("{}", (p + b).display(&v)), "batch + past");
     }
