@@ -121,7 +121,7 @@ impl Dim {
         let (atoms, coefficient) = divisor.into_iter().next()?;
         let mut out = BTreeMap::new();
         for (product, c) in self.terms() {
-            if c % coefficient != 0 {
+            if c.checked_rem(coefficient)? != 0 {
                 return None;
             }
             let mut rest = product;

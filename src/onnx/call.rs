@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::graph::ops::{Binary, Compare, Reduce, ReduceKind, SliceAxis, Unary};
-use crate::graph::{Dim, Fact, Op, Tensor, ValueId, Variable};
+use crate::graph::{Dim, Op, Tensor, ValueId, Variable};
 use crate::tensor::DType;
 
 use super::attributes::{AttributeProblem, Attributes};
@@ -151,11 +151,6 @@ impl<'m> Call<'_, 'm, '_> {
     /// Whether the model names this output.
     pub(super) fn wants(&self, i: usize) -> bool {
         self.output_names.get(i).is_some_and(|name| !name.is_empty())
-    }
-
-    /// What is known of a value.
-    pub(super) fn fact(&self, id: ValueId) -> Fact {
-        self.builder.fact(id)
     }
 
     /// The shape of a value.

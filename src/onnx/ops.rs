@@ -1,10 +1,13 @@
 //! Operators of ONNX, one line each.
 
+mod attention;
 mod constant;
+mod einsum;
 mod elementwise;
 mod index;
 mod integer;
 mod layout;
+mod ml;
 mod normalize;
 mod product;
 mod quantize;
@@ -33,6 +36,7 @@ const ANY: usize = usize::MAX;
 pub(super) fn entry(domain: &str, op: &str) -> Option<Entry> {
     let (inputs, outputs, import): (_, _, fn(&mut Call) -> Imported) = match (domain, op) {
         ("" | "com.microsoft", "SimplifiedLayerNormalization") => (2, 1, normalize::rms_norm),
+        ("ai.onnx.ml", _) => ml_entry(op)?,
         ("", _) => standard(op)?,
         _ => return None,
     };
@@ -43,6 +47,12 @@ type Line = (usize, usize, fn(&mut Call) -> Imported);
 
 fn ml_entry(op: &str) -> Option<Line> {
     Some(match op {
+        "ArrayFeatureExtractor" => (2, 1, ml::array_feature_extractor),
+        "Binarizer" => (1, 1, ml::binarizer),
+        "Imputer" => (1, 1, ml::imputer),
+        "LinearRegressor" => (1, 1, ml::linear_regressor),
+        "Normalizer" => (1, 1, ml::normalizer),
+        "Scaler" => (1, 1, ml::scaler),
         _ => return None,
     })
 }
@@ -120,6 +130,7 @@ fn standard(op: &str) -> Option<Line> {
 
         "MatMul" => (2, 1, product::matmul),
         "Gemm" => (3, 1, product::gemm),
+        "Einsum" => (ANY, 1, einsum::einsum),
         "Conv" => (3, 1, window::conv),
         "ConvTranspose" => (3, 1, window::conv_transpose),
         "CausalConvWithState" => (4, 2, window::causal_conv),
@@ -146,6 +157,8 @@ fn standard(op: &str) -> Option<Line> {
         "QLinearMatMul" => (8, 1, integer::qlinear_matmul),
         "QLinearConv" => (9, 1, integer::qlinear_conv),
 
+        "Attention" => (7, 4, attention::attention),
+        "RotaryEmbedding" => (4, 1, attention::rotary),
         _ => return None,
     })
 }

@@ -213,8 +213,8 @@ pub(super) fn arithmetic(call: &mut Call) -> Imported {
         "BitwiseOr" => Binary::BitwiseOr,
         "BitwiseXor" => Binary::BitwiseXor,
         "Mod" if call.flag("fmod", false)? => Binary::Fmod,
-        "Mod" if call.dtype_of(a).is_float() => {
-            return call.refuse("fmod", "must be 1 for floats");
+        "Mod" if call.dtype_of(a).is_float() && call.version < 28 => {
+            return call.refuse("fmod", "must be 1 for floats before operator set 28");
         }
         "Mod" => Binary::Mod,
         "BitShift" => match call.string_or("direction", "")? {
