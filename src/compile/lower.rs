@@ -8,6 +8,8 @@ mod elementwise;
 mod index;
 mod lanes;
 pub(super) mod movement;
+mod product;
+mod recurrent;
 
 use crate::graph::{Node, Op, ValueId};
 
@@ -64,6 +66,10 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::CumSum { axis, exclusive, reverse } => {
             lanes::cum_sum(b, node, *axis, *exclusive, *reverse)
         }
+        Op::MatMul => product::matmul(b, node),
+        Op::Linear { activation } => product::linear(b, node, *activation),
+        Op::Gemm(op) => product::gemm(b, node, op),
+        Op::Recurrent(op) => recurrent::recurrent(b, node, op),
         other => Err(format!("no kernel computes {} yet", other.name())),
     }
 }

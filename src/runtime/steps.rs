@@ -8,6 +8,8 @@ pub(crate) mod elementwise;
 pub(crate) mod index;
 pub(crate) mod lanes;
 pub(crate) mod movement;
+pub(crate) mod product;
+pub(crate) mod recurrent;
 mod types;
 pub(crate) mod walk;
 
@@ -86,6 +88,24 @@ kernel_ids! {
     ArgReduce = 30, "arg_reduce";
     /// Running sum.
     CumSum = 31, "cum_sum";
+    /// Product with packed weights, bias and activation.
+    LinearF32 = 80, "linear_f32";
+    /// Batched product of two operands, f32.
+    MatMulF32 = 81, "matmul_f32";
+    /// Batched product of two operands, other types.
+    MatMul = 82, "matmul";
+    /// Weights that are not constant, written in panels.
+    PackF32 = 83, "pack_f32";
+    /// Elman layer.
+    RnnF32 = 90, "rnn_f32";
+    /// LSTM layer.
+    LstmF32 = 91, "lstm_f32";
+    /// GRU layer, reset behind the product.
+    GruLinearF32 = 92, "gru_linear_f32";
+    /// GRU layer, reset before the product.
+    GruResetF32 = 93, "gru_reset_f32";
+    /// Biases of a recurrent layer that are not constant.
+    RecurrentBias = 94, "recurrent_bias";
 }
 
 /// All kernels of this build.
@@ -112,4 +132,13 @@ pub static KERNELS: Kernels = Kernels::new(&[
     &lanes::TOP_K,
     &lanes::ARG_REDUCE,
     &lanes::CUM_SUM,
+    &product::LINEAR_F32,
+    &product::MATMUL_F32,
+    &product::MATMUL,
+    &product::PACK_F32,
+    &recurrent::RNN_F32,
+    &recurrent::LSTM_F32,
+    &recurrent::GRU_LINEAR_F32,
+    &recurrent::GRU_RESET_F32,
+    &recurrent::RECURRENT_BIAS,
 ]);

@@ -140,10 +140,17 @@ pub(super) fn slice(b: &mut Builder<'_>, node: &Node, axes: &[SliceAxis]) -> Low
 
 pub(super) fn concat(b: &mut Builder<'_>, node: &Node, axis: usize) -> Lowered<()> {
     let y = result(node, 0)?;
-    let dst = b.write(y).0;
-    let strides = contiguous(b.shape(y));
     let mut at = Dim::Fixed(0);
-    for i in 0..node.inputs.len() {
+    let mut first = 0;
+    if b.append_in_place(y) {
+        at = b.shape(operand(node, 0)?)[axis].clone();
+        first = 1;
+    } else {
+        b.write(y);
+    }
+    let (dst, Place { strides, .. }) = b.view(y)?;
+    let dst = dst.0;
+    for i in first..node.inputs.len() {
         let x = operand(node, i)?;
         let (src, place) = b.view(x)?;
         let offset = strides[axis].clone() * at.clone();
