@@ -218,7 +218,9 @@ fn report(level: Level) {
     let y = x.clone();
 
     let mut times: Vec<Best> = (0..cases.len()).map(|_| Best(f64::INFINITY)).collect();
-    let [mut peak, mut stream, mut tanh, mut exp, mut softmax] = [const { Best(f64::INFINITY) }; 5];
+    let [mut peak, mut stream, mut tanh, mut exp, mut softmax, mut pack] =
+        [const { Best(f64::INFINITY) }; 6];
+    let (keys, mut panels) = (numbers(64 * 32), vec![0.0; 64 * 32]);
     for _ in 0..ROUNDS {
         peak.measure(|| _ = black_box(dispatch(level, Peak(100))));
         stream.measure(|| _ = black_box(dispatch(level, Stream(black_box(&buffer)))));
@@ -228,6 +230,7 @@ fn report(level: Level) {
         tanh.measure(|| dispatch(level, Unary(elementwise::UnaryOp::Tanh, &x, &y)));
         exp.measure(|| dispatch(level, Unary(elementwise::UnaryOp::Exp, &x, &y)));
         softmax.measure(|| dispatch(level, Softmax([64, 64], &x, &y)));
+        pack.measure(|| pack_panels_f32(black_box(&keys), 32, 64, 1, 32, &mut panels));
     }
     let rate = Peak(100).multiply_adds(lanes) / peak.0;
     let bandwidth = (buffer.len() * 4) as f64 / stream.0;
@@ -247,7 +250,7 @@ fn report(level: Level) {
             time.0 * 1e9
         );
     }
-    println!();
+    println!("| pack 64 rows of 32 transposed | {:.0} | | |\n", pack.0 * 1e9);
 }
 
 fn criterion(c: &mut Criterion) {
