@@ -11,10 +11,16 @@
 //! lengths once, when a program is made, so that serving never gets there.
 
 pub mod activation;
+pub mod conv;
+pub mod elementwise;
+mod fold;
 pub mod gemm;
 pub mod isa;
 pub mod math;
 pub mod pack;
+pub mod recurrent;
+pub mod reduce;
+pub mod rows;
 pub mod scalar;
 pub mod simd;
 
