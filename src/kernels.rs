@@ -1,1 +1,41 @@
-//! (in preparation)
+//! Numeric loops, the CPU tokens that choose between them, and the scalar oracle.
+//!
+//! Owns every loop over elements that serving runs. A kernel is a safe function, generic over a
+//! [`Simd`] token that proves what the CPU has; the choice is made once, from [`Level::detect`],
+//! and [`dispatch`] turns it into a type. The one invariant: a token exists only where its
+//! instructions do. Kernels never allocate, lock, call the system or keep state, and know nothing
+//! of graphs, programs or files.
+//!
+//! # Panics
+//! Kernels panic when a slice is shorter than the shape they are given says. The runtime checks
+//! lengths once, when a program is made, so that serving never gets there.
+
+pub mod activation;
+pub mod conv;
+pub mod elementwise;
+mod fold;
+pub mod gemm;
+pub mod isa;
+pub mod math;
+pub mod number;
+pub mod pack;
+pub mod recurrent;
+pub mod reduce;
+pub mod rows;
+pub mod scalar;
+pub mod simd;
+
+#[cfg(target_arch = "aarch64")]
+pub mod aarch64;
+#[cfg(target_arch = "x86_64")]
+pub mod x86_64;
+
+pub use activation::Activation;
+pub use isa::{Isa, Level};
+pub use scalar::Scalar;
+pub use simd::{Simd, Vectorized, dispatch};
+
+#[cfg(test)]
+mod simd_tests;
+#[cfg(test)]
+mod suite;

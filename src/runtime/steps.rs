@@ -1,0 +1,105 @@
+//! The steps: records, and the functions that run them, one family a file.
+//!
+//! A step function decodes its record, borrows its operands, and calls a numeric loop of
+//! [`kernels`](crate::kernels). To add one: its record and function in the family's file, its
+//! number in [`KernelId`], its line in [`KERNELS`].
+
+pub(crate) mod elementwise;
+pub(crate) mod movement;
+pub(crate) mod product;
+pub(crate) mod recurrent;
+pub(crate) mod walk;
+
+use super::step::Kernels;
+
+macro_rules! kernel_ids {
+    ($($(#[$doc:meta])* $name:ident = $n:literal, $text:literal;)*) => {
+        /// Which kernel a step runs. The numbers are part of the image: they are pinned.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        #[non_exhaustive]
+        pub enum KernelId { $($(#[$doc])* $name = $n,)* }
+
+        impl KernelId {
+            /// One more than the largest number.
+            pub(crate) const LEN: usize = {
+                let mut len = 0;
+                $(if $n >= len { len = $n + 1; })*
+                len
+            };
+
+            /// Its name, as `inspect` and errors print it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            pub(crate) const fn from_word(word: u32) -> Option<Self> {
+                match word { $($n => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+kernel_ids! {
+    /// Strided copy of elements of any type.
+    Copy = 1, "copy";
+    /// One value everywhere.
+    Fill = 2, "fill";
+    /// Dimensions as numbers.
+    Extents = 3, "extents";
+    /// A function of each element, f32.
+    UnaryF32 = 4, "unary_f32";
+    /// A function of each element, other types.
+    Unary = 5, "unary";
+    /// Arithmetic, f32.
+    BinaryF32 = 6, "binary_f32";
+    /// Arithmetic, other types.
+    Binary = 7, "binary";
+    /// Comparison and boolean arithmetic.
+    Compare = 8, "compare";
+    /// Choice by a condition.
+    Where = 9, "where";
+    /// Conversion between types.
+    Cast = 10, "cast";
+    /// Product with packed weights, bias and activation.
+    LinearF32 = 80, "linear_f32";
+    /// Batched product of two operands, f32.
+    MatMulF32 = 81, "matmul_f32";
+    /// Batched product of two operands, other types.
+    MatMul = 82, "matmul";
+    /// Weights that are not constant, written in panels.
+    PackF32 = 83, "pack_f32";
+    /// Elman layer.
+    RnnF32 = 90, "rnn_f32";
+    /// LSTM layer.
+    LstmF32 = 91, "lstm_f32";
+    /// GRU layer, reset behind the product.
+    GruLinearF32 = 92, "gru_linear_f32";
+    /// GRU layer, reset before the product.
+    GruResetF32 = 93, "gru_reset_f32";
+    /// Biases of a recurrent layer that are not constant.
+    RecurrentBias = 94, "recurrent_bias";
+}
+
+/// All kernels of this build.
+pub static KERNELS: Kernels = Kernels::new(&[
+    &movement::COPY,
+    &movement::FILL,
+    &movement::EXTENTS,
+    &elementwise::UNARY_F32,
+    &elementwise::UNARY,
+    &elementwise::BINARY_F32,
+    &elementwise::BINARY,
+    &elementwise::COMPARE,
+    &elementwise::WHERE,
+    &elementwise::CAST,
+    &product::LINEAR_F32,
+    &product::MATMUL_F32,
+    &product::MATMUL,
+    &product::PACK_F32,
+    &recurrent::RNN_F32,
+    &recurrent::LSTM_F32,
+    &recurrent::GRU_LINEAR_F32,
+    &recurrent::GRU_RESET_F32,
+    &recurrent::RECURRENT_BIAS,
+]);
