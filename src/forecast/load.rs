@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::description::Description;
-use super::forecaster::{
-    Errors, Forecaster, Input, InputKind, Layout, LayoutError, Text, bind,
-};
+use super::forecaster::{Errors, Forecaster, Input, InputKind, Layout, LayoutError, Text, bind};
 use crate::load::{self, LoadError, Options};
 use crate::runtime::Program;
 use crate::sampling::OwnedGaussian;

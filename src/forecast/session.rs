@@ -196,8 +196,7 @@ impl<'f> ForecastSession<'f> {
         }
         let (center, spread) = self.forecaster.scale.of(context);
         for (port, feed) in &self.forecaster.bound.feeds {
-            let refused =
-                |error| ForecastError::Run(RunError::Bind { port: *port, error });
+            let refused = |error| ForecastError::Run(RunError::Bind { port: *port, error });
             let elements = self.session.input_mut::<f32>(*port).map_err(refused)?;
             match feed {
                 Feed::Context => {
@@ -301,7 +300,8 @@ impl<'f> ForecastSession<'f> {
         self.session.prefault();
         let (errors, mean) = (self.forecaster.errors(), self.mean.elements_mut());
         // One path fits exactly, so that the draw is not refused.
-        let _ = errors.draw(self.session.level(), PathAddress { seed: 0, stream: 0, path: 0 }, mean);
+        let _ =
+            errors.draw(self.session.level(), PathAddress { seed: 0, stream: 0, path: 0 }, mean);
         mean.fill(0.0);
         self.has_forecast = false;
     }
