@@ -10,9 +10,12 @@
 //! Kernels panic when a slice is shorter than the shape they are given says. The runtime checks
 //! lengths once, when a program is made, so that serving never gets there.
 
+pub mod activation;
+pub mod gemm;
 pub mod isa;
 pub mod math;
 pub mod number;
+pub mod pack;
 pub mod scalar;
 pub mod simd;
 
@@ -21,6 +24,7 @@ pub mod aarch64;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
 
+pub use activation::Activation;
 pub use isa::{Isa, Level};
 pub use scalar::Scalar;
 pub use simd::{Simd, Vectorized, dispatch};

@@ -1,1 +1,46 @@
-//! (in preparation)
+//! Random numbers, standard normals and Gaussian sample paths.
+//!
+//! Owns the generator, the map from its words to normals, and [`Gaussian`]. Its one invariant: a
+//! path is a function of its [`PathAddress`] alone, bit for bit, on every instruction set and in
+//! whatever block, order or number the paths are made. It must not allocate, keep state between
+//! calls or know what a path is a forecast of.
+//!
+//! # From an address to words
+//! [`philox4x32_10`] with the counter `[path low, path high, stream low, stream high]` and the key
+//! `[seed low, seed high]` (32-bit halves) gives four words: the state of one xoshiro128++
+//! generator. Philox is a bijection of its counter, so under one seed no two paths of no two
+//! streams share a starting state. The state of four zeros, where xoshiro would stand still, is
+//! replaced by `[0, 0, 0, 1]`. [`PathWords`] yields the words.
+//!
+//! # From words to normals
+//! A path's normals take one word each, in order. A word `w` is read as a two's complement
+//! integer; `m` is `!w` where it is negative and `w` elsewhere, and `tail = 2^31 - 1 - m`. The
+//! normal has the sign of that integer, and the probability beyond it is
+//!
+//! - `(tail + 1/2) / 2^32` where `tail >= 2^23`;
+//! - `(tail + (k + 1/2) / 2^31) / 2^32` elsewhere, which is one word in 256. `k` is the upper 31
+//!   bits of a second word, made from the state `s` as the first word left it: the finalizer of
+//!   MurmurHash3 applied to `s[1] ^ rotate_left(s[2], 16)`. It takes nothing from the sequence, so
+//!   the number of words a path uses is the number of its normals.
+//!
+//! Magnitudes reach from `2.9e-10` to 9.08, no normal is zero, and `!w` in place of `w` would give
+//! exactly the opposite normal in the first case. See [`standard_normals`] for
+//! the accuracy of the inverse.
+
+mod cholesky;
+mod draw;
+mod gaussian;
+mod normal;
+#[cfg(feature = "std")]
+mod owned;
+mod paths;
+mod philox;
+mod quantile;
+
+pub use draw::{DrawError, standard_normals};
+pub use gaussian::{Gaussian, GaussianError};
+#[cfg(feature = "std")]
+pub use owned::OwnedGaussian;
+pub use paths::{PathAddress, PathWords};
+pub use philox::philox4x32_10;
+pub use quantile::normal_quantile;

@@ -175,7 +175,7 @@ pub fn gelu_tanh<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.mul(x, sigmoid(s, u))
 }
 
-/// `x sigmoid(x)`: at most 3 ULP, or 1e-43 where the result is subnormal. Minus infinity gives NaN.
+/// `x sigmoid(x)`: at most 3.5 ULP, or 1e-43 where the result is subnormal. Minus infinity gives NaN.
 #[inline(always)]
 pub fn silu<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.mul(x, sigmoid(s, x))
@@ -194,7 +194,7 @@ pub fn softplus<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.add(s.max(s.splat(0.0), x), log1p)
 }
 
-/// `x tanh(ln(1 + e^x))`: at most 4 ULP, or 1e-43 where the result is subnormal. Minus infinity gives NaN.
+/// `x tanh(ln(1 + e^x))`: at most 4.5 ULP, or 1e-43 where the result is subnormal. Minus infinity gives NaN.
 ///
 /// **Source**: D. Misra, Mish: A Self Regularized Non-Monotonic Activation Function, 2019.
 #[inline(always)]
@@ -307,8 +307,9 @@ mod tests {
                 Function::tanh | Function::sigmoid => 2.5,
                 Function::gelu => 2e-7,
                 Function::gelu_tanh => 4e-7,
-                Function::silu | Function::softplus => 3.0,
-                Function::mish => 4.0,
+                Function::silu => 3.5,
+                Function::softplus => 3.0,
+                Function::mish => 4.5,
             };
             std::println!("{function:?}: {worst:.3e} at {at:e}, bound {bound}");
             within &= worst <= bound;

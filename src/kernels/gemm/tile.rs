@@ -1,0 +1,374 @@
+//! The tile of `C` that stays in registers, and how a matrix is cut into tiles.
+
+use core::array::from_fn;
+
+use super::{Bias, GemmF32, PANEL};
+use crate::kernels::simd::{Simd, Vectorized};
+
+/// `MR` rows by `P` panels of `C`, which are `NV` vectors a row; the sum over `k` is split into
+/// `KS` chains, so that few rows still keep enough multiply-adds in flight.
+struct Tile<'t, 'g, const MR: usize, const P: usize, const NV: usize, const KS: usize> {
+    gemm: &'t mut GemmF32<'g>,
+    row: usize,
+    panel: usize,
+}
+
+/// Floats ahead of the one in use that are asked for, in a panel.
+const AHEAD: usize = 512;
+
+impl<const MR: usize, const P: usize, const NV: usize, const KS: usize> Vectorized
+    for Tile<'_, '_, MR, P, NV, KS>
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        debug_assert!(NV * S::LANES == P * PANEL);
+        let Self { gemm, row, panel } = self;
+        let (k, stride) = (gemm.k, gemm.b_k_stride);
+        let mut sums = [[[s.splat(0.0); NV]; MR]; KS];
+
+        if k > 0 {
+            let a: [&[f32]; MR] = from_fn(|i| &gemm.a[(row + i) * gemm.a_row_stride..][..k]);
+            let b: [&[f32]; P] = from_fn(|j| &gemm.b[(panel + j) * gemm.b_panel_stride..]);
+            // Rows of which all 16 columns are inside `b`: the last panel may be narrower.
+            let whole = match b[P - 1].len().checked_sub(PANEL) {
+                Some(room) => (room.checked_div(stride).map_or(k, |rows| rows + 1)).min(k),
+                None => 0,
+            };
+            let mut p = 0;
+            while p + KS <= whole {
+                for c in 0..KS {
+                    let rows: [&[f32]; P] = from_fn(|j| &b[j][(p + c) * stride..][..PANEL]);
+                    if MR <= 2 {
+                        for b in b {
+                            s.prefetch(b, (p + c) * stride + AHEAD);
+                        }
+                    }
+                    step::<S, MR, P, NV>(s, &mut sums[c], a, p + c, rows);
+                }
+                p += KS;
+            }
+            while p < whole {
+                step::<S, MR, P, NV>(
+                    s,
+                    &mut sums[0],
+                    a,
+                    p,
+                    from_fn(|j| &b[j][p * stride..][..PANEL]),
+                );
+                p += 1;
+            }
+            while p < k {
+                let rows: [[f32; PANEL]; P] = from_fn(|j| narrow_row(&b[j][p * stride..]));
+                step::<S, MR, P, NV>(s, &mut sums[0], a, p, from_fn(|j| &rows[j][..]));
+                p += 1;
+            }
+        }
+        for c in 1..KS {
+            for i in 0..MR {
+                for v in 0..NV {
+                    sums[0][i][v] = s.add(sums[0][i][v], sums[c][i][v]);
+                }
+            }
+        }
+        finish(s, gemm, row, panel * PANEL, &sums[0]);
+    }
+}
+
+/// Adds the products of column `p` of `a` with one row of the panels.
+#[inline(always)]
+fn step<S: Simd, const MR: usize, const P: usize, const NV: usize>(
+    s: S,
+    sums: &mut [[S::F32; NV]; MR],
+    a: [&[f32]; MR],
+    p: usize,
+    rows: [&[f32]; P],
+) {
+    let mut b = [s.splat(0.0); NV];
+    for v in 0..NV {
+        let at = v * S::LANES;
+        b[v] = s.load(&rows[at / PANEL][at % PANEL..]);
+    }
+    for i in 0..MR {
+        let x = s.splat(a[i][p]);
+        for v in 0..NV {
+            sums[i][v] = s.mul_add_relaxed(x, b[v], sums[i][v]);
+        }
+    }
+}
+
+/// What there is of a row, then zeros.
+#[cold]
+fn narrow_row(from: &[f32]) -> [f32; PANEL] {
+    let mut row = [0.0; PANEL];
+    let len = from.len().min(PANEL);
+    row[..len].copy_from_slice(&from[..len]);
+    row
+}
+
+/// Adds the bias and what `C` held, clamps, and stores what is inside `C`.
+#[inline(always)]
+fn finish<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    gemm: &mut GemmF32<'_>,
+    row: usize,
+    col: usize,
+    sums: &[[S::F32; NV]; MR],
+) {
+    let cols = (gemm.n - col).min(NV * S::LANES);
+    let (low, high) = gemm.activation.clamp().unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+    let (low, high) = (s.splat(low), s.splat(high));
+    for i in 0..MR {
+        let c = &mut gemm.c[(row + i) * gemm.c_row_stride + col..][..cols];
+        let row_bias = match gemm.bias {
+            Bias::PerRow(bias) => s.splat(bias[row + i]),
+            _ => s.splat(0.0),
+        };
+        for v in 0..NV {
+            let at = v * S::LANES;
+            if at >= cols {
+                break;
+            }
+            let whole = cols - at >= S::LANES;
+            let end = if whole { at + S::LANES } else { cols };
+            let to = &mut c[at..end];
+            let load = |from: &[f32]| if whole { s.load(from) } else { s.load_tail(from) };
+            let mut x = s.add(sums[i][v], row_bias);
+            if let Bias::PerCol(bias) = gemm.bias {
+                x = s.add(x, load(&bias[col + at..col + end]));
+            }
+            if gemm.accumulate {
+                x = s.add(x, load(to));
+            }
+            let x = s.min(high, s.max(low, x));
+            if whole {
+                s.store(x, to);
+            } else {
+                s.store_tail(x, to);
+            }
+        }
+    }
+}
+
+/// Cuts `C` into groups of panels, and these into blocks of rows.
+pub(super) fn run<S: Simd>(s: S, gemm: &mut GemmF32<'_>) {
+    let panels = gemm.n.div_ceil(PANEL);
+    let mut panel = 0;
+    while panel < panels {
+        panel += column(s, gemm, panel, panels - panel);
+    }
+}
+
+/// Computes as many panels from `panel` on as suit the number of rows, and says how many.
+fn column<S: Simd>(s: S, gemm: &mut GemmF32<'_>, panel: usize, left: usize) -> usize {
+    let m = gemm.m;
+    let mut row = 0;
+    /// Tiles of `$mr` rows as long as there are so many.
+    macro_rules! rows {
+        ($($mr:literal x $p:literal, $nv:literal, $ks:literal;)*) => {
+            $(while m - row >= $mr {
+                s.vectorize(Tile::<$mr, $p, $nv, $ks> { gemm, row, panel });
+                row += $mr;
+            })*
+        };
+    }
+    match S::LANES {
+        16 => match (m, left) {
+            (1..=3, 4..) => {
+                rows! { 2 x 4, 4, 1; 1 x 4, 4, 2; }
+                4
+            }
+            (_, 2..) => {
+                rows! { 12 x 2, 2, 1; 8 x 2, 2, 1; 4 x 2, 2, 1; 2 x 2, 2, 2; 1 x 2, 2, 4; }
+                2
+            }
+            _ => {
+                rows! { 12 x 1, 1, 1; 4 x 1, 1, 2; 1 x 1, 1, 4; }
+                1
+            }
+        },
+        8 => match (m, left) {
+            (1, 4..) => {
+                rows! { 1 x 4, 8, 1; }
+                4
+            }
+            _ => {
+                rows! { 6 x 1, 2, 1; 4 x 1, 2, 1; 2 x 1, 2, 2; 1 x 1, 2, 4; }
+                1
+            }
+        },
+        4 => match (m, left) {
+            (1, 2..) => {
+                rows! { 1 x 2, 8, 1; }
+                2
+            }
+            _ => {
+                rows! { 6 x 1, 4, 1; 4 x 1, 4, 1; 2 x 1, 4, 1; 1 x 1, 4, 2; }
+                1
+            }
+        },
+        _ => {
+            rows! { 2 x 1, 16, 1; 1 x 1, 16, 1; }
+            1
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::super::{Activation, gemm_f32};
+    use super::*;
+    use crate::kernels::pack::{pack_panels_f32, packed_len};
+    use crate::kernels::suite::{Rng, assert_close, levels};
+    use crate::kernels::{Level, dispatch};
+    use proptest::prelude::*;
+    use std::{format, vec, vec::Vec};
+
+    struct Run<'a>(GemmF32<'a>);
+
+    impl Vectorized for Run<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            gemm_f32(s, self.0);
+        }
+    }
+
+    fn check(m: usize, n: usize, k: usize, packed: bool, options: u64, level: Level) {
+        let rng = &mut Rng::new((m * 1_000_000 + n * 1000 + k) as u64);
+        let (a_gap, b_gap, c_gap) = match options & 1 {
+            0 => (0, 0, 0),
+            _ => (3, 5, 2),
+        };
+        let (lda, ldb, ldc) = (k + a_gap, n + b_gap, n + c_gap);
+        let extent = |rows: usize, stride: usize, cols: usize| {
+            if rows == 0 { 0 } else { (rows - 1) * stride + cols }
+        };
+        let a = rng.vector(extent(m, lda, k));
+        let b = rng.vector(extent(k, ldb, n));
+        let bias = rng.vector(m.max(n));
+        let c = rng.vector(extent(m, ldc, n));
+        let accumulate = options & 2 != 0;
+        let activation =
+            [Activation::None, Activation::Relu, Activation::Clip(-0.5, 0.25), Activation::Tanh]
+                [(options >> 2 & 3) as usize];
+        let bias = match options >> 4 & 3 {
+            1 => Bias::PerCol(&bias[..n]),
+            2 => Bias::PerRow(&bias[..m]),
+            _ => Bias::None,
+        };
+
+        let mut wanted = c.clone();
+        for i in 0..m {
+            for j in 0..n {
+                let mut sum = 0.0;
+                for p in 0..k {
+                    sum += f64::from(a[i * lda + p]) * f64::from(b[p * ldb + j]);
+                }
+                sum += f64::from(match bias {
+                    Bias::None => 0.0,
+                    Bias::PerCol(bias) => bias[j],
+                    Bias::PerRow(bias) => bias[i],
+                });
+                let to = &mut wanted[i * ldc + j];
+                let x = sum + if accumulate { f64::from(*to) } else { 0.0 };
+                *to = match activation {
+                    Activation::Relu => x.max(0.0),
+                    Activation::Clip(low, high) => x.clamp(f64::from(low), f64::from(high)),
+                    Activation::Tanh => libm::tanh(x),
+                    _ => x,
+                } as f32;
+            }
+        }
+
+        let mut panels = vec![f32::NAN; packed_len(k, n).unwrap()];
+        pack_panels_f32(&b, k, n, ldb, 1, &mut panels);
+        let (b, b_k_stride, b_panel_stride): (&[f32], _, _) =
+            if packed { (&panels, PANEL, PANEL * k) } else { (&b, ldb, PANEL) };
+        let mut got = c;
+        dispatch(
+            level,
+            Run(GemmF32 {
+                m,
+                n,
+                k,
+                a_row_stride: lda,
+                a: &a,
+                b,
+                b_k_stride,
+                b_panel_stride,
+                bias,
+                activation,
+                accumulate,
+                c: &mut got,
+                c_row_stride: ldc,
+            }),
+        );
+        let what = format!("{m}x{n}x{k} packed {packed} options {options:b} {}", level.isa());
+        assert_close(&got, &wanted, 1e-6 * (k as f32).sqrt().max(1.0), &what);
+    }
+
+    #[test]
+    fn every_small_shape() {
+        for level in levels() {
+            for m in 0..=15 {
+                for n in [0, 1, 2, 5, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 81] {
+                    for k in [0, 1, 2, 3, 4, 5, 7, 8, 17] {
+                        check(m, n, k, k % 2 == 0, (m * 7 + n + k) as u64, level);
+                        check(m, n, k, k % 2 == 1, (m * 5 + n + k) as u64, level);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nan_and_infinity_stay_in_their_column() {
+        for level in levels() {
+            let a = [1.0, 2.0];
+            let mut b = vec![0.5; 2 * 20];
+            b[3] = f32::NAN;
+            b[25] = f32::INFINITY;
+            for activation in [Activation::None, Activation::Relu, Activation::Clip(0.0, 9.0)] {
+                let mut c = vec![0.0; 20];
+                dispatch(
+                    level,
+                    Run(GemmF32 {
+                        m: 1,
+                        n: 20,
+                        k: 2,
+                        a_row_stride: 2,
+                        a: &a,
+                        b: &b,
+                        b_k_stride: 20,
+                        b_panel_stride: PANEL,
+                        bias: Bias::None,
+                        activation,
+                        accumulate: false,
+                        c: &mut c,
+                        c_row_stride: 20,
+                    }),
+                );
+                let mut wanted: Vec<f32> = vec![1.5; 20];
+                wanted[3] = f32::NAN;
+                wanted[5] =
+                    if activation == Activation::Clip(0.0, 9.0) { 9.0 } else { f32::INFINITY };
+                assert_close(&c, &wanted, 0.0, level.isa().name());
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+        #[test]
+        fn any_shape(
+            m in 0..40usize, n in 0..140usize, k in 0..90usize, packed: bool, options: u64
+        ) {
+            for level in levels() {
+                check(m, n, k, packed, options, level);
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Writes a matrix as panels of 16 columns, k-major: the one layout of packed `f32` weights.
+
+use super::gemm::PANEL;
+
+/// Elements of a packed `k` by `n` matrix: the last panel is padded to 16 columns.
+///
+/// Returns `None` where that exceeds the address space.
+pub const fn packed_len(k: usize, n: usize) -> Option<usize> {
+    match n.div_ceil(PANEL).checked_mul(PANEL) {
+        Some(cols) => cols.checked_mul(k),
+        None => None,
+    }
+}
+
+/// Packs the `k` by `n` matrix whose element `(p, j)` is `src[p * row_stride + j * col_stride]`.
+///
+/// **Shapes and units**: `out` holds [`packed_len`] elements or more; the padding is zeroed.
+/// Panel `j / 16` begins at `16 k (j / 16)`, its row `p` 16 elements further for each `p`.
+///
+/// **Panics**: if a slice is too short.
+///
+/// **Cost**: one pass, no allocation. Contiguous rows (`col_stride` 1) are copied, contiguous
+/// columns (`row_stride` 1) transposed in blocks that stay in the first-level cache.
+pub fn pack_panels_f32(
+    src: &[f32],
+    k: usize,
+    n: usize,
+    row_stride: usize,
+    col_stride: usize,
+    out: &mut [f32],
+) {
+    let Some(len) = packed_len(k, n) else { panic!("a packed matrix beyond the address space") };
+    if len == 0 {
+        return;
+    }
+    for (panel, out) in out[..len].chunks_exact_mut(PANEL * k).enumerate() {
+        let first = panel * PANEL;
+        let cols = (n - first).min(PANEL);
+        let src = &src[first * col_stride..];
+        if col_stride == 1 {
+            for (p, row) in out.chunks_exact_mut(PANEL).enumerate() {
+                let from = &src[p * row_stride..][..cols];
+                row[..cols].copy_from_slice(from);
+                row[cols..].fill(0.0);
+            }
+        } else if row_stride == 1 && cols == PANEL {
+            transpose(src, k, col_stride, out);
+        } else {
+            for (p, row) in out.chunks_exact_mut(PANEL).enumerate() {
+                for (j, to) in row[..cols].iter_mut().enumerate() {
+                    *to = src[p * row_stride + j * col_stride];
+                }
+                row[cols..].fill(0.0);
+            }
+        }
+    }
+}
+
+/// Transposes 16 contiguous columns of `k` elements.
+fn transpose(src: &[f32], k: usize, col_stride: usize, out: &mut [f32]) {
+    /// Rows of a block: one cache line of each column.
+    const BLOCK: usize = 16;
+    let cols: [&[f32]; PANEL] = core::array::from_fn(|j| &src[j * col_stride..][..k]);
+    for (block, out) in out.chunks_mut(BLOCK * PANEL).enumerate() {
+        let first = block * BLOCK;
+        for (i, row) in out.chunks_exact_mut(PANEL).enumerate() {
+            for (to, col) in row.iter_mut().zip(&cols) {
+                *to = col[first + i];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::kernels::suite::Rng;
+    use std::vec;
+
+    #[test]
+    fn every_layout_is_where_it_belongs() {
+        let mut rng = Rng::new(1);
+        for k in [0, 1, 3, 15, 16, 17, 40] {
+            for n in [0, 1, 15, 16, 17, 33] {
+                for (row_stride, col_stride) in [(n + 2, 1), (1, k + 3), (2 * n + 1, 2)] {
+                    let src = rng.vector(k * row_stride + n * col_stride);
+                    let mut out = vec![f32::NAN; packed_len(k, n).unwrap() + 1];
+                    pack_panels_f32(&src, k, n, row_stride, col_stride, &mut out);
+                    assert!(out.pop().unwrap().is_nan());
+                    for (i, &got) in out.iter().enumerate() {
+                        let (panel, p, j) = (i / (PANEL * k), i / PANEL % k, i % PANEL);
+                        let j = panel * PANEL + j;
+                        let wanted = if j < n { src[p * row_stride + j * col_stride] } else { 0.0 };
+                        assert_eq!(got, wanted, "{k}x{n} by {row_stride}, {col_stride}: {p}, {j}");
+                    }
+                }
+            }
+        }
+        assert_eq!(packed_len(usize::MAX, 1), None);
+        assert_eq!(packed_len(2, usize::MAX), None);
+    }
+}

@@ -1,0 +1,373 @@
+//! Multivariate normal distributions, ready to draw from.
+//!
+//! Owns [`Gaussian`]: means, standard deviations and factor, as they lie in memory. Its one
+//! invariant: a `Gaussian` that exists can be drawn from.
+
+use super::cholesky::{self, BadPivot, packed_len, packed_row};
+use super::draw::{self, DrawError, Shape};
+use super::paths::PathAddress;
+use super::quantile::normal_quantile;
+use crate::kernels::Level;
+
+/// How far from symmetric a covariance may be: of the geometric mean of the two variances, about
+/// one part in a million, since the factor is rounded to single precision in the end.
+const ASYMMETRY: f64 = 1.0 / (1 << 20) as f64;
+
+/// Why a Gaussian was refused.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum GaussianError {
+    /// There is no dimension.
+    Empty,
+    /// The covariance or the variances have `got` elements, not `expected`.
+    Length {
+        /// Elements for the dimension of the mean.
+        expected: usize,
+        /// Elements given.
+        got: usize,
+    },
+    /// `storage` is shorter than [`Gaussian::full_len`] or [`Gaussian::diagonal_len`].
+    StorageTooSmall {
+        /// Elements needed.
+        needed: usize,
+        /// Elements given.
+        got: usize,
+    },
+    /// `scratch` is shorter than [`Gaussian::full_scratch_len`].
+    ScratchTooSmall {
+        /// Elements needed.
+        needed: usize,
+        /// Elements given.
+        got: usize,
+    },
+    /// This mean is infinite, NaN or beyond the range of `f32`.
+    MeanNotFinite {
+        /// Its dimension.
+        index: usize,
+    },
+    /// This covariance is infinite or NaN, or the square root of this variance is beyond the range
+    /// of `f32`.
+    NotFinite {
+        /// Its row.
+        row: usize,
+        /// Its column.
+        col: usize,
+    },
+    /// This covariance differs from its mirror image by more than `2^-20` of the geometric mean of
+    /// the two variances.
+    NotSymmetric {
+        /// Its row.
+        row: usize,
+        /// Its column, before the row.
+        col: usize,
+    },
+    /// What is left of this variance, given the dimensions before it, is not above
+    /// `dim * 2^-52` of the whole: the matrix is indefinite, or singular up to rounding.
+    NotPositiveDefinite {
+        /// Its dimension.
+        pivot: usize,
+        /// What is left of the variance.
+        value: f64,
+    },
+    /// This variance of a diagonal form is below zero.
+    NegativeVariance {
+        /// Its dimension.
+        index: usize,
+        /// The variance.
+        value: f64,
+    },
+}
+
+impl core::fmt::Display for GaussianError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Empty => write!(f, "a distribution of no dimension"),
+            Self::Length { expected, got } => {
+                write!(f, "{got} (co)variances where the mean asks for {expected}")
+            }
+            Self::StorageTooSmall { needed, got } => {
+                write!(f, "storage of {got} elements, {needed} needed")
+            }
+            Self::ScratchTooSmall { needed, got } => {
+                write!(f, "scratch of {got} elements, {needed} needed")
+            }
+            Self::MeanNotFinite { index } => write!(f, "mean {index} is no finite f32"),
+            Self::NotFinite { row, col } => write!(f, "covariance [{row}, {col}] is not finite"),
+            Self::NotSymmetric { row, col } => {
+                write!(f, "covariance [{row}, {col}] is not [{col}, {row}]")
+            }
+            Self::NotPositiveDefinite { pivot, value } => {
+                write!(f, "the covariance is not positive definite: {value:e} at pivot {pivot}")
+            }
+            Self::NegativeVariance { index, value } => {
+                write!(f, "variance {index} is negative: {value:e}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for GaussianError {}
+
+/// Which numbers follow mean and deviations in storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// None: the dimensions are independent.
+    Diagonal,
+    /// The packed Cholesky factor.
+    Full,
+}
+
+/// A multivariate normal distribution, factored and ready to draw from.
+///
+/// It borrows the memory that it was made in and never changes it.
+///
+/// # Examples
+/// ```
+/// use nowcast::kernels::Level;
+/// use nowcast::sampling::{Gaussian, PathAddress};
+///
+/// let mut storage = [0.0; Gaussian::full_len(2)];
+/// let mut scratch = [0.0; Gaussian::full_scratch_len(2)];
+/// let covariance = [4.0, 1.2, 1.2, 1.0];
+/// let gaussian = Gaussian::full(&[10.0, -1.0], &covariance, &mut storage, &mut scratch)?;
+///
+/// let mut paths = [0.0; 500 * 2];
+/// gaussian.draw(Level::detect(), PathAddress { seed: 42, stream: 0, path: 0 }, &mut paths)?;
+/// let mean = paths.iter().step_by(2).sum::<f32>() / 500.0;
+/// assert!((mean - 10.0).abs() < 0.5);
+/// assert_eq!(gaussian.marginal_std(0), 2.0);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Gaussian<'a> {
+    form: Form,
+    mean: &'a [f32],
+    deviations: &'a [f32],
+    /// Empty in the diagonal form.
+    factor: &'a [f32],
+}
+
+impl<'a> Gaussian<'a> {
+    /// Elements of storage for a full covariance of `dim` dimensions: about `dim^2 / 2`.
+    pub const fn full_len(dim: usize) -> usize {
+        draw::factor_len(dim).saturating_add(Self::diagonal_len(dim))
+    }
+
+    /// Elements of scratch that the factorization of `dim` dimensions needs.
+    pub const fn full_scratch_len(dim: usize) -> usize {
+        packed_len(dim)
+    }
+
+    /// Elements of storage for `dim` independent dimensions.
+    pub const fn diagonal_len(dim: usize) -> usize {
+        dim.saturating_mul(2)
+    }
+
+    /// A distribution with a full covariance.
+    ///
+    /// The factor is worked in `f64`, in one fixed order of fused multiply-adds, and rounded to
+    /// `f32` once: the same bits on every host. The lower triangle is the one that counts.
+    ///
+    /// **Shapes and units**: `mean` is `[dim]`, `covariance` `[dim, dim]`, row-major; `storage` and
+    /// `scratch` have at least [`full_len`](Self::full_len) and
+    /// [`full_scratch_len`](Self::full_scratch_len) elements.
+    ///
+    /// **Errors**: any [`GaussianError`] but `NegativeVariance`; `storage` is unchanged, `scratch`
+    /// is not.
+    ///
+    /// **Cost**: no allocation; `dim^3 / 6` multiply-adds.
+    pub fn full(
+        mean: &[f64],
+        covariance: &[f64],
+        storage: &'a mut [f32],
+        scratch: &mut [f64],
+    ) -> Result<Self, GaussianError> {
+        let dim = mean.len();
+        check_len(dim, dim.saturating_mul(dim), covariance.len())?;
+        let storage = take(storage, Self::full_len(dim))?;
+        let (needed, got) = (Self::full_scratch_len(dim), scratch.len());
+        let triangle =
+            scratch.get_mut(..needed).ok_or(GaussianError::ScratchTooSmall { needed, got })?;
+        check_mean(mean)?;
+        check_covariance(dim, covariance)?;
+
+        for (row, elements) in covariance.chunks_exact(dim).enumerate() {
+            triangle[packed_len(row)..][..=row].copy_from_slice(&elements[..=row]);
+        }
+        cholesky::factor(triangle, dim).map_err(|BadPivot { pivot, value }| {
+            GaussianError::NotPositiveDefinite { pivot, value }
+        })?;
+
+        let (head, factor) = storage.split_at_mut(Self::diagonal_len(dim));
+        write_head(mean, covariance.iter().step_by(dim + 1), head);
+        draw::pack((0..dim).map(|row| packed_row(triangle, row)), factor);
+        Ok(Self::of(Form::Full, dim, storage))
+    }
+
+    /// A distribution of independent dimensions. A variance of zero is a constant.
+    ///
+    /// **Shapes and units**: `mean` and `variances` are `[dim]`; `storage` has at least
+    /// [`diagonal_len`](Self::diagonal_len) elements.
+    ///
+    /// **Errors**: any [`GaussianError`] but `ScratchTooSmall`, `NotSymmetric` and
+    /// `NotPositiveDefinite`; `storage` is unchanged.
+    ///
+    /// **Cost**: no allocation; one square root a dimension.
+    ///
+    /// # Examples
+    /// ```
+    /// use nowcast::sampling::{Gaussian, GaussianError};
+    ///
+    /// let mut storage = [0.0; Gaussian::diagonal_len(2)];
+    /// let gaussian = Gaussian::diagonal(&[1.0, 2.0], &[9.0, 0.0], &mut storage)?;
+    /// assert_eq!((gaussian.marginal_std(0), gaussian.marginal_std(1)), (3.0, 0.0));
+    ///
+    /// let refused = Gaussian::diagonal(&[1.0], &[-1.0], &mut storage).err();
+    /// assert_eq!(refused, Some(GaussianError::NegativeVariance { index: 0, value: -1.0 }));
+    /// # Ok::<(), GaussianError>(())
+    /// ```
+    pub fn diagonal(
+        mean: &[f64],
+        variances: &[f64],
+        storage: &'a mut [f32],
+    ) -> Result<Self, GaussianError> {
+        let dim = mean.len();
+        check_len(dim, dim, variances.len())?;
+        let storage = take(storage, Self::diagonal_len(dim))?;
+        check_mean(mean)?;
+        for (index, &value) in variances.iter().enumerate() {
+            if value < 0.0 {
+                return Err(GaussianError::NegativeVariance { index, value });
+            }
+            if !deviation(value).is_finite() {
+                return Err(GaussianError::NotFinite { row: index, col: index });
+            }
+        }
+        write_head(mean, variances.iter(), storage);
+        Ok(Self::of(Form::Diagonal, dim, storage))
+    }
+
+    /// The distribution that lies in `storage`, which is exactly as long as its form asks.
+    pub(super) fn of(form: Form, dim: usize, storage: &'a [f32]) -> Self {
+        let (mean, rest) = storage.split_at(dim);
+        let (deviations, factor) = rest.split_at(dim);
+        Self { form, mean, deviations, factor }
+    }
+
+    /// Dimensions.
+    pub fn dim(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// The means.
+    pub fn mean(&self) -> &'a [f32] {
+        self.mean
+    }
+
+    /// The standard deviation of dimension `index`, from the variance that was given.
+    ///
+    /// **Panics**: when `index` is not below [`dim`](Self::dim).
+    pub fn marginal_std(&self, index: usize) -> f32 {
+        self.deviations[index]
+    }
+
+    /// The value below which dimension `index` falls with probability `p`: exact, without
+    /// sampling.
+    ///
+    /// Zero and one give the infinities (NaN if the deviation is zero), what is no probability
+    /// NaN. See [`normal_quantile`].
+    ///
+    /// **Panics**: when `index` is not below [`dim`](Self::dim).
+    ///
+    /// **Cost**: no allocation; one quantile. For many dimensions work that out once and use
+    /// [`mean`](Self::mean) and [`marginal_std`](Self::marginal_std).
+    pub fn marginal_quantile(&self, index: usize, p: f64) -> f64 {
+        f64::from(self.mean[index]) + normal_quantile(p) * f64::from(self.deviations[index])
+    }
+
+    /// Draws paths.
+    ///
+    /// Element `i` of a path is one chain of fused multiply-adds in `f32`, from the mean through
+    /// the normals `z` of the path in order: `mean[i] + l[i][0] * z[0] + ... + l[i][i] * z[i]`, or
+    /// `mean[i] + deviation[i] * z[i]` in the diagonal form. Paths have the same bits on every
+    /// level and in every block. What overflows is infinite.
+    ///
+    /// **Shapes and units**: `out` is `[paths, dim]`, row-major, as many paths as fit; row `n` is
+    /// the path at `first` and `n` further on.
+    ///
+    /// **Errors**: [`DrawError::NotWholePaths`]; `out` is unchanged.
+    ///
+    /// **Cost**: no allocation; at most 10 KiB of stack, whatever the dimension. `dim` normals and,
+    /// in the full form, `dim^2 / 2` multiply-adds for each path; a single path costs as much as
+    /// `LANES` of them.
+    pub fn draw(&self, level: Level, first: PathAddress, out: &mut [f32]) -> Result<(), DrawError> {
+        let Self { form, mean, deviations, factor } = *self;
+        let shape = match form {
+            Form::Diagonal => Shape::Diagonal { mean, deviations },
+            Form::Full => Shape::Full { mean, factor },
+        };
+        draw::draw(level, shape, mean.len(), first, out)
+    }
+}
+
+pub(super) fn check_len(dim: usize, expected: usize, got: usize) -> Result<(), GaussianError> {
+    if dim == 0 {
+        return Err(GaussianError::Empty);
+    }
+    if got != expected {
+        return Err(GaussianError::Length { expected, got });
+    }
+    Ok(())
+}
+
+fn take(storage: &mut [f32], needed: usize) -> Result<&mut [f32], GaussianError> {
+    let got = storage.len();
+    storage.get_mut(..needed).ok_or(GaussianError::StorageTooSmall { needed, got })
+}
+
+fn check_mean(mean: &[f64]) -> Result<(), GaussianError> {
+    match mean.iter().position(|mean| !(*mean as f32).is_finite()) {
+        Some(index) => Err(GaussianError::MeanNotFinite { index }),
+        None => Ok(()),
+    }
+}
+
+fn check_covariance(dim: usize, covariance: &[f64]) -> Result<(), GaussianError> {
+    if let Some(index) = covariance.iter().position(|element| !element.is_finite()) {
+        return Err(GaussianError::NotFinite { row: index / dim, col: index % dim });
+    }
+    let variance = |index: usize| covariance[index * (dim + 1)];
+    for pivot in 0..dim {
+        let value = variance(pivot);
+        if value <= 0.0 {
+            return Err(GaussianError::NotPositiveDefinite { pivot, value });
+        }
+        if !deviation(value).is_finite() {
+            return Err(GaussianError::NotFinite { row: pivot, col: pivot });
+        }
+    }
+    for row in 0..dim {
+        for col in 0..row {
+            let difference = covariance[row * dim + col] - covariance[col * dim + row];
+            let scale = libm::sqrt(variance(row)) * libm::sqrt(variance(col));
+            if !(difference.abs() <= ASYMMETRY * scale) {
+                return Err(GaussianError::NotSymmetric { row, col });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn deviation(variance: f64) -> f32 {
+    libm::sqrt(variance) as f32
+}
+
+fn write_head<'v>(mean: &[f64], variances: impl Iterator<Item = &'v f64>, head: &mut [f32]) {
+    let (means, deviations) = head.split_at_mut(mean.len());
+    for (to, mean) in means.iter_mut().zip(mean) {
+        *to = *mean as f32;
+    }
+    for (to, variance) in deviations.iter_mut().zip(variances) {
+        *to = deviation(*variance);
+    }
+}
