@@ -11,11 +11,20 @@
 //! lengths once, when a program is made, so that serving never gets there.
 
 pub mod activation;
+pub mod conv;
+pub mod elementwise;
+mod fold;
 pub mod gemm;
+pub mod index;
 pub mod isa;
+pub mod lanes;
 pub mod math;
+pub mod movement;
 pub mod number;
 pub mod pack;
+pub mod recurrent;
+pub mod reduce;
+pub mod rows;
 pub mod scalar;
 pub mod simd;
 

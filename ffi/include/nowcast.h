@@ -521,7 +521,8 @@ typedef struct nowcast_forecaster_info {
 /* Loads the forecaster whose files are in the folder `path`.
  * Arguments: `*forecaster` receives the forecaster.
  * Ownership: the caller releases it with nowcast_forecaster_release.
- * Errors: NOWCAST_INVALID_FORECASTER, NOWCAST_INVALID_ARGUMENT, NOWCAST_NULL_ARGUMENT.
+ * Errors: NOWCAST_IO, NOWCAST_INVALID_FORECASTER, those of nowcast_program_load for its model,
+ *   NOWCAST_INVALID_ARGUMENT, NOWCAST_NULL_ARGUMENT.
  * Threads: any. Allocation: yes. */
 nowcast_status nowcast_forecaster_load(const char *path, nowcast_forecaster **forecaster,
                                        nowcast_error *error);
@@ -568,6 +569,11 @@ nowcast_status nowcast_forecast_open(const nowcast_forecaster *forecaster, nowca
  * Errors: NOWCAST_INVALID_HANDLE, for one already closed too as long as its memory is not reused.
  * Threads: one. Allocation: none, frees nothing. */
 nowcast_status nowcast_forecast_close(nowcast_forecast *forecast, nowcast_error *error);
+
+/* Pays beforehand what the first calls would: touches memory, weights and code by running once on
+ * zeros and drawing a path. The forecast is as new afterwards.
+ * Errors: NOWCAST_NULL_ARGUMENT, NOWCAST_INVALID_HANDLE. Threads: one. */
+nowcast_status nowcast_forecast_prefault(nowcast_forecast *forecast, nowcast_error *error);
 
 /* Forecasts from the last observations, oldest first, in the unit of the series.
  * Arguments: `context` has exactly `context_len` elements, the `context` of

@@ -108,7 +108,7 @@ impl Failure {
             Self::Run(_) => Status::StateFull,
             Self::Gaussian(error) => of_gaussian(error),
             Self::Draw(_) => Status::WrongLength,
-            Self::Forecaster(_) => Status::InvalidForecaster,
+            Self::Forecaster(error) => of_forecaster(error),
             Self::Forecast(error) => of_forecast(error),
         }
     }
@@ -166,8 +166,25 @@ fn of_gaussian(error: &GaussianError) -> Status {
     }
 }
 
-fn of_forecast(_error: &ForecastError) -> Status {
-    Status::InvalidArgument
+fn of_forecast(error: &ForecastError) -> Status {
+    match error {
+        ForecastError::ContextLength { .. } | ForecastError::OutputLength { .. } => {
+            Status::WrongLength
+        }
+        ForecastError::NotFinite { .. } | ForecastError::MeanNotFinite { .. } => Status::NotFinite,
+        ForecastError::NoForecast => Status::NoForecast,
+        ForecastError::Run(RunError::Bind { error, .. }) => of_bind(error),
+        ForecastError::Run(_) => Status::StateFull,
+        _ => Status::InvalidArgument,
+    }
+}
+
+fn of_forecaster(error: &ForecasterError) -> Status {
+    match error {
+        ForecasterError::Io { .. } => Status::Io,
+        ForecasterError::Model(error) => of_load(error),
+        _ => Status::InvalidForecaster,
+    }
 }
 
 impl fmt::Display for Failure {

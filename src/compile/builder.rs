@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::graph::dim::{Dim, product};
-use crate::graph::{Graph, Node, Tensor, ValueId};
+use crate::graph::{Graph, Node, Op, Tensor, Value, ValueId};
 use crate::runtime::record::{Access, Extent, Extents, Field, In, MAX_RANK, Out, Scratch};
 use crate::runtime::record::{SharedIn, SharedOut};
 use crate::runtime::{
@@ -40,7 +40,27 @@ pub(crate) struct Builder<'g> {
     constants: Vec<u8>,
     packed: HashMap<(ValueId, &'static str), usize>,
     state_bytes: usize,
+    /// Caches that grow in place: the input, the result of its concatenation, and along which
+    /// axis there is room for how much.
+    appends: Vec<Append>,
     node: String,
+}
+
+/// A cache that grows in place.
+struct Append {
+    input: ValueId,
+    output: ValueId,
+    axis: usize,
+    room: usize,
+}
+
+impl Append {
+    /// Strides of a tensor that lies as if the axis were as long as there is room.
+    fn strides(&self, value: &Value) -> Vec<Dim> {
+        let mut shape = value.shape.clone();
+        shape[self.axis] = Dim::Fixed(self.room as i64);
+        contiguous(&shape)
+    }
 }
 
 impl<'g> Builder<'g> {
@@ -57,6 +77,7 @@ impl<'g> Builder<'g> {
             constants: Vec::new(),
             packed: HashMap::new(),
             state_bytes: 0,
+            appends: Vec::new(),
             node: String::new(),
         };
         for (i, port) in graph.inputs.iter().enumerate() {
@@ -67,28 +88,53 @@ impl<'g> Builder<'g> {
                 )));
             }
             let state = graph.states.iter().find(|s| s.input == i);
-            let home = match state {
-                None => Home::Port(i),
-                // The output may be longer than the input: a cache that grows.
+            let mut strides = contiguous(&graph.value(port.value).shape);
+            let storage = match state {
+                None => {
+                    let bytes = builder.max_bytes(port.value);
+                    builder.new_storage(Home::Port(i), bytes)
+                }
                 Some(state) => {
                     let output = graph.outputs[state.output].value;
+                    if let Some(append) = builder.append(port.value, output) {
+                        strides = append.strides(graph.value(port.value));
+                        builder.appends.push(append);
+                    }
+                    // The output may be longer than the input.
                     let bytes = builder.max_bytes(port.value).max(builder.max_bytes(output));
+                    let offset = builder.state_bytes;
                     builder.state_bytes += bytes.next_multiple_of(ALIGNMENT);
-                    Home::State(builder.state_bytes - bytes.next_multiple_of(ALIGNMENT))
+                    builder.new_storage(Home::State(offset), bytes)
                 }
             };
-            let bytes = match state {
-                Some(s) => builder
-                    .max_bytes(port.value)
-                    .max(builder.max_bytes(graph.outputs[s.output].value)),
-                None => builder.max_bytes(port.value),
-            };
-            let storage = builder.new_storage(home, bytes);
-            let strides = contiguous(&graph.value(port.value).shape);
             builder.places[port.value.0 as usize] =
                 Some(Place { storage, offset: Dim::Fixed(0), strides });
         }
         Ok(builder)
+    }
+
+    /// The cache that `output` is, where it is the concatenation of `input` and something new
+    /// along an axis that is chosen per call.
+    fn append(&self, input: ValueId, output: ValueId) -> Option<Append> {
+        let node = self.graph.nodes.iter().find(|n| n.outputs.contains(&Some(output)))?;
+        let Op::Concat { axis } = node.op else { return None };
+        let first = node.inputs.first().copied().flatten() == Some(input);
+        let once = node.inputs.iter().filter(|v| **v == Some(input)).count() == 1;
+        let ranged = self.shape(input)[axis].fixed().is_none();
+        let room = self.upper(&self.shape(output)[axis]);
+        (first && once && ranged).then_some(Append { input, output, axis, room })
+    }
+
+    /// Makes the result of a concatenation the cache that it lengthens. `false` where it is none.
+    pub(crate) fn append_in_place(&mut self, y: ValueId) -> bool {
+        let Some(append) = self.appends.iter().find(|a| a.output == y) else { return false };
+        self.places[y.0 as usize] = self.places[append.input.0 as usize].clone();
+        true
+    }
+
+    fn room(&self, v: ValueId) -> Option<(usize, usize)> {
+        let append = self.appends.iter().find(|a| a.input == v || a.output == v)?;
+        Some((append.axis, append.room))
     }
 
     /// Starts a node: its operands are being read for one more time.
@@ -150,7 +196,15 @@ impl<'g> Builder<'g> {
 
     fn new_storage(&mut self, home: Home, bytes: usize) -> usize {
         let step = self.steps.len();
-        self.storages.push(Storage { home, bytes, first: step, last: step, last_read: None });
+        self.storages.push(Storage {
+            home,
+            bytes,
+            first: step,
+            last: step,
+            last_read: None,
+            held: false,
+            shared_write: None,
+        });
         self.storages.len() - 1
     }
 
@@ -316,8 +370,14 @@ impl<'g> Builder<'g> {
         record.operands(&mut |operand, access| {
             let storage = &mut storages[regions[operand as usize].storage];
             storage.last = step;
-            if matches!(access, Access::Read | Access::ReadShared) {
-                storage.last_read = Some(step);
+            match access {
+                Access::Read | Access::ReadShared | Access::ReadHeld => {
+                    let again = storage.last_read == Some(step) && !storage.held;
+                    storage.held = access == Access::ReadHeld && !again;
+                    storage.last_read = Some(step);
+                }
+                Access::WriteShared => storage.shared_write = storage.shared_write.or(Some(step)),
+                Access::Write | Access::Scratch => {}
             }
         });
         let mut words = Vec::new();
@@ -397,23 +457,28 @@ impl<'g> Builder<'g> {
     /// Makes an output the state that the next run reads as `input`: in the same memory where the
     /// output is written after the input has been read, else by a copy at the end.
     fn keep(&mut self, output: ValueId, input: ValueId) -> Lowered<usize> {
-        let (from, to) = (self.place(output)?, self.place(input)?);
-        if from.storage == to.storage {
-            return Ok(to.storage);
+        let from = self.place(output)?;
+        // The first storages are those of the inputs, in their order.
+        let to = self.graph.inputs.iter().position(|p| p.value == input).unwrap_or(0);
+        if from.storage == to {
+            return Ok(to);
         }
         let source = &self.storages[from.storage];
-        let apart = self.storages[to.storage].last_read.is_none_or(|last| last < source.first);
+        let target = &self.storages[to];
+        let apart = target.last_read.is_none_or(|last| {
+            last < source.first || (target.held && source.shared_write == Some(last))
+        });
         let sole = self.places.iter().flatten().filter(|p| p.storage == from.storage).count() == 1;
         let whole = source.home == Home::Arena
-            && source.bytes == self.storages[to.storage].bytes
+            && source.bytes == self.storages[to].bytes
             && from.offset.is(0)
             && is_contiguous(self.shape(output), &from.strides);
         if apart && whole && sole {
-            self.storages[from.storage].home = self.storages[to.storage].home;
+            self.storages[from.storage].home = self.storages[to].home;
             return Ok(from.storage);
         }
         let (src, place) = self.view(output)?;
-        let dst = Out(self.region(to.storage, self.dtype(input)));
+        let dst = Out(self.region(to, self.dtype(input)));
         let shape = self.shape(output);
         let strides = contiguous(shape);
         super::lower::movement::copy(
@@ -423,7 +488,7 @@ impl<'g> Builder<'g> {
             (src, &place.offset, &place.strides),
             (dst, &Dim::Fixed(0), &strides),
         )?;
-        Ok(to.storage)
+        Ok(to)
     }
 
     fn lay_out(
@@ -446,24 +511,15 @@ impl<'g> Builder<'g> {
                 name: name.to_owned(),
                 dtype,
                 shape: builder.shape(value).iter().map(|d| builder.dims.extent(d)).collect(),
-                buffer: builder.region(storage, dtype),
+                room: builder.room(value),
                 home,
                 home_offset,
                 bytes: builder.storages[storage].bytes,
             }
         };
         for port in &graph.inputs {
-            let storage = self.places[port.value.0 as usize].as_ref().map_or(0, |p| p.storage);
-            // A view may have been copied; the port is where it was.
-            let index = image.inputs.len();
-            let storage = match graph.states.iter().any(|s| s.input == index) {
-                true => storage,
-                false => self
-                    .storages
-                    .iter()
-                    .position(|s| s.home == Home::Port(index))
-                    .unwrap_or(storage),
-            };
+            // The first storages are those of the inputs, in their order.
+            let storage = image.inputs.len();
             let spec = ports(&mut self, port.value, &port.name, storage);
             image.inputs.push(spec);
         }

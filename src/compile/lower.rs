@@ -5,7 +5,11 @@
 //! otherwise (reshape, transpose, slice, expand) write none.
 
 mod elementwise;
+mod index;
+mod lanes;
 pub(super) mod movement;
+mod product;
+mod recurrent;
 
 use crate::graph::{Node, Op, ValueId};
 
@@ -48,6 +52,24 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::Concat { axis } => movement::concat(b, node, *axis),
         Op::Tile { repeats } => movement::tile(b, node, repeats),
         Op::Fill { shape } => movement::fill(b, node, shape),
+        Op::Pad(op) => movement::pad(b, node, op),
+        Op::Range { len } => movement::range(b, node, len),
+        Op::Trilu { upper, k } => movement::trilu(b, node, *upper, *k),
+        Op::Gather { axis } => index::gather(b, node, *axis),
+        Op::GatherElements { axis } => index::gather_elements(b, node, *axis),
+        Op::GatherNd { batch_dims } => index::gather_nd(b, node, *batch_dims),
+        Op::ScatterElements(op) => index::scatter_elements(b, node, *op),
+        Op::ScatterNd(op) => index::scatter_nd(b, node, *op),
+        Op::OneHot { axis, .. } => index::one_hot(b, node, *axis),
+        Op::TopK(op) => lanes::top_k(b, node, op),
+        Op::ArgReduce(op) => lanes::arg_reduce(b, node, op),
+        Op::CumSum { axis, exclusive, reverse } => {
+            lanes::cum_sum(b, node, *axis, *exclusive, *reverse)
+        }
+        Op::MatMul => product::matmul(b, node),
+        Op::Linear { activation } => product::linear(b, node, *activation),
+        Op::Gemm(op) => product::gemm(b, node, op),
+        Op::Recurrent(op) => recurrent::recurrent(b, node, op),
         other => Err(format!("no kernel computes {} yet", other.name())),
     }
 }

@@ -25,6 +25,10 @@ pub(super) struct Storage {
     pub(super) last: usize,
     /// The last step that reads it, where one does.
     pub(super) last_read: Option<usize>,
+    /// That step has read all of it before it writes.
+    pub(super) held: bool,
+    /// The first step that writes it, where it does so through cells.
+    pub(super) shared_write: Option<usize>,
 }
 
 /// A value as a view of a storage.

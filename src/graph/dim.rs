@@ -121,7 +121,7 @@ impl Dim {
         let (atoms, coefficient) = divisor.into_iter().next()?;
         let mut out = BTreeMap::new();
         for (product, c) in self.terms() {
-            if c % coefficient != 0 {
+            if c.checked_rem(coefficient)? != 0 {
                 return None;
             }
             let mut rest = product;
@@ -140,7 +140,7 @@ impl Dim {
     }
 
     /// The smaller; decided at once where bounds decide it.
-    pub fn min_with(&self, other: &Self, variables: &[Variable]) -> Self {
+    pub fn min(&self, other: &Self, variables: &[Variable]) -> Self {
         let (low, high) = (self.clone() - other.clone()).bounds(variables);
         if high <= 0 {
             self.clone()
@@ -152,7 +152,7 @@ impl Dim {
     }
 
     /// The larger; decided at once where bounds decide it.
-    pub fn max_with(&self, other: &Self, variables: &[Variable]) -> Self {
+    pub fn max(&self, other: &Self, variables: &[Variable]) -> Self {
         let (low, high) = (self.clone() - other.clone()).bounds(variables);
         if low >= 0 {
             self.clone()
@@ -182,6 +182,18 @@ impl Dim {
                 (low, high)
             }
         }
+    }
+
+    /// Number of factors in it, those inside opaque atoms included; zero for a number.
+    ///
+    /// The cost of arithmetic grows with it: whoever reads models that may be hostile bounds it.
+    pub fn weight(&self) -> usize {
+        let Self::Expr(poly) = self else { return 0 };
+        let factors = poly.terms.keys().flatten().map(|atom| match atom {
+            Atom::Var(_) => 1,
+            Atom::FloorDiv(a, b) | Atom::Min(a, b) | Atom::Max(a, b) => 1 + a.weight() + b.weight(),
+        });
+        poly.terms.len() + factors.sum::<usize>()
     }
 
     /// Its largest value.
@@ -370,8 +382,8 @@ mod tests {
         let v = vars();
         let (p, b) = (Dim::var(VarId(0)), Dim::var(VarId(1)));
         assert_eq!((p.clone() * b.clone() - Dim::Fixed(3)).bounds(&v), (-3, 4093));
-        assert_eq!(p.max_with(&Dim::Fixed(0), &v), p);
-        assert_eq!(p.min_with(&Dim::Fixed(512), &v), p);
+        assert_eq!(Dim::max(&p, &Dim::Fixed(0), &v), p);
+        assert_eq!(Dim::min(&p, &Dim::Fixed(512), &v), p);
         assert_eq!(p.floor_div(&Dim::Fixed(2)).bounds(&v), (0, 256));
         assert_eq!(format!("{}", (p + b).display(&v)), "batch + past");
     }

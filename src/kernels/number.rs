@@ -18,6 +18,7 @@ macro_rules! codes {
         }
     };
 }
+pub(crate) use codes;
 
 codes! {
     /// A function of one element. The numbers are part of the program image: they are pinned.

@@ -2,6 +2,7 @@
 
 extern crate std;
 
+use core::cell::Cell;
 use std::vec::Vec;
 
 use super::isa::{Isa, Level};
@@ -90,4 +91,12 @@ pub(crate) fn assert_close(got: &[f32], wanted: &[f32], tolerance: f32, what: &s
             || (got - wanted).abs() <= tolerance * wanted.abs().max(1.0);
         assert!(close, "{what}: [{i}] is {got:e}, wanted {wanted:e}");
     }
+}
+
+pub(crate) fn cells(x: &[f32]) -> Vec<Cell<f32>> {
+    x.iter().map(|&x| Cell::new(x)).collect()
+}
+
+pub(crate) fn values(x: &[Cell<f32>]) -> Vec<f32> {
+    x.iter().map(Cell::get).collect()
 }

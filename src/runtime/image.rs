@@ -180,8 +180,9 @@ pub(super) struct RawPort<'p> {
     pub(super) name: &'p str,
     pub(super) dtype: DType,
     pub(super) shape: &'p [u32],
-    /// The buffer that is the whole port.
-    pub(super) buffer: u32,
+    /// The axis along which a cache grows in place, and the extent there is room for; the axes
+    /// before it lie that far apart.
+    pub(super) room: Option<(usize, usize)>,
     /// Where it lives unless it is bound: arena, state or constants.
     pub(super) home: u32,
     pub(super) home_offset: usize,
@@ -274,10 +275,10 @@ impl<'p> Image<'p> {
             let fits = text.is_some()
                 && DType::from_code(p[2] as u8).is_some()
                 && shape.is_some_and(|s| s.len() >= p[3] as usize)
-                && p[6] <= STATE
-                && p[7].is_multiple_of(64)
-                && u64::from(p[7]) + u64::from(p[8]) <= self.base_bytes(p[6]) as u64
-                && (p[5] as usize) < self.buffers().len();
+                && (ARENA..=STATE).contains(&p[5])
+                && p[6].is_multiple_of(64)
+                && u64::from(p[6]) + u64::from(p[7]) <= self.base_bytes(p[5]) as u64
+                && p[8] <= p[3];
             if !fits {
                 return Err(damaged(Section::Ports, i));
             }
@@ -318,7 +319,7 @@ impl<'p> Image<'p> {
             STATE => self.state_bytes(),
             port => {
                 let at = (port - PORTS) as usize * PORT_WORDS;
-                self.section(Section::Ports).get(at + 8).map_or(0, |b| *b as usize)
+                self.section(Section::Ports).get(at + 7).map_or(0, |b| *b as usize)
             }
         }
     }
@@ -394,10 +395,10 @@ impl<'p> Image<'p> {
             name: self.text(p[0], p[1]),
             dtype: DType::from_code(p[2] as u8).unwrap_or(DType::U8),
             shape: &self.section(Section::Records)[p[4] as usize..][..p[3] as usize],
-            buffer: p[5],
-            home: p[6],
-            home_offset: p[7] as usize,
-            bytes: p[8] as usize,
+            home: p[5],
+            home_offset: p[6] as usize,
+            bytes: p[7] as usize,
+            room: (p[8] > 0).then(|| (p[8] as usize - 1, p[9] as usize)),
         }
     }
 
@@ -409,7 +410,7 @@ impl<'p> Image<'p> {
 
     /// Bounds of dimension `i`, where it is a variable.
     pub(super) fn variable(&self, i: usize) -> Option<(i64, i64, &'p str)> {
-        let dim = &self.section(Section::Dims)[i * DIM_WORDS..][..DIM_WORDS];
+        let dim = self.section(Section::Dims).get(i * DIM_WORDS..)?.get(..DIM_WORDS)?;
         let name = || self.text(dim[3] & 0x00ff_ffff, dim[3] >> 24);
         (dim[0] == DimOp::Variable as u32).then(|| (i64::from(dim[1]), i64::from(dim[2]), name()))
     }
@@ -450,7 +451,7 @@ mod builder {
         pub(crate) name: String,
         pub(crate) dtype: DType,
         pub(crate) shape: Vec<Extent>,
-        pub(crate) buffer: u32,
+        pub(crate) room: Option<(usize, usize)>,
         pub(crate) home: u32,
         pub(crate) home_offset: usize,
         pub(crate) bytes: usize,
@@ -512,8 +513,9 @@ mod builder {
                 let [offset, len] = intern(&port.name, usize::MAX);
                 let rank = port.shape.len() as u32;
                 ports.extend([offset, len, u32::from(port.dtype as u8), rank]);
-                ports.extend([records.len() as u32, port.buffer, port.home]);
-                ports.extend([port.home_offset as u32, port.bytes as u32, 0]);
+                let (axis, room) = port.room.map_or((0, 0), |(axis, room)| (axis as u32 + 1, room));
+                ports.extend([records.len() as u32, port.home, port.home_offset as u32]);
+                ports.extend([port.bytes as u32, axis, room as u32]);
                 records.extend(port.shape.iter().map(|e| e.0));
             }
             let states: Vec<u32> = self.states.iter().flat_map(|(i, o)| [*i, *o]).collect();

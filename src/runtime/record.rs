@@ -46,6 +46,8 @@ pub(crate) enum Access {
     Write,
     /// Reads, and may be the very same elements as one that is written.
     ReadShared,
+    /// Reads all of it before anything is written.
+    ReadHeld,
     /// Writes, and may be the very same elements as one that is read.
     WriteShared,
     /// Working memory: contents do not outlive the step.
@@ -77,6 +79,8 @@ operand! {
     Out => Write,
     /// An operand read through cells.
     SharedIn => ReadShared,
+    /// An operand read through cells before anything is written.
+    HeldIn => ReadHeld,
     /// An operand written through cells.
     SharedOut => WriteShared,
     /// Working memory.

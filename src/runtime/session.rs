@@ -107,6 +107,9 @@ pub enum BindError {
     State,
     /// The memory is not aligned to its element type.
     Misaligned,
+    /// The port is a cache that grows in place, so its elements do not lie behind one another:
+    /// copy them with [`Session::copy_output`] or [`Session::copy_input`].
+    InPlace,
 }
 
 impl fmt::Display for BindError {
@@ -123,6 +126,10 @@ impl fmt::Display for BindError {
                 write!(f, "the port is kept between runs and cannot be bound to other memory")
             }
             Self::Misaligned => write!(f, "the memory is not aligned to its element type"),
+            Self::InPlace => write!(
+                f,
+                "the port grows in place and its elements do not lie behind one another: copy it"
+            ),
         }
     }
 }
@@ -396,7 +403,8 @@ impl<'p> Session<'p> {
         for write in [false, true] {
             for (axis, (word, extent)) in port.shape.iter().zip(shape).enumerate() {
                 let slot = (word & !Extent::TABLE) as usize;
-                match image.variable(slot).filter(|_| word & Extent::TABLE != 0) {
+                let in_table = word & Extent::TABLE != 0;
+                match in_table.then(|| image.variable(slot)).flatten() {
                     Some((min, max, _)) if write => {
                         self.set_variable(slot, axis, min, max, *extent)?;
                     }
@@ -462,11 +470,77 @@ impl<'p> Session<'p> {
     }
 
     /// Where port `port` lives, and its bytes under the present extents.
-    fn place(&self, port: usize) -> (*mut u8, usize) {
-        let dtype = self.program.image().port(port).dtype;
-        let bytes = self.port_shape(port).iter().product::<usize>() * dtype.bytes();
+    fn place(&self, port: usize) -> Result<(*mut u8, usize), BindError> {
+        let raw = self.program.image().port(port);
+        let shape = self.port_shape(port);
+        if raw.room.is_some_and(|(axis, _)| shape[..axis].iter().product::<usize>() > 1) {
+            return Err(BindError::InPlace);
+        }
+        let bytes = shape.iter().product::<usize>() * raw.dtype.bytes();
         let base = self.tables.view(&self.block).1[PORTS as usize + port];
-        (base.pointer, bytes.min(base.len))
+        Ok((base.pointer, bytes.min(base.len)))
+    }
+
+    /// Copies the elements of output `i` of the last run, row-major, also those of a cache that
+    /// grows in place.
+    ///
+    /// **Errors**: no such output; another element type; `to` has another length. `to` is
+    /// unchanged then.
+    pub fn copy_output<T: Element>(&self, i: usize, to: &mut [T]) -> Result<(), BindError> {
+        let port = self.check_output(i)?;
+        self.check_elements::<T>(port, to.len())?;
+        let mut at = 0;
+        self.each_run(port, |pointer, len| {
+            // SAFETY: `each_run` gives runs inside this session's block, which is borrowed.
+            #[allow(unsafe_code)]
+            let run: &[T] = unsafe { elements(pointer, len) };
+            to[at..at + len].copy_from_slice(run);
+            at += len;
+        });
+        Ok(())
+    }
+
+    /// Copies elements into input `i`, row-major, also into a cache that grows in place.
+    ///
+    /// **Errors**: no such input; another element type; `from` has another length. The input is
+    /// unchanged then.
+    pub fn copy_input<T: Element>(&mut self, i: usize, from: &[T]) -> Result<(), BindError> {
+        self.check_input(i)?;
+        self.check_elements::<T>(i, from.len())?;
+        let mut at = 0;
+        self.each_run(i, |pointer, len| {
+            // SAFETY: as for `copy_output`, borrowed for writing.
+            #[allow(unsafe_code)]
+            let run: &mut [T] = unsafe { elements_mut(pointer, len) };
+            run.copy_from_slice(&from[at..at + len]);
+            at += len;
+        });
+        Ok(())
+    }
+
+    fn check_elements<T: Element>(&self, port: usize, len: usize) -> Result<(), BindError> {
+        Self::check_type(self.program.image().port(port).dtype, T::DTYPE)?;
+        let (expected, got) = (self.port_shape(port).iter().product::<usize>(), len);
+        let width = size_of::<T>();
+        if expected == got {
+            return Ok(());
+        }
+        Err(BindError::Length { expected: expected * width, got: got * width })
+    }
+
+    /// Calls `run` with each run of elements of a port that lie behind one another, and how many.
+    fn each_run(&self, port: usize, mut run: impl FnMut(*mut u8, usize)) {
+        let raw = self.program.image().port(port);
+        let shape = self.port_shape(port);
+        let base = self.tables.view(&self.block).1[PORTS as usize + port];
+        let (axis, room) = raw.room.unwrap_or((0, *shape.first().unwrap_or(&1)));
+        let inner: usize = shape.iter().skip(axis + 1).product();
+        let len = inner * shape.get(axis).copied().unwrap_or(1);
+        let apart = room * inner * raw.dtype.bytes();
+        for i in 0..shape[..axis].iter().product::<usize>() {
+            assert!(i * apart + len * raw.dtype.bytes() <= base.len, "a port outside its memory");
+            run(base.pointer.wrapping_add(i * apart), len);
+        }
     }
 
     /// The elements of input `i`, to be written. They keep their values from run to run.
@@ -476,7 +550,7 @@ impl<'p> Session<'p> {
     pub fn input_mut<T: Element>(&mut self, i: usize) -> Result<&mut [T], BindError> {
         self.check_input(i)?;
         Self::check_type(self.program.image().port(i).dtype, T::DTYPE)?;
-        let (pointer, bytes) = self.place(i);
+        let (pointer, bytes) = self.place(i)?;
         // SAFETY: the port's home lies in this session's block, which is borrowed for writing.
         Ok(unsafe { elements_mut(pointer, bytes / size_of::<T>()) })
     }
@@ -487,7 +561,7 @@ impl<'p> Session<'p> {
     #[allow(unsafe_code)]
     pub fn input_bytes_mut(&mut self, i: usize) -> Result<&mut [u8], BindError> {
         self.check_input(i)?;
-        let (pointer, bytes) = self.place(i);
+        let (pointer, bytes) = self.place(i)?;
         // SAFETY: as for `input_mut`.
         Ok(unsafe { elements_mut(pointer, bytes) })
     }
@@ -499,7 +573,7 @@ impl<'p> Session<'p> {
     pub fn output<T: Element>(&self, i: usize) -> Result<&[T], BindError> {
         let port = self.check_output(i)?;
         Self::check_type(self.program.image().port(port).dtype, T::DTYPE)?;
-        let (pointer, bytes) = self.place(port);
+        let (pointer, bytes) = self.place(port)?;
         // SAFETY: the port's home lies in this session's block, which is borrowed.
         Ok(unsafe { elements(pointer, bytes / size_of::<T>()) })
     }
@@ -509,7 +583,7 @@ impl<'p> Session<'p> {
     /// **Errors**: no such output.
     #[allow(unsafe_code)]
     pub fn output_bytes(&self, i: usize) -> Result<&[u8], BindError> {
-        let (pointer, bytes) = self.place(self.check_output(i)?);
+        let (pointer, bytes) = self.place(self.check_output(i)?)?;
         // SAFETY: as for `output`.
         Ok(unsafe { elements(pointer, bytes) })
     }

@@ -9,7 +9,7 @@ use crate::tensor::{DType, Element};
 use super::image::{Buffers, CONSTANTS};
 use super::memory::Bases;
 use super::record::{
-    Extent, Extents, Field, In, MAX_RANK, Out, Scratch, SharedIn, SharedOut, Words,
+    Extent, Extents, Field, HeldIn, In, MAX_RANK, Out, Scratch, SharedIn, SharedOut, Words,
 };
 use arrayvec::ArrayVec;
 
@@ -45,9 +45,21 @@ impl<'s> Operands<'s> {
         self.level
     }
 
+    /// Element type of an operand that is only read.
+    #[inline(always)]
+    pub(crate) fn dtype_in(&self, operand: &In) -> DType {
+        self.buffers.at(operand.0).dtype
+    }
+
     /// Element type of an operand.
     #[inline(always)]
     pub(crate) fn dtype(&self, operand: &SharedIn) -> DType {
+        self.buffers.at(operand.0).dtype
+    }
+
+    /// Element type of an operand that is only read.
+    #[inline(always)]
+    pub(crate) fn dtype_in(&self, operand: &In) -> DType {
         self.buffers.at(operand.0).dtype
     }
 
@@ -105,6 +117,12 @@ impl<'s> Operands<'s> {
     #[inline(always)]
     pub(crate) fn cells<T: Element>(&self, operand: SharedIn) -> &'s [Cell<T>] {
         self.bases.cells(self.buffers.at(operand.0))
+    }
+
+    /// An operand that is read before anything is written.
+    #[inline(always)]
+    pub(crate) fn held<T: Element>(&self, operand: HeldIn) -> &'s [Cell<T>] {
+        self.cells(SharedIn(operand.0))
     }
 
     /// An operand that is written and may be one that is read.

@@ -5,7 +5,12 @@
 //! number in [`KernelId`], its line in [`KERNELS`].
 
 pub(crate) mod elementwise;
+pub(crate) mod index;
+pub(crate) mod lanes;
 pub(crate) mod movement;
+pub(crate) mod product;
+pub(crate) mod recurrent;
+mod types;
 pub(crate) mod walk;
 
 use super::step::Kernels;
@@ -59,6 +64,48 @@ kernel_ids! {
     Where = 9, "where";
     /// Conversion between types.
     Cast = 10, "cast";
+    /// Margins around elements of any type.
+    Pad = 20, "pad";
+    /// Evenly spaced numbers.
+    Range = 21, "range";
+    /// One triangle of matrices.
+    Trilu = 22, "trilu";
+    /// Rows picked along an axis.
+    Gather = 23, "gather";
+    /// Elements picked along an axis.
+    GatherElements = 24, "gather_elements";
+    /// Slices picked by index tuples.
+    GatherNd = 25, "gather_nd";
+    /// Elements placed along an axis.
+    ScatterElements = 26, "scatter_elements";
+    /// Slices placed by index tuples.
+    ScatterNd = 27, "scatter_nd";
+    /// One value at an index, another elsewhere.
+    OneHot = 28, "one_hot";
+    /// Largest or smallest elements.
+    TopK = 29, "top_k";
+    /// Position of an extreme.
+    ArgReduce = 30, "arg_reduce";
+    /// Running sum.
+    CumSum = 31, "cum_sum";
+    /// Product with packed weights, bias and activation.
+    LinearF32 = 80, "linear_f32";
+    /// Batched product of two operands, f32.
+    MatMulF32 = 81, "matmul_f32";
+    /// Batched product of two operands, other types.
+    MatMul = 82, "matmul";
+    /// Weights that are not constant, written in panels.
+    PackF32 = 83, "pack_f32";
+    /// Elman layer.
+    RnnF32 = 90, "rnn_f32";
+    /// LSTM layer.
+    LstmF32 = 91, "lstm_f32";
+    /// GRU layer, reset behind the product.
+    GruLinearF32 = 92, "gru_linear_f32";
+    /// GRU layer, reset before the product.
+    GruResetF32 = 93, "gru_reset_f32";
+    /// Biases of a recurrent layer that are not constant.
+    RecurrentBias = 94, "recurrent_bias";
 }
 
 /// All kernels of this build.
@@ -73,4 +120,25 @@ pub static KERNELS: Kernels = Kernels::new(&[
     &elementwise::COMPARE,
     &elementwise::WHERE,
     &elementwise::CAST,
+    &movement::PAD,
+    &movement::RANGE,
+    &movement::TRILU,
+    &index::GATHER,
+    &index::GATHER_ELEMENTS,
+    &index::GATHER_ND,
+    &index::SCATTER_ELEMENTS,
+    &index::SCATTER_ND,
+    &index::ONE_HOT,
+    &lanes::TOP_K,
+    &lanes::ARG_REDUCE,
+    &lanes::CUM_SUM,
+    &product::LINEAR_F32,
+    &product::MATMUL_F32,
+    &product::MATMUL,
+    &product::PACK_F32,
+    &recurrent::RNN_F32,
+    &recurrent::LSTM_F32,
+    &recurrent::GRU_LINEAR_F32,
+    &recurrent::GRU_RESET_F32,
+    &recurrent::RECURRENT_BIAS,
 ]);

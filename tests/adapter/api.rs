@@ -4,6 +4,7 @@ use std::path::Path;
 
 use nowcast::graph::Tensor;
 use nowcast::kernels::Level;
+use nowcast::onnx::ImportError;
 use nowcast::load::{self, LoadError, Options};
 use nowcast::runtime::{KERNELS, Program, Session, prepare_thread};
 use nowcast::sampling::{OwnedGaussian, PathAddress};
@@ -19,11 +20,11 @@ pub(crate) fn answer(
 ) -> Result<Vec<Array>, Failure> {
     let mut options = Options::default();
     for array in inputs {
-        options.input_shape(&array.name, &array.shape);
+        options = options.input_shape(&array.name, &array.shape);
     }
     for array in bound {
         let tensor = Tensor::from_bytes(array.dtype, &array.shape, &array.bytes);
-        options.bind_value(&array.name, tensor);
+        options = options.bind_value(&array.name, tensor);
     }
     let program = load(model, &options)?;
     let mut session = Session::new(&program, &KERNELS).map_err(run_failure)?;
@@ -106,7 +107,9 @@ fn with_draw(body: &mut dyn FnMut(&mut dyn FnMut())) -> Result<(), Failure> {
 
 fn load(model: &Path, options: &Options) -> Result<Program<'static>, Failure> {
     load::from_path(model, options).map_err(|error| match error {
-        LoadError::InputMustBeKnown { .. } => Failure::InputMustBeKnown(error.to_string()),
+        LoadError::Import { source: ImportError::NotConstant { .. }, .. } => {
+            Failure::InputMustBeKnown(error.to_string())
+        }
         _ => Failure::Load(error.to_string()),
     })
 }

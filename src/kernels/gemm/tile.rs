@@ -1,4 +1,5 @@
 //! The tile of `C` that stays in registers, and how a matrix is cut into tiles.
+#![allow(clippy::needless_range_loop, reason = "an index says which lane, row or dimension")]
 
 use core::array::from_fn;
 
@@ -12,9 +13,6 @@ struct Tile<'t, 'g, const MR: usize, const P: usize, const NV: usize, const KS: 
     row: usize,
     panel: usize,
 }
-
-/// Floats ahead of the one in use that are asked for, in a panel.
-const AHEAD: usize = 512;
 
 impl<const MR: usize, const P: usize, const NV: usize, const KS: usize> Vectorized
     for Tile<'_, '_, MR, P, NV, KS>
@@ -37,14 +35,21 @@ impl<const MR: usize, const P: usize, const NV: usize, const KS: usize> Vectoriz
                 None => 0,
             };
             let mut p = 0;
+            if stride == PANEL {
+                // Packed panels: walking them needs no check of bounds.
+                let mut blocks = b.map(|b| b.chunks_exact(PANEL * KS));
+                while p + KS <= whole {
+                    let block: [&[f32]; P] = from_fn(|j| blocks[j].next().unwrap_or(&[]));
+                    for c in 0..KS {
+                        let rows = from_fn(|j| &block[j][c * PANEL..][..PANEL]);
+                        step::<S, MR, P, NV>(s, &mut sums[c], a, p + c, rows);
+                    }
+                    p += KS;
+                }
+            }
             while p + KS <= whole {
                 for c in 0..KS {
-                    let rows: [&[f32]; P] = from_fn(|j| &b[j][(p + c) * stride..][..PANEL]);
-                    if MR <= 2 {
-                        for b in b {
-                            s.prefetch(b, (p + c) * stride + AHEAD);
-                        }
-                    }
+                    let rows = from_fn(|j| &b[j][(p + c) * stride..][..PANEL]);
                     step::<S, MR, P, NV>(s, &mut sums[c], a, p + c, rows);
                 }
                 p += KS;
@@ -65,14 +70,18 @@ impl<const MR: usize, const P: usize, const NV: usize, const KS: usize> Vectoriz
                 p += 1;
             }
         }
-        for c in 1..KS {
-            for i in 0..MR {
-                for v in 0..NV {
-                    sums[0][i][v] = s.add(sums[0][i][v], sums[c][i][v]);
+        // A copy in memory for the epilogue, which is not unrolled: the sums stay in registers.
+        let mut tile = sums[0];
+        for i in 0..MR {
+            for v in 0..NV {
+                let mut sum = sums[0][i][v];
+                for c in 1..KS {
+                    sum = s.add(sum, sums[c][i][v]);
                 }
+                tile[i][v] = sum;
             }
         }
-        finish(s, gemm, row, panel * PANEL, &sums[0]);
+        finish(s, gemm, row, panel * PANEL, &tile);
     }
 }
 
@@ -114,7 +123,7 @@ fn finish<S: Simd, const MR: usize, const NV: usize>(
     gemm: &mut GemmF32<'_>,
     row: usize,
     col: usize,
-    sums: &[[S::F32; NV]; MR],
+    tile: &[[S::F32; NV]; MR],
 ) {
     let cols = (gemm.n - col).min(NV * S::LANES);
     let (low, high) = gemm.activation.clamp().unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
@@ -134,7 +143,7 @@ fn finish<S: Simd, const MR: usize, const NV: usize>(
             let end = if whole { at + S::LANES } else { cols };
             let to = &mut c[at..end];
             let load = |from: &[f32]| if whole { s.load(from) } else { s.load_tail(from) };
-            let mut x = s.add(sums[i][v], row_bias);
+            let mut x = s.add(tile[i][v], row_bias);
             if let Bias::PerCol(bias) = gemm.bias {
                 x = s.add(x, load(&bias[col + at..col + end]));
             }
@@ -161,55 +170,77 @@ pub(super) fn run<S: Simd>(s: S, gemm: &mut GemmF32<'_>) {
 }
 
 /// Computes as many panels from `panel` on as suit the number of rows, and says how many.
+///
+/// A block of rows is as tall as the registers allow, and all blocks are about equally tall:
+/// each reads the panels again. One row of packed panels is one stream through memory, cut into
+/// chains along `k`; in place, a row is read across four panels.
 fn column<S: Simd>(s: S, gemm: &mut GemmF32<'_>, panel: usize, left: usize) -> usize {
     let m = gemm.m;
+    let packed = gemm.b_k_stride == PANEL;
     let mut row = 0;
-    /// Tiles of `$mr` rows as long as there are so many.
+    /// Tiles of at most `$tallest` rows; of those listed, the tallest that fits.
     macro_rules! rows {
-        ($($mr:literal x $p:literal, $nv:literal, $ks:literal;)*) => {
-            $(while m - row >= $mr {
-                s.vectorize(Tile::<$mr, $p, $nv, $ks> { gemm, row, panel });
-                row += $mr;
-            })*
+        ($tallest:literal; $($mr:literal x $p:literal, $nv:literal, $ks:literal;)*) => {
+            while row < m {
+                let blocks = (m - row).div_ceil($tallest);
+                let rows = (m - row).div_ceil(blocks);
+                $(if rows >= $mr {
+                    s.vectorize(Tile::<$mr, $p, $nv, $ks> { gemm, row, panel });
+                    row += $mr;
+                    continue;
+                })*
+            }
         };
     }
     match S::LANES {
         16 => match (m, left) {
-            (1..=3, 4..) => {
-                rows! { 2 x 4, 4, 1; 1 x 4, 4, 2; }
+            (1, _) if packed => {
+                rows! { 1; 1 x 1, 1, 8; }
+                1
+            }
+            (1, 4..) => {
+                rows! { 1; 1 x 4, 4, 2; }
                 4
             }
             (_, 2..) => {
-                rows! { 12 x 2, 2, 1; 8 x 2, 2, 1; 4 x 2, 2, 1; 2 x 2, 2, 2; 1 x 2, 2, 4; }
+                rows! {
+                    12; 12 x 2, 2, 1; 11 x 2, 2, 1; 10 x 2, 2, 1; 9 x 2, 2, 1; 8 x 2, 2, 1;
+                    7 x 2, 2, 1; 6 x 2, 2, 1; 5 x 2, 2, 1; 4 x 2, 2, 1; 3 x 2, 2, 2; 2 x 2, 2, 2;
+                    1 x 2, 2, 4;
+                }
                 2
             }
             _ => {
-                rows! { 12 x 1, 1, 1; 4 x 1, 1, 2; 1 x 1, 1, 4; }
+                rows! { 12; 12 x 1, 1, 1; 6 x 1, 1, 1; 4 x 1, 1, 2; 2 x 1, 1, 4; 1 x 1, 1, 8; }
                 1
             }
         },
         8 => match (m, left) {
-            (1, 4..) => {
-                rows! { 1 x 4, 8, 1; }
+            (1, 4..) if !packed => {
+                rows! { 1; 1 x 4, 8, 1; }
                 4
             }
             _ => {
-                rows! { 6 x 1, 2, 1; 4 x 1, 2, 1; 2 x 1, 2, 2; 1 x 1, 2, 4; }
+                rows! {
+                    6; 6 x 1, 2, 1; 5 x 1, 2, 1; 4 x 1, 2, 1; 3 x 1, 2, 1; 2 x 1, 2, 2; 1 x 1, 2, 4;
+                }
                 1
             }
         },
         4 => match (m, left) {
-            (1, 2..) => {
-                rows! { 1 x 2, 8, 1; }
+            (1, 2..) if !packed => {
+                rows! { 1; 1 x 2, 8, 1; }
                 2
             }
             _ => {
-                rows! { 6 x 1, 4, 1; 4 x 1, 4, 1; 2 x 1, 4, 1; 1 x 1, 4, 2; }
+                rows! {
+                    6; 6 x 1, 4, 1; 5 x 1, 4, 1; 4 x 1, 4, 1; 3 x 1, 4, 1; 2 x 1, 4, 1; 1 x 1, 4, 2;
+                }
                 1
             }
         },
         _ => {
-            rows! { 2 x 1, 16, 1; 1 x 1, 16, 1; }
+            rows! { 2; 2 x 1, 16, 1; 1 x 1, 16, 1; }
             1
         }
     }

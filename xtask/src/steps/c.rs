@@ -1,7 +1,8 @@
 //! Builds and runs C and C++ programs against the static library.
 //!
 //! Each source in `tests/c` and `ffi/examples` that defines `main` is one program; the other
-//! sources of `tests/c` are linked to the programs there. A program passes if it exits with zero.
+//! sources of `tests/c` are linked to the programs there, and those get the paths of all models as
+//! arguments. A program passes if it exits with zero.
 
 use std::path::{Path, PathBuf};
 use std::{fs, process::Command};
@@ -17,12 +18,15 @@ const WARNINGS: &[&str] = &["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1", 
 pub(crate) fn programs(context: &Context) -> Outcome {
     let header = context.root.join("ffi/include/nowcast.h");
     if !header.exists() {
-        return Err(Failure::io(&header, &std::io::ErrorKind::NotFound.into()));
+        return Err(Failure::new("ffi/include/nowcast.h is missing: C has nothing to include"));
     }
     let library = static_library(context)?;
     let build = context.target().join("c");
     fs::create_dir_all(&build).map_err(|error| Failure::io(&build, &error))?;
     let (programs, shared) = sources(context)?;
+    let mut models = Vec::new();
+    collect_models(&context.root.join("models"), &mut models);
+    models.sort();
     let objects = shared
         .iter()
         .map(|source| compile(context, source, &build))
@@ -40,11 +44,25 @@ pub(crate) fn programs(context: &Context) -> Outcome {
                 .arg(&program),
             &format!("{} does not link", source.display()),
         )?;
-        run(&mut context.command(&program), &format!("{} failed", source.display()))?;
+        let mut start = context.command(&program);
+        if in_tests(context, source) {
+            start.args(&models);
+        }
+        run(&mut start, &format!("{} failed", source.display()))?;
         println!("    {} ok", relative(context, source));
     }
     println!("    {} programs", programs.len());
     Ok(())
+}
+
+fn collect_models(folder: &Path, found: &mut Vec<PathBuf>) {
+    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            collect_models(&path, found);
+        } else if extension(&path) == "onnx" {
+            found.push(path);
+        }
+    }
 }
 
 struct Library {

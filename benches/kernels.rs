@@ -1,0 +1,287 @@
+//! Kernels against the ceilings of the machine.
+//!
+//! `cargo bench --bench kernels` first prints, for each instruction set, how close the kernels
+//! come to two ceilings measured beside them: the rate of multiply-adds in registers and the
+//! bandwidth of a sum over a buffer that fits the second-level cache. The runs are interleaved
+//! and the fastest of each counts, so the ratios hold on a busy machine. Criterion follows.
+//! Every answer is checked before the clock starts.
+
+use std::cell::Cell;
+use std::hint::black_box;
+use std::time::Instant;
+
+use criterion::{Criterion, Throughput};
+use nowcast::kernels::gemm::{Activation, Bias, GemmF32, PANEL, gemm_f32};
+use nowcast::kernels::pack::{pack_panels_f32, packed_len};
+use nowcast::kernels::rows::softmax_f32;
+use nowcast::kernels::{Isa, Level, Simd, Vectorized, dispatch, elementwise};
+
+fn numbers(len: usize) -> Vec<f32> {
+    (0..len).map(|i| ((i * 2_654_435_761) % 1000) as f32 / 500.0 - 1.0).collect()
+}
+
+/// Multiply-adds in sixteen chains: the peak rate.
+struct Peak(usize);
+
+impl Vectorized for Peak {
+    type Output = f32;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        const CHAINS: usize = 12;
+        let (x, y) = (s.splat(black_box(0.999)), s.splat(black_box(0.001)));
+        let mut sums = [x; CHAINS];
+        for _ in 0..self.0 {
+            for sum in &mut sums {
+                *sum = s.mul_add_relaxed(*sum, x, y);
+            }
+        }
+        sums.into_iter().map(|sum| s.reduce_add(sum)).sum()
+    }
+}
+
+impl Peak {
+    fn multiply_adds(&self, lanes: usize) -> f64 {
+        (12 * self.0 * lanes) as f64
+    }
+}
+
+/// The sum of a buffer in eight chains: the bandwidth of the cache that it fits.
+struct Stream<'a>(&'a [f32]);
+
+impl Vectorized for Stream<'_> {
+    type Output = f32;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        let mut sums = [s.splat(0.0); 8];
+        for block in self.0.chunks_exact(8 * S::LANES) {
+            for (sum, x) in sums.iter_mut().zip(block.chunks_exact(S::LANES)) {
+                *sum = s.add(*sum, s.load(x));
+            }
+        }
+        sums.into_iter().map(|sum| s.reduce_add(sum)).sum()
+    }
+}
+
+struct Gemm<'a> {
+    m: usize,
+    n: usize,
+    k: usize,
+    a: &'a [f32],
+    b: &'a [f32],
+    packed: bool,
+    bias: &'a [f32],
+    c: &'a mut [f32],
+}
+
+impl Vectorized for Gemm<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { m, n, k, a, b, packed, bias, c } = self;
+        let (b_k_stride, b_panel_stride) = if packed { (PANEL, PANEL * k) } else { (n, PANEL) };
+        let (bias, activation) = (Bias::PerCol(bias), Activation::Relu);
+        gemm_f32(
+            s,
+            GemmF32 {
+                m,
+                n,
+                k,
+                a_row_stride: k,
+                a,
+                b,
+                b_k_stride,
+                b_panel_stride,
+                bias,
+                activation,
+                accumulate: false,
+                c,
+                c_row_stride: n,
+            },
+        );
+    }
+}
+
+struct Unary<'a>(elementwise::UnaryOp, &'a [Cell<f32>], &'a [Cell<f32>]);
+
+impl Vectorized for Unary<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        elementwise::unary_f32(s, self.0, [0.0; 2], self.1, self.2);
+    }
+}
+
+struct Softmax<'a>([usize; 2], &'a [Cell<f32>], &'a [Cell<f32>]);
+
+impl Vectorized for Softmax<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        softmax_f32(s, self.0, self.1, self.2);
+    }
+}
+
+/// A product with its operands.
+struct Case {
+    m: usize,
+    n: usize,
+    k: usize,
+    packed: bool,
+    a: Vec<f32>,
+    b: Vec<f32>,
+    bias: Vec<f32>,
+    c: Vec<f32>,
+}
+
+impl Case {
+    fn new(m: usize, n: usize, k: usize, packed: bool) -> Self {
+        let (a, plain) = (numbers(m * k), numbers(k * n));
+        let mut b = plain.clone();
+        if packed {
+            b = vec![0.0; packed_len(k, n).unwrap()];
+            pack_panels_f32(&plain, k, n, n, 1, &mut b);
+        }
+        let mut case = Self { m, n, k, packed, a, b, bias: numbers(n), c: vec![0.0; m * n] };
+        case.run(Level::detect());
+        for (i, j) in [(0, 0), (m - 1, n - 1), (m / 2, n / 3)] {
+            let sum: f32 = (0..k).map(|p| case.a[i * k + p] * plain[p * n + j]).sum();
+            let wanted = (sum + case.bias[j]).max(0.0);
+            assert!((case.c[i * n + j] - wanted).abs() <= 1e-4 * k as f32);
+        }
+        case
+    }
+
+    fn run(&mut self, level: Level) {
+        let Self { m, n, k, packed, ref a, ref b, ref bias, ref mut c } = *self;
+        dispatch(level, Gemm { m, n, k, a, b, packed, bias, c });
+    }
+
+    fn name(&self) -> String {
+        let layout = if self.packed { "packed" } else { "in place" };
+        format!("gemm {}x{}x{} {layout}", self.m, self.k, self.n)
+    }
+
+    fn multiply_adds(&self) -> f64 {
+        (self.m * self.n * self.k) as f64
+    }
+}
+
+/// The fastest of many runs, in seconds a call.
+struct Best(f64);
+
+impl Best {
+    fn measure(&mut self, mut call: impl FnMut()) {
+        let mut calls = 1;
+        loop {
+            let start = Instant::now();
+            for _ in 0..calls {
+                call();
+            }
+            let seconds = start.elapsed().as_secs_f64();
+            if seconds > 2e-5 {
+                self.0 = self.0.min(seconds / f64::from(calls));
+                return;
+            }
+            calls *= 2;
+        }
+    }
+}
+
+fn report(level: Level) {
+    const ROUNDS: usize = 400;
+    let lanes = match level.isa() {
+        Isa::Avx512 => 16,
+        Isa::Avx2 => 8,
+        Isa::Neon => 4,
+        _ => 1,
+    };
+    let mut cases: Vec<Case> = [
+        (1, 256, 256, true),
+        (1, 512, 256, true),
+        (1, 256, 256, false),
+        (2, 256, 256, true),
+        (4, 256, 256, true),
+        (5, 512, 128, true),
+        (8, 256, 256, true),
+        (12, 256, 256, true),
+        (64, 512, 128, true),
+        (64, 512, 128, false),
+        (64, 128, 512, true),
+        (192, 192, 192, true),
+        (64, 64, 32, true),
+    ]
+    .into_iter()
+    .map(|(m, n, k, packed)| Case::new(m, n, k, packed))
+    .collect();
+    let buffer = numbers(320 << 8);
+    let x: Vec<Cell<f32>> = numbers(64 * 64).into_iter().map(Cell::new).collect();
+    let y = x.clone();
+
+    let mut times: Vec<Best> = (0..cases.len()).map(|_| Best(f64::INFINITY)).collect();
+    let [mut peak, mut stream, mut tanh, mut exp, mut softmax] = [const { Best(f64::INFINITY) }; 5];
+    for _ in 0..ROUNDS {
+        peak.measure(|| _ = black_box(dispatch(level, Peak(100))));
+        stream.measure(|| _ = black_box(dispatch(level, Stream(black_box(&buffer)))));
+        for (case, time) in cases.iter_mut().zip(&mut times) {
+            time.measure(|| case.run(level));
+        }
+        tanh.measure(|| dispatch(level, Unary(elementwise::UnaryOp::Tanh, &x, &y)));
+        exp.measure(|| dispatch(level, Unary(elementwise::UnaryOp::Exp, &x, &y)));
+        softmax.measure(|| dispatch(level, Softmax([64, 64], &x, &y)));
+    }
+    let rate = Peak(100).multiply_adds(lanes) / peak.0;
+    let bandwidth = (buffer.len() * 4) as f64 / stream.0;
+    println!("{}: {:.1} G multiply-adds/s, {:.1} GB/s", level.isa(), rate / 1e9, bandwidth / 1e9);
+    println!("| kernel | ns | of peak rate | of bandwidth |\n|---|---:|---:|---:|");
+    for (case, time) in cases.iter().zip(&times) {
+        let of_rate = case.multiply_adds() / time.0 / rate;
+        let of_bandwidth = (case.b.len() * 4) as f64 / time.0 / bandwidth;
+        let ns = time.0 * 1e9;
+        println!("| {} | {ns:.0} | {of_rate:.2} | {of_bandwidth:.2} |", case.name());
+    }
+    for (name, time) in [("tanh", tanh), ("exp", exp), ("softmax 64x64", softmax)] {
+        let vectors = x.len() as f64 / lanes as f64;
+        let as_multiply_adds = time.0 * rate / lanes as f64 / vectors;
+        println!(
+            "| {name} | {:.0} | {as_multiply_adds:.1} multiply-adds a vector | |",
+            time.0 * 1e9
+        );
+    }
+    println!();
+}
+
+fn criterion(c: &mut Criterion) {
+    let level = Level::detect();
+    for (m, n, k) in [(1, 256, 256), (64, 512, 128)] {
+        let mut case = Case::new(m, n, k, true);
+        let mut group = c.benchmark_group("gemm_f32");
+        group.throughput(Throughput::Elements((m * n * k) as u64));
+        group.bench_function(case.name(), |b| b.iter(|| case.run(level)));
+        group.finish();
+    }
+    let x: Vec<Cell<f32>> = numbers(64 * 64).into_iter().map(Cell::new).collect();
+    let y = x.clone();
+    let mut group = c.benchmark_group("elementwise");
+    group.throughput(Throughput::Elements(64 * 64));
+    for op in [elementwise::UnaryOp::Tanh, elementwise::UnaryOp::Exp] {
+        group.bench_function(format!("{op:?}"), |b| {
+            b.iter(|| dispatch(level, Unary(op, &x, &y)));
+        });
+    }
+    group
+        .bench_function("softmax 64x64", |b| b.iter(|| dispatch(level, Softmax([64, 64], &x, &y))));
+    group.finish();
+}
+
+fn main() {
+    let best = Level::detect();
+    for isa in Isa::ALL.into_iter().rev().filter(|&isa| best.has(isa) && isa != Isa::Scalar) {
+        report(best.at_most(isa));
+    }
+    if std::env::args().any(|arg| arg == "--ceilings") {
+        return;
+    }
+    let mut c = Criterion::default().configure_from_args();
+    criterion(&mut c);
+    c.final_summary();
+}

@@ -1,0 +1,126 @@
+//! Convolution and pooling over one to three spatial dimensions.
+//!
+//! Owns the geometry of a sliding [`Window`]. A convolution is a matrix product whose `B` is the
+//! input unrolled by [`im2col_panels_f32`]; with one channel a group it is computed directly by
+//! [`depthwise_f32`].
+
+use core::ops::Range;
+
+mod depthwise;
+mod im2col;
+mod pool;
+
+pub use depthwise::{DepthwiseF32, depthwise_f32};
+pub use im2col::im2col_panels_f32;
+pub use pool::{PoolOp, pool_f32};
+
+/// A window that slides over the last three dimensions of a tensor: depth, height and width.
+///
+/// With fewer dimensions, the first ones are those of [`Window::POINT`]. Output position `o`
+/// and kernel position `t` meet at input position `o * stride + t * dilation - pad_begin`;
+/// outside the input there is padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Extents of the input.
+    pub input: [usize; 3],
+    /// Extents of the kernel.
+    pub kernel: [usize; 3],
+    /// Distances between output positions, at least one.
+    pub stride: [usize; 3],
+    /// Distances between kernel positions, at least one.
+    pub dilation: [usize; 3],
+    /// Padding before the input.
+    pub pad_begin: [usize; 3],
+    /// Padding after the input; only an average that counts padding looks at it.
+    pub pad_end: [usize; 3],
+    /// Extents of the output.
+    pub output: [usize; 3],
+}
+
+impl Window {
+    /// One element in, one out.
+    pub const POINT: Self = Self {
+        input: [1; 3],
+        kernel: [1; 3],
+        stride: [1; 3],
+        dilation: [1; 3],
+        pad_begin: [0; 3],
+        pad_end: [0; 3],
+        output: [1; 3],
+    };
+
+    /// Elements of one channel of the input.
+    pub const fn input_len(&self) -> usize {
+        self.input[0] * self.input[1] * self.input[2]
+    }
+
+    /// Elements of the kernel for one channel.
+    pub const fn kernel_len(&self) -> usize {
+        self.kernel[0] * self.kernel[1] * self.kernel[2]
+    }
+
+    /// Elements of one channel of the output.
+    pub const fn output_len(&self) -> usize {
+        self.output[0] * self.output[1] * self.output[2]
+    }
+
+    /// Where output `o` meets kernel `t` along dimension `d`, if inside the input.
+    #[inline(always)]
+    fn meet(&self, d: usize, o: usize, t: usize) -> Option<usize> {
+        let at = (o * self.stride[d] + t * self.dilation[d]).checked_sub(self.pad_begin[d])?;
+        (at < self.input[d]).then_some(at)
+    }
+
+    /// The outputs among `outputs` that meet kernel `t` inside the input along dimension `d`.
+    #[inline(always)]
+    fn inside(&self, d: usize, t: usize, outputs: Range<usize>) -> Range<usize> {
+        let shift = t * self.dilation[d];
+        let first = self.pad_begin[d].saturating_sub(shift).div_ceil(self.stride[d]);
+        let end = (self.input[d] + self.pad_begin[d]).saturating_sub(shift);
+        let start = first.max(outputs.start).min(outputs.end);
+        start..end.div_ceil(self.stride[d]).min(outputs.end).max(start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::kernels::suite::Rng;
+    use std::vec::Vec;
+
+    /// Windows of one to three dimensions, with some that reach outside everywhere.
+    pub(super) fn windows(seed: u64, len: usize) -> Vec<Window> {
+        let mut rng = Rng::new(seed);
+        (0..len)
+            .map(|i| {
+                let mut window = Window::POINT;
+                for d in (2 - i % 3)..3 {
+                    window.input[d] = 1 + rng.below(if d == 2 { 40 } else { 7 });
+                    window.kernel[d] = 1 + rng.below(4);
+                    window.stride[d] = 1 + rng.below(3) * rng.below(2);
+                    window.dilation[d] = 1 + rng.below(3);
+                    window.pad_begin[d] = rng.below(5);
+                    window.pad_end[d] = rng.below(5);
+                    window.output[d] = 1 + rng.below(if d == 2 { 45 } else { 6 });
+                }
+                window
+            })
+            .collect()
+    }
+
+    #[test]
+    fn inside_is_where_they_meet() {
+        for window in windows(3, 300) {
+            for t in 0..window.kernel[2] {
+                for outputs in [0..window.output[2], 2..window.output[2].max(2), 3..5] {
+                    let inside = window.inside(2, t, outputs.clone());
+                    assert!(inside.start >= outputs.start && inside.end <= outputs.end);
+                    for o in outputs {
+                        assert_eq!(inside.contains(&o), window.meet(2, o, t).is_some());
+                    }
+                }
+            }
+        }
+    }
+}
