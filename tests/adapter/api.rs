@@ -4,8 +4,8 @@ use std::path::Path;
 
 use nowcast::graph::Tensor;
 use nowcast::kernels::Level;
-use nowcast::onnx::ImportError;
 use nowcast::load::{self, LoadError, Options};
+use nowcast::onnx::ImportError;
 use nowcast::runtime::{KERNELS, Program, Session, prepare_thread};
 use nowcast::sampling::{OwnedGaussian, PathAddress};
 

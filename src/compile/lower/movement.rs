@@ -201,9 +201,9 @@ pub(super) fn pad(b: &mut Builder<'_>, node: &Node, op: &Pad) -> Lowered<()> {
     let mut axes: Vec<[Dim; 4]> = Vec::new();
     let margins = op.before.iter().zip(&op.after);
     for ((n, stride), (before, after)) in b.shape(x).iter().zip(&strides).zip(margins) {
-        let cut = (-before.clone()).max_with(&zero, variables);
-        let cut_after = (-after.clone()).max_with(&zero, variables);
-        let kept = (n.clone() - cut.clone() - cut_after.clone()).max_with(&zero, variables);
+        let cut = Dim::max(&-before.clone(), &zero, variables);
+        let cut_after = Dim::max(&-after.clone(), &zero, variables);
+        let kept = Dim::max(&(n.clone() - cut.clone() - cut_after.clone()), &zero, variables);
         offset = offset + stride.clone() * cut.clone();
         let (before, after) = (before.clone() + cut, after.clone() + cut_after);
         // An axis without margins joins the one before it: where that one has none, or where a
