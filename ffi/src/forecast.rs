@@ -10,7 +10,7 @@ use crate::handle::{self, Handle, Object, Open, shared, unique};
 use crate::status::Failure;
 
 /// A forecast in the caller's memory.
-pub struct ForecastObject {
+pub(crate) struct ForecastObject {
     session: ForecastSession<'static>,
     horizon: usize,
     _open: Open,

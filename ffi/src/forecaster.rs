@@ -10,7 +10,7 @@ use crate::handle::{self, Handle, Object, Sessions, shared};
 use crate::status::Failure;
 
 /// A forecaster on the heap.
-pub struct ForecasterObject {
+pub(crate) struct ForecasterObject {
     pub(crate) forecaster: Forecaster<'static>,
     pub(crate) sessions: Sessions,
 }
@@ -22,7 +22,7 @@ impl Object for ForecasterObject {
 
 /// `nowcast_forecaster_info`.
 #[repr(C)]
-pub struct ForecasterInfo {
+pub(crate) struct ForecasterInfo {
     struct_size: u32,
     alignment: u32,
     context: u64,

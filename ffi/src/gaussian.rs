@@ -11,7 +11,7 @@ use crate::handle::{self, Handle, Object, shared};
 use crate::status::Failure;
 
 /// A distribution in the caller's memory.
-pub struct GaussianObject {
+pub(crate) struct GaussianObject {
     gaussian: Gaussian<'static>,
     level: Level,
 }
@@ -24,7 +24,9 @@ impl Object for GaussianObject {
 /// A number of dimensions whose covariance memory can hold.
 fn dims(dim: u64) -> Result<usize, Failure> {
     match u32::try_from(dim).ok().map(|dim| dim as usize) {
-        Some(dim) if dim > 0 && dim.checked_mul(dim).is_some_and(|n| n <= isize::MAX as usize / 16) => {
+        Some(dim)
+            if dim > 0 && dim.checked_mul(dim).is_some_and(|n| n <= isize::MAX as usize / 16) =>
+        {
             Ok(dim)
         }
         _ => Err(Failure::Invalid("dim", "at least 1, with a covariance that fits memory")),

@@ -13,7 +13,7 @@ use crate::status::{Failure, Status};
 
 /// `nowcast_error`.
 #[repr(C)]
-pub struct Error {
+pub(crate) struct Error {
     pub(crate) struct_size: u32,
     pub(crate) code: i32,
     pub(crate) message: [u8; 512],
@@ -23,10 +23,7 @@ pub struct Error {
 ///
 /// # Safety
 /// `error` is NULL or points to a `nowcast_error` whose first `struct_size` bytes are the caller's.
-pub(crate) unsafe fn guard(
-    error: *mut Error,
-    body: impl FnOnce() -> Result<(), Failure>,
-) -> i32 {
+pub(crate) unsafe fn guard(error: *mut Error, body: impl FnOnce() -> Result<(), Failure>) -> i32 {
     let status = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => return Status::Ok as i32,
         Ok(Err(failure)) => {

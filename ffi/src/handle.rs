@@ -24,7 +24,7 @@ pub(crate) trait Object {
 
 /// An object and its tag, which is cleared when the object goes.
 #[repr(C, align(64))]
-pub struct Handle<T> {
+pub(crate) struct Handle<T> {
     tag: u64,
     pub(crate) value: T,
 }
@@ -177,4 +177,3 @@ pub(crate) fn level(limit: i32) -> Result<Level, Failure> {
     let isa = Isa::ALL.into_iter().find(|isa| *isa as i32 == limit);
     isa.map(|isa| level.at_most(isa)).ok_or(Failure::Invalid("isa", "one of NOWCAST_ISA_..."))
 }
-

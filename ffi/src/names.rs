@@ -37,7 +37,7 @@ pub(crate) fn dtype(code: i32) -> Option<DType> {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn nowcast_dtype_name(code: i32) -> *const c_char {
+pub(crate) extern "C" fn nowcast_dtype_name(code: i32) -> *const c_char {
     let name = match dtype(code) {
         Some(DType::F32) => c"f32",
         Some(DType::F64) => c"f64",
@@ -61,7 +61,7 @@ extern "C" fn nowcast_dtype_bytes(code: i32) -> u32 {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn nowcast_isa_name(code: i32) -> *const c_char {
+pub(crate) extern "C" fn nowcast_isa_name(code: i32) -> *const c_char {
     let name = match Isa::ALL.into_iter().find(|isa| *isa as i32 == code) {
         Some(Isa::Scalar) => c"scalar",
         Some(Isa::Avx2) => c"avx2",

@@ -11,7 +11,7 @@ use crate::status::Failure;
 
 /// `nowcast_dim`.
 #[repr(C)]
-pub struct Dim {
+pub(crate) struct Dim {
     pub(crate) name: *const c_char,
     pub(crate) min: u64,
     pub(crate) max: u64,
@@ -19,14 +19,14 @@ pub struct Dim {
 
 /// `nowcast_state`.
 #[repr(C)]
-pub struct State {
+pub(crate) struct State {
     output: *const c_char,
     input: *const c_char,
 }
 
 /// `nowcast_value`.
 #[repr(C)]
-pub struct Value {
+pub(crate) struct Value {
     name: *const c_char,
     dtype: i32,
     rank: u32,
@@ -37,7 +37,7 @@ pub struct Value {
 
 /// `nowcast_options`.
 #[repr(C)]
-pub struct CallerOptions {
+pub(crate) struct CallerOptions {
     struct_size: u32,
     dims_len: u32,
     dims: *const Dim,

@@ -12,7 +12,7 @@ use crate::status::Failure;
 
 /// `nowcast_port`.
 #[repr(C)]
-pub struct PortInfo {
+pub(crate) struct PortInfo {
     struct_size: u32,
     dtype: i32,
     rank: u32,

@@ -13,7 +13,7 @@ use crate::session;
 use crate::status::Failure;
 
 /// A program, with its names as C reads them.
-pub struct ProgramObject {
+pub(crate) struct ProgramObject {
     pub(crate) program: Program<'static>,
     pub(crate) sessions: Sessions,
     /// Of the inputs, then of the outputs.
@@ -61,7 +61,7 @@ fn c_text(name: &str) -> CString {
 
 /// `nowcast_memory`.
 #[repr(C)]
-pub struct Memory {
+pub(crate) struct Memory {
     struct_size: u32,
     alignment: u32,
     session_bytes: u64,

@@ -18,7 +18,7 @@ pub(crate) const MAX_BINDINGS: usize = 64;
 
 /// `nowcast_input_binding`.
 #[repr(C)]
-pub struct InputBinding {
+pub(crate) struct InputBinding {
     index: u32,
     dtype: i32,
     data: *const c_void,
@@ -27,7 +27,7 @@ pub struct InputBinding {
 
 /// `nowcast_output_binding`.
 #[repr(C)]
-pub struct OutputBinding {
+pub(crate) struct OutputBinding {
     index: u32,
     dtype: i32,
     data: *mut c_void,
@@ -88,11 +88,7 @@ fn at(port: usize, failure: Failure) -> Failure {
 }
 
 /// Bytes of a binding, whole elements on an aligned address.
-fn checked_len(
-    code: i32,
-    address: usize,
-    bytes: u64,
-) -> Result<(DType, u64), Failure> {
+fn checked_len(code: i32, address: usize, bytes: u64) -> Result<(DType, u64), Failure> {
     let dtype = dtype(code)
         .ok_or(Failure::Invalid("the dtype of a binding", "one of NOWCAST_F32 to NOWCAST_U64"))?;
     let len = bytes / dtype.bytes() as u64;
@@ -152,9 +148,7 @@ fn check_overlaps(
         let bytes = length::<u8>(bytes, "the bytes of a binding")?;
         Ok::<_, Failure>(address..address.saturating_add(bytes))
     };
-    let meets = |a: &Range<usize>, b: &Range<usize>| {
-        a.start.max(b.start) < a.end.min(b.end)
-    };
+    let meets = |a: &Range<usize>, b: &Range<usize>| a.start.max(b.start) < a.end.min(b.end);
     for (i, output) in outputs.iter().enumerate() {
         let written = range(output.data.addr(), output.bytes)?;
         let mut clash = meets(&written, session);

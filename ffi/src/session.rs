@@ -10,7 +10,7 @@ use crate::handle::{self, Handle, Object, Open, shared, unique};
 use crate::program::ProgramObject;
 
 /// A session in the caller's memory.
-pub struct SessionObject {
+pub(crate) struct SessionObject {
     pub(crate) session: Session<'static>,
     /// Addresses of the memory it lies in.
     pub(crate) memory: Range<usize>,
@@ -24,7 +24,7 @@ impl Object for SessionObject {
 
 /// `nowcast_shape`.
 #[repr(C)]
-pub struct ShapeInfo {
+pub(crate) struct ShapeInfo {
     struct_size: u32,
     rank: u32,
     extents: [u64; MAX_PORT_RANK],
@@ -78,7 +78,8 @@ unsafe extern "C" fn nowcast_session_open(
             let out = Out::new(session, "session")?;
             let level = handle::level(isa)?;
             let needed = object.program.memory().session_bytes;
-            let (place, rest) = handle::carve::<SessionObject>(memory.cast(), memory_bytes, needed)?;
+            let (place, rest) =
+                handle::carve::<SessionObject>(memory.cast(), memory_bytes, needed)?;
             let start = memory.addr();
             let session = Session::in_memory(&object.program, &KERNELS, level, rest)?;
             place.write(Handle::new(SessionObject {

@@ -73,7 +73,11 @@ pub(crate) enum Failure {
     /// This argument starts at an address that is no multiple of `alignment`.
     Misaligned(&'static str, usize),
     /// This argument has too few bytes.
-    TooSmall { what: &'static str, needed: usize, given: u64 },
+    TooSmall {
+        what: &'static str,
+        needed: usize,
+        given: u64,
+    },
     /// There is none of this name or position.
     NotFound(&'static str),
     /// This output overlaps other memory of the call.
