@@ -65,7 +65,7 @@ pub(crate) fn with_serving(
     if what == "draw" {
         return with_draw(body);
     }
-    let program = load(Path::new(what), &Options::default())?;
+    let program = load_open(Path::new(what))?;
     let mut session = Session::new(&program, &KERNELS).map_err(run_failure)?;
     let mut random = Random::new(what);
     let mut inputs = Vec::new();
@@ -112,6 +112,21 @@ fn load(model: &Path, options: &Options) -> Result<Program<'static>, Failure> {
         }
         _ => Failure::Load(error.to_string()),
     })
+}
+
+/// Loads a model; each dimension that it leaves open takes five, a batch two.
+fn load_open(model: &Path) -> Result<Program<'static>, Failure> {
+    let mut options = Options::default();
+    loop {
+        match load::from_path(model, &options) {
+            Err(LoadError::Import { source: ImportError::OpenDimension { name, .. }, .. })
+                if !options.dims().contains_key(&name) =>
+            {
+                options = options.dim(&name, if name.contains("batch") { 2 } else { 5 });
+            }
+            other => return other.map_err(|error| Failure::Load(error.to_string())),
+        }
+    }
 }
 
 fn run_failure(error: impl std::fmt::Display) -> Failure {
