@@ -6,6 +6,8 @@
 
 mod builder;
 mod dims;
+#[cfg(test)]
+pub(crate) mod harness;
 mod lower;
 mod place;
 pub mod plan;

@@ -5,7 +5,6 @@
 //! that must pass; a line that ends in ` bound` passes with its integer inputs as constants.
 //! `tests/conformance/known_wrong.txt` lists wrong cases that are tolerated: none, hopefully.
 #![expect(clippy::disallowed_types, reason = "a test harness may lock and wait")]
-#![expect(clippy::disallowed_macros, reason = "the message of the last panic on a thread")]
 
 mod adapter;
 #[path = "conformance/compare.rs"]

@@ -5,7 +5,7 @@
 //! not block in any other way either.
 #![cfg_attr(nowcast_rtsan, feature(sanitize))]
 #![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
-#![expect(clippy::disallowed_macros, reason = "counts belong to a thread: tests run side by side")]
+#![expect(clippy::disallowed_types, reason = "counts belong to a thread: tests run side by side")]
 
 mod adapter;
 

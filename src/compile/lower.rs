@@ -5,9 +5,14 @@
 //! otherwise (reshape, transpose, slice, expand) write none.
 
 mod elementwise;
+mod index;
+mod lanes;
 pub(super) mod movement;
+mod normalize;
 mod product;
+mod quantize;
 mod recurrent;
+mod window;
 
 use crate::graph::{Node, Op, ValueId};
 
@@ -50,10 +55,34 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::Concat { axis } => movement::concat(b, node, *axis),
         Op::Tile { repeats } => movement::tile(b, node, repeats),
         Op::Fill { shape } => movement::fill(b, node, shape),
+        Op::Pad(op) => movement::pad(b, node, op),
+        Op::Range { len } => movement::range(b, node, len),
+        Op::Trilu { upper, k } => movement::trilu(b, node, *upper, *k),
+        Op::Gather { axis } => index::gather(b, node, *axis),
+        Op::GatherElements { axis } => index::gather_elements(b, node, *axis),
+        Op::GatherNd { batch_dims } => index::gather_nd(b, node, *batch_dims),
+        Op::ScatterElements(op) => index::scatter_elements(b, node, *op),
+        Op::ScatterNd(op) => index::scatter_nd(b, node, *op),
+        Op::OneHot { axis, .. } => index::one_hot(b, node, *axis),
+        Op::TopK(op) => lanes::top_k(b, node, op),
+        Op::ArgReduce(op) => lanes::arg_reduce(b, node, op),
+        Op::CumSum { axis, exclusive, reverse } => {
+            lanes::cum_sum(b, node, *axis, *exclusive, *reverse)
+        }
         Op::MatMul => product::matmul(b, node),
         Op::Linear { activation } => product::linear(b, node, *activation),
         Op::Gemm(op) => product::gemm(b, node, op),
         Op::Recurrent(op) => recurrent::recurrent(b, node, op),
-        other => Err(format!("no kernel computes {} yet", other.name())),
+        Op::Reduce(op) => normalize::reduce(b, node, op),
+        Op::Softmax { axis } => normalize::softmax(b, node, *axis, false),
+        Op::LogSoftmax { axis } => normalize::softmax(b, node, *axis, true),
+        Op::LayerNorm { axis, epsilon } => normalize::norm(b, node, *axis, *epsilon, true),
+        Op::RmsNorm { axis, epsilon } => normalize::norm(b, node, *axis, *epsilon, false),
+        Op::BatchNorm { epsilon } => normalize::batch_norm(b, node, *epsilon),
+        Op::GroupNorm { groups, epsilon } => normalize::group_norm(b, node, *groups, *epsilon),
+        Op::QuantizeLinear(op) => quantize::quantize(b, node, op),
+        Op::DequantizeLinear(op) => quantize::dequantize(b, node, op),
+        Op::Conv(op) => window::conv(b, node, op),
+        Op::Pool(op) => window::pool(b, node, op),
     }
 }

@@ -167,12 +167,10 @@ fn builder(options: &EngineOptions) -> Result<SessionBuilder, EngineError> {
         Rewrite::None => GraphOptimizationLevel::Disable,
         Rewrite::Full => GraphOptimizationLevel::All,
     };
-    Session::builder(environment()?)
-        .map_err(load_error)?
-        .with_intra_threads(options.threads)
-        .and_then(|builder| builder.with_inter_threads(1))
-        .and_then(|builder| builder.with_optimization_level(level))
-        .map_err(load_error)
+    let builder = Session::builder(environment()?).map_err(load_error)?;
+    let builder = builder.with_intra_threads(options.threads).map_err(load_error)?;
+    let builder = builder.with_inter_threads(1).map_err(load_error)?;
+    builder.with_optimization_level(level).map_err(load_error)
 }
 
 /// ONNX Runtime allows one environment a process, and sessions need it alive.

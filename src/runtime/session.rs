@@ -403,7 +403,8 @@ impl<'p> Session<'p> {
         for write in [false, true] {
             for (axis, (word, extent)) in port.shape.iter().zip(shape).enumerate() {
                 let slot = (word & !Extent::TABLE) as usize;
-                match image.variable(slot).filter(|_| word & Extent::TABLE != 0) {
+                let in_table = word & Extent::TABLE != 0;
+                match in_table.then(|| image.variable(slot)).flatten() {
                     Some((min, max, _)) if write => {
                         self.set_variable(slot, axis, min, max, *extent)?;
                     }

@@ -45,6 +45,12 @@ impl<'s> Operands<'s> {
         self.level
     }
 
+    /// Element type of an operand that is only read.
+    #[inline(always)]
+    pub(crate) fn dtype_in(&self, operand: &In) -> DType {
+        self.buffers.at(operand.0).dtype
+    }
+
     /// Element type of an operand.
     #[inline(always)]
     pub(crate) fn dtype(&self, operand: &SharedIn) -> DType {

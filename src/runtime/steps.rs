@@ -5,10 +5,16 @@
 //! number in [`KernelId`], its line in [`KERNELS`].
 
 pub(crate) mod elementwise;
+pub(crate) mod index;
+pub(crate) mod lanes;
 pub(crate) mod movement;
+pub(crate) mod normalize;
 pub(crate) mod product;
+pub(crate) mod quantize;
 pub(crate) mod recurrent;
+mod types;
 pub(crate) mod walk;
+pub(crate) mod window;
 
 use super::step::Kernels;
 
@@ -61,6 +67,72 @@ kernel_ids! {
     Where = 9, "where";
     /// Conversion between types.
     Cast = 10, "cast";
+    /// Margins around elements of any type.
+    Pad = 20, "pad";
+    /// Evenly spaced numbers.
+    Range = 21, "range";
+    /// One triangle of matrices.
+    Trilu = 22, "trilu";
+    /// Rows picked along an axis.
+    Gather = 23, "gather";
+    /// Elements picked along an axis.
+    GatherElements = 24, "gather_elements";
+    /// Slices picked by index tuples.
+    GatherNd = 25, "gather_nd";
+    /// Elements placed along an axis.
+    ScatterElements = 26, "scatter_elements";
+    /// Slices placed by index tuples.
+    ScatterNd = 27, "scatter_nd";
+    /// One value at an index, another elsewhere.
+    OneHot = 28, "one_hot";
+    /// Largest or smallest elements.
+    TopK = 29, "top_k";
+    /// Position of an extreme.
+    ArgReduce = 30, "arg_reduce";
+    /// Running sum.
+    CumSum = 31, "cum_sum";
+    /// A reduction, f32.
+    ReduceF32 = 32, "reduce_f32";
+    /// A reduction, other types.
+    Reduce = 33, "reduce";
+    /// Softmax, f32.
+    SoftmaxF32 = 34, "softmax_f32";
+    /// Softmax, f64.
+    Softmax = 35, "softmax";
+    /// Layer or root mean square normalization, f32.
+    NormF32 = 36, "norm_f32";
+    /// Layer or root mean square normalization, f64.
+    Norm = 37, "norm";
+    /// Mean and inverse deviation.
+    Moments = 38, "moments";
+    /// What a batch normalization multiplies and adds.
+    BatchCoefficients = 39, "batch_coefficients";
+    /// One factor and summand a channel, f32.
+    ChannelAffineF32 = 40, "channel_affine_f32";
+    /// One factor and summand a channel, f64.
+    ChannelAffine = 41, "channel_affine";
+    /// Normalization of groups of channels, f32.
+    GroupNormF32 = 42, "group_norm_f32";
+    /// Normalization of groups of channels, f64.
+    GroupNorm = 43, "group_norm";
+    /// f32 to integers.
+    QuantizeF32 = 44, "quantize_f32";
+    /// f64 to integers.
+    Quantize = 45, "quantize";
+    /// Integers to f32.
+    DequantizeF32 = 46, "dequantize_f32";
+    /// Integers to f64.
+    Dequantize = 47, "dequantize";
+    /// Convolution by products, f32.
+    ConvF32 = 48, "conv_f32";
+    /// Convolution of each channel by itself, f32.
+    ConvDepthwiseF32 = 49, "conv_depthwise_f32";
+    /// Convolution, f64.
+    Conv = 50, "conv";
+    /// Largest or mean element of windows, f32.
+    PoolF32 = 51, "pool_f32";
+    /// Pooling, other types and norms.
+    Pool = 52, "pool";
     /// Product with packed weights, bias and activation.
     LinearF32 = 80, "linear_f32";
     /// Batched product of two operands, f32.
@@ -93,6 +165,39 @@ pub static KERNELS: Kernels = Kernels::new(&[
     &elementwise::COMPARE,
     &elementwise::WHERE,
     &elementwise::CAST,
+    &movement::PAD,
+    &movement::RANGE,
+    &movement::TRILU,
+    &index::GATHER,
+    &index::GATHER_ELEMENTS,
+    &index::GATHER_ND,
+    &index::SCATTER_ELEMENTS,
+    &index::SCATTER_ND,
+    &index::ONE_HOT,
+    &lanes::TOP_K,
+    &lanes::ARG_REDUCE,
+    &lanes::CUM_SUM,
+    &normalize::REDUCE_F32,
+    &normalize::REDUCE,
+    &normalize::SOFTMAX_F32,
+    &normalize::SOFTMAX,
+    &normalize::NORM_F32,
+    &normalize::NORM,
+    &normalize::MOMENTS,
+    &normalize::BATCH_COEFFICIENTS,
+    &normalize::CHANNEL_AFFINE_F32,
+    &normalize::CHANNEL_AFFINE,
+    &normalize::GROUP_NORM_F32,
+    &normalize::GROUP_NORM,
+    &quantize::QUANTIZE_F32,
+    &quantize::QUANTIZE,
+    &quantize::DEQUANTIZE_F32,
+    &quantize::DEQUANTIZE,
+    &window::CONV_F32,
+    &window::CONV_DEPTHWISE_F32,
+    &window::CONV,
+    &window::POOL_F32,
+    &window::POOL,
     &product::LINEAR_F32,
     &product::MATMUL_F32,
     &product::MATMUL,

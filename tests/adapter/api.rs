@@ -5,6 +5,7 @@ use std::path::Path;
 use nowcast::graph::Tensor;
 use nowcast::kernels::Level;
 use nowcast::load::{self, LoadError, Options};
+use nowcast::onnx::ImportError;
 use nowcast::runtime::{KERNELS, Program, Session, prepare_thread};
 use nowcast::sampling::{OwnedGaussian, PathAddress};
 
@@ -19,11 +20,11 @@ pub(crate) fn answer(
 ) -> Result<Vec<Array>, Failure> {
     let mut options = Options::default();
     for array in inputs {
-        options.input_shape(&array.name, &array.shape);
+        options = options.input_shape(&array.name, &array.shape);
     }
     for array in bound {
         let tensor = Tensor::from_bytes(array.dtype, &array.shape, &array.bytes);
-        options.bind_value(&array.name, tensor);
+        options = options.bind_value(&array.name, tensor);
     }
     let program = load(model, &options)?;
     let mut session = Session::new(&program, &KERNELS).map_err(run_failure)?;
@@ -64,7 +65,7 @@ pub(crate) fn with_serving(
     if what == "draw" {
         return with_draw(body);
     }
-    let program = load(Path::new(what), &Options::default())?;
+    let program = load_open(Path::new(what))?;
     let mut session = Session::new(&program, &KERNELS).map_err(run_failure)?;
     let mut random = Random::new(what);
     let mut inputs = Vec::new();
@@ -106,9 +107,26 @@ fn with_draw(body: &mut dyn FnMut(&mut dyn FnMut())) -> Result<(), Failure> {
 
 fn load(model: &Path, options: &Options) -> Result<Program<'static>, Failure> {
     load::from_path(model, options).map_err(|error| match error {
-        LoadError::InputMustBeKnown { .. } => Failure::InputMustBeKnown(error.to_string()),
+        LoadError::Import { source: ImportError::NotConstant { .. }, .. } => {
+            Failure::InputMustBeKnown(error.to_string())
+        }
         _ => Failure::Load(error.to_string()),
     })
+}
+
+/// Loads a model; each dimension that it leaves open takes five, a batch two.
+fn load_open(model: &Path) -> Result<Program<'static>, Failure> {
+    let mut options = Options::default();
+    loop {
+        match load::from_path(model, &options) {
+            Err(LoadError::Import { source: ImportError::OpenDimension { name, .. }, .. })
+                if !options.dims().contains_key(&name) =>
+            {
+                options = options.dim(&name, if name.contains("batch") { 2 } else { 5 });
+            }
+            other => return other.map_err(|error| Failure::Load(error.to_string())),
+        }
+    }
 }
 
 fn run_failure(error: impl std::fmt::Display) -> Failure {

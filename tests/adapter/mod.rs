@@ -3,7 +3,6 @@
 
 pub(crate) mod models;
 
-#[path = "stub.rs"]
 mod api;
 
 use std::fmt;

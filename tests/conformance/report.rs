@@ -59,6 +59,8 @@ pub(crate) fn tables(cases: &[Case], outcomes: &[Outcome]) {
             }
         }
         if let Some(text) = text {
+            // What stands before is the case's own path.
+            let text = text.rsplit_once("model.onnx: ").map_or(&*text, |(_, reason)| reason);
             let row = texts.entry(text.chars().take(60).collect()).or_default();
             *row = (row.0 + 1, row.1 + 1, &case.name);
         }

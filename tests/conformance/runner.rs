@@ -124,7 +124,7 @@ fn run_set(folder: &Path, case: &Case, set: usize) -> Outcome {
         return Outcome::Wrong(format!("{} outputs, expected {}", got.len(), expected.len()));
     }
     let compared = |(got, expected)| compare(got, expected, case.rtol, case.atol);
-    match got.iter().zip(&expected).map(compared).collect::<Result<(), _>>() {
+    match got.iter().zip(&expected).try_for_each(compared) {
         Ok(()) => Outcome::Pass { bound },
         Err(text) => Outcome::Wrong(text),
     }

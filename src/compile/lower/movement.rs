@@ -1,16 +1,20 @@
 //! Operators that move elements: views where they can be, copies where they must.
 
 use crate::graph::dim::{Dim, product};
-use crate::graph::ops::SliceAxis;
+use crate::graph::ops::{Pad, PadMode, SliceAxis};
 use crate::graph::{Node, ValueId};
+use crate::kernels::movement::PadCode;
 use crate::runtime::KernelId;
 use crate::runtime::record::{In, Out};
-use crate::runtime::steps::movement::{CopyRecord, ExtentsRecord, FillRecord};
+use crate::runtime::steps::lanes::Lanes;
+use crate::runtime::steps::movement::{
+    CopyRecord, ExtentsRecord, FillRecord, PadRecord, RangeRecord, TriluRecord,
+};
 use crate::tensor::DType;
 
 use super::super::builder::{Builder, Lowered};
 use super::super::place::{Place, collapse, contiguous, is_contiguous};
-use super::{operand, result};
+use super::{operand, optional, result};
 
 /// An operand of a copy: memory, offset and strides in elements.
 pub(in crate::compile) type Strided<'a, M> = (M, &'a Dim, &'a [Dim]);
@@ -185,26 +189,90 @@ pub(super) fn fill(b: &mut Builder<'_>, node: &Node, shape: &[Dim]) -> Lowered<(
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn dims(list: &[i64]) -> Vec<Dim> {
-        list.iter().map(|n| Dim::Fixed(*n)).collect()
+/// Negative margins cut a view of the operand; a kernel sees none of them.
+pub(super) fn pad(b: &mut Builder<'_>, node: &Node, op: &Pad) -> Lowered<()> {
+    let (x, y) = (operand(node, 0)?, result(node, 0)?);
+    let value = match (op.mode, optional(node, 1)) {
+        (PadMode::Constant, Some(value)) => Some(b.read(value)?),
+        _ => None,
+    };
+    let (src, Place { mut offset, strides, .. }) = b.view(x)?;
+    let (variables, zero) = (&b.graph.variables, Dim::Fixed(0));
+    let mut axes: Vec<[Dim; 4]> = Vec::new();
+    let margins = op.before.iter().zip(&op.after);
+    for ((n, stride), (before, after)) in b.shape(x).iter().zip(&strides).zip(margins) {
+        let cut = Dim::max(&-before.clone(), &zero, variables);
+        let cut_after = Dim::max(&-after.clone(), &zero, variables);
+        let kept = Dim::max(&(n.clone() - cut.clone() - cut_after.clone()), &zero, variables);
+        offset = offset + stride.clone() * cut.clone();
+        let (before, after) = (before.clone() + cut, after.clone() + cut_after);
+        // An axis without margins joins the one before it: where that one has none, or where a
+        // margin is as good as one of whole rows.
+        let whole = before.is(0) && after.is(0);
+        match axes.last_mut() {
+            Some([b0, n0, a0, s0])
+                if whole
+                    && *s0 == stride.clone() * kept.clone()
+                    && (op.mode == PadMode::Constant || (b0.is(0) && a0.is(0))) =>
+            {
+                for extent in [b0, n0, a0] {
+                    *extent = extent.clone() * kept.clone();
+                }
+                *s0 = stride.clone();
+            }
+            _ => axes.push([before, kept, after, stride.clone()]),
+        }
     }
-
-    #[test]
-    fn a_view_is_reshaped_where_its_strides_allow() {
-        // Rows of a [4, 6] matrix, every second one: [2, 6] with strides [12, 1].
-        let (from, strides) = (dims(&[2, 6]), dims(&[12, 1]));
-        assert_eq!(reshaped(&from, &strides, &dims(&[2, 2, 3])), Some(dims(&[12, 3, 1])));
-        assert_eq!(reshaped(&from, &strides, &dims(&[2, 1, 6])), Some(dims(&[12, 1, 1])));
-        assert_eq!(reshaped(&from, &strides, &dims(&[12])), None);
-        // A transposed matrix has no flat view.
-        assert_eq!(reshaped(&dims(&[6, 4]), &dims(&[1, 6]), &dims(&[24])), None);
-        assert_eq!(
-            reshaped(&dims(&[6, 4]), &dims(&[1, 6]), &dims(&[2, 3, 4])),
-            Some(dims(&[3, 1, 6]))
-        );
-    }
+    let column = |i: usize| axes.iter().map(|axis| axis[i].clone()).collect::<Vec<Dim>>();
+    let [before, shape, after, strides] = [0, 1, 2, 3].map(column);
+    let mode = match op.mode {
+        PadMode::Constant => PadCode::Constant,
+        PadMode::Reflect => PadCode::Reflect,
+        PadMode::Edge => PadCode::Edge,
+        PadMode::Wrap => PadCode::Wrap,
+    };
+    let record = PadRecord {
+        src,
+        dst: b.write(y),
+        value,
+        width: b.dtype(x).bytes() as u32,
+        mode: mode as u32,
+        offset: b.extent(&offset),
+        before: b.extents(&before)?,
+        shape: b.extents(&shape)?,
+        after: b.extents(&after)?,
+        strides: b.extents(&strides)?,
+    };
+    b.step(KernelId::Pad, &record);
+    Ok(())
 }
+
+pub(super) fn range(b: &mut Builder<'_>, node: &Node, len: &Dim) -> Lowered<()> {
+    let (start, step) = (b.read(operand(node, 0)?)?, b.read(operand(node, 1)?)?);
+    let record = RangeRecord { start, step, out: b.write(result(node, 0)?), len: b.extent(len) };
+    b.step(KernelId::Range, &record);
+    Ok(())
+}
+
+pub(super) fn trilu(b: &mut Builder<'_>, node: &Node, upper: bool, k: i64) -> Lowered<()> {
+    let (x, y) = (operand(node, 0)?, result(node, 0)?);
+    let shape = b.shape(x);
+    let [many @ .., rows, cols] = shape else { return Err("the data is no matrix".into()) };
+    let record = TriluRecord {
+        x: b.read(x)?,
+        y: b.write(y),
+        width: b.dtype(x).bytes() as u32,
+        upper,
+        k: k.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32,
+        lanes: Lanes {
+            outer: b.extent(&product(many)),
+            axis: b.extent(rows),
+            inner: b.extent(cols),
+        },
+    };
+    b.step(KernelId::Trilu, &record);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use crate::runtime::record::{Extent, Extents, SharedIn, SharedOut};
 use crate::runtime::step::{Kernel, Operands, Step, kernel};
 use crate::tensor::{DType, Element};
 
+use super::types::{by_dtype, by_width};
 use super::walk::{last, rows};
 
 crate::record! {
@@ -53,25 +54,6 @@ crate::record! {
         pub(crate) shape: Extents,
     }
 }
-
-/// Calls a function generic over the element type for the type of an operand.
-macro_rules! by_dtype {
-    ($dtype:expr, $f:ident($($arg:expr),*)) => {
-        match $dtype {
-            DType::F32 => $f::<f32>($($arg),*),
-            DType::F64 => $f::<f64>($($arg),*),
-            DType::I32 => $f::<i32>($($arg),*),
-            DType::I64 => $f::<i64>($($arg),*),
-            DType::U8 | DType::Bool => $f::<u8>($($arg),*),
-            DType::I8 => $f::<i8>($($arg),*),
-            DType::U16 => $f::<u16>($($arg),*),
-            DType::I16 => $f::<i16>($($arg),*),
-            DType::U32 => $f::<u32>($($arg),*),
-            DType::U64 => $f::<u64>($($arg),*),
-        }
-    };
-}
-pub(crate) use by_dtype;
 
 /// A row of an operand: its cells from `at` on, `stride` apart.
 #[inline(always)]
@@ -168,12 +150,7 @@ pub(crate) static WHERE: Kernel = kernel!(Where, choose);
 
 fn choose(step: Step<'_>) {
     let (record, operands) = step.decode::<WhereRecord>();
-    match operands.dtype(&record.a.memory).bytes() {
-        1 => choose_of::<u8>(record, operands),
-        2 => choose_of::<u16>(record, operands),
-        4 => choose_of::<u32>(record, operands),
-        _ => choose_of::<u64>(record, operands),
-    }
+    by_width!(operands.dtype(&record.a.memory).bytes(), choose_of(record, operands))
 }
 
 fn choose_of<T: Element>(record: WhereRecord, operands: Operands<'_>) {

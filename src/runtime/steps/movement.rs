@@ -1,9 +1,15 @@
 //! Copies, constants and dimensions.
 
-use crate::runtime::record::{Extent, Extents, In, Out};
-use crate::runtime::step::{Kernel, Step, kernel};
+use arrayvec::ArrayVec;
+
+use crate::kernels::movement::{self, PadAxis, PadCode};
+use crate::kernels::number::Number;
+use crate::runtime::record::{Extent, Extents, In, MAX_RANK, Out};
+use crate::runtime::step::{Kernel, Operands, Step, kernel};
 use crate::tensor::{DType, Element};
 
+use super::lanes::Lanes;
+use super::types::{by_dtype, by_width};
 use super::walk::{last, rows};
 
 crate::record! {
@@ -29,12 +35,10 @@ fn copy(step: Step<'_>) {
     let (from, to) = (operands.strides(&record.src_strides), operands.strides(&record.dst_strides));
     let offsets = [operands.signed(record.src_offset), operands.signed(record.dst_offset)];
     let geometry = (&shape[..], [&from[..], &to[..]], offsets);
-    match record.width {
-        1 => copy_elements::<u8>(operands.read(record.src), operands.write(record.dst), geometry),
-        2 => copy_elements::<u16>(operands.read(record.src), operands.write(record.dst), geometry),
-        4 => copy_elements::<u32>(operands.read(record.src), operands.write(record.dst), geometry),
-        _ => copy_elements::<u64>(operands.read(record.src), operands.write(record.dst), geometry),
-    }
+    by_width!(
+        record.width,
+        copy_elements(operands.read(record.src), operands.write(record.dst), geometry)
+    )
 }
 
 type Geometry<'a> = (&'a [usize], [&'a [isize]; 2], [isize; 2]);
@@ -69,20 +73,19 @@ pub(crate) static FILL: Kernel = kernel!(Fill, fill);
 
 fn fill(step: Step<'_>) {
     let (record, operands) = step.decode::<FillRecord>();
+    by_width!(record.width, fill_of(record, operands))
+}
+
+fn fill_of<T: Element>(record: FillRecord, operands: Operands<'_>) {
     let len = operands.extent(record.len);
-    match record.width {
-        1 => operands.write::<u8>(record.dst)[..len].fill(operands.read::<u8>(record.value)[0]),
-        2 => operands.write::<u16>(record.dst)[..len].fill(operands.read::<u16>(record.value)[0]),
-        4 => operands.write::<u32>(record.dst)[..len].fill(operands.read::<u32>(record.value)[0]),
-        _ => operands.write::<u64>(record.dst)[..len].fill(operands.read::<u64>(record.value)[0]),
-    }
+    operands.write::<T>(record.dst)[..len].fill(operands.read::<T>(record.value)[0]);
 }
 
 crate::record! {
     /// `dst[i] = dims[i]`, as i64.
     pub(crate) struct ExtentsRecord {
         pub(crate) dst: Out,
-        pub(crate) dims: arrayvec::ArrayVec<Extent, 16>,
+        pub(crate) dims: ArrayVec<Extent, 16>,
     }
 }
 
@@ -94,4 +97,96 @@ fn extents(step: Step<'_>) {
     for (to, dim) in operands.write::<i64>(record.dst).iter_mut().zip(&record.dims) {
         *to = operands.signed(*dim) as i64;
     }
+}
+
+crate::record! {
+    /// `dst` is `src` with margins; the source may lie under strides.
+    pub(crate) struct PadRecord {
+        pub(crate) src: In,
+        pub(crate) dst: Out,
+        pub(crate) value: Option<In>,
+        pub(crate) width: u32,
+        pub(crate) mode: u32,
+        pub(crate) offset: Extent,
+        pub(crate) before: Extents,
+        pub(crate) shape: Extents,
+        pub(crate) after: Extents,
+        pub(crate) strides: Extents,
+    }
+}
+
+pub(crate) static PAD: Kernel = kernel!(Pad, pad);
+
+fn pad(step: Step<'_>) {
+    let (record, operands) = step.decode::<PadRecord>();
+    by_width!(record.width, pad_of(record, operands))
+}
+
+fn pad_of<T: Element>(record: PadRecord, operands: Operands<'_>) {
+    let (before, after) = (operands.extents(&record.before), operands.extents(&record.after));
+    let strides = operands.strides(&record.strides);
+    let axes: ArrayVec<PadAxis, MAX_RANK> = operands
+        .extents(&record.shape)
+        .into_iter()
+        .zip(before.into_iter().zip(after))
+        .zip(strides)
+        .map(|((extent, (before, after)), stride)| PadAxis { before, extent, after, stride })
+        .collect();
+    let value = record.value.map_or(T::default(), |value| operands.read::<T>(value)[0]);
+    movement::pad(
+        PadCode::from_word(record.mode),
+        &axes,
+        operands.signed(record.offset),
+        value,
+        operands.read::<T>(record.src),
+        operands.write::<T>(record.dst),
+    );
+}
+
+crate::record! {
+    /// `out[i] = start + i * step`.
+    pub(crate) struct RangeRecord {
+        pub(crate) start: In,
+        pub(crate) step: In,
+        pub(crate) out: Out,
+        pub(crate) len: Extent,
+    }
+}
+
+pub(crate) static RANGE: Kernel = kernel!(Range, range);
+
+fn range(step: Step<'_>) {
+    let (record, operands) = step.decode::<RangeRecord>();
+    by_dtype!(operands.dtype_in(&record.start), range_of(record, operands))
+}
+
+fn range_of<T: Number>(record: RangeRecord, operands: Operands<'_>) {
+    let (start, step) = (operands.read::<T>(record.start)[0], operands.read::<T>(record.step)[0]);
+    let len = operands.extent(record.len);
+    movement::range(start, step, &mut operands.write::<T>(record.out)[..len]);
+}
+
+crate::record! {
+    /// One triangle of `x` (matrices in the axis and inner part of `lanes`).
+    pub(crate) struct TriluRecord {
+        pub(crate) x: In,
+        pub(crate) y: Out,
+        pub(crate) width: u32,
+        pub(crate) upper: bool,
+        pub(crate) k: i32,
+        pub(crate) lanes: Lanes,
+    }
+}
+
+pub(crate) static TRILU: Kernel = kernel!(Trilu, trilu);
+
+fn trilu(step: Step<'_>) {
+    let (record, operands) = step.decode::<TriluRecord>();
+    by_width!(record.width, trilu_of(record, operands))
+}
+
+fn trilu_of<T: Element>(record: TriluRecord, operands: Operands<'_>) {
+    let lanes = record.lanes.at(&operands);
+    let (x, y) = (operands.read::<T>(record.x), operands.write::<T>(record.y));
+    movement::trilu(record.upper, i64::from(record.k), lanes, x, y);
 }
