@@ -57,8 +57,8 @@ impl core::error::Error for DrawError {}
 /// **Errors**: [`DrawError::NotWholePaths`] unless `dim` divides the length of `out` (zero
 /// divides none but an empty one); `out` is unchanged.
 ///
-/// **Cost**: no allocation; at most 10 KiB of stack. 1 to 4096 normals of a path cost the same
-/// each; a single path costs as much as `LANES` of them.
+/// **Cost**: no allocation; at most 10 KiB of stack; one Philox block for each path and one word
+/// and inverse for each normal. A single path costs as much as `LANES` of them.
 ///
 /// # Examples
 /// ```
