@@ -23,8 +23,8 @@
 //!   MurmurHash3 applied to `s[1] ^ rotate_left(s[2], 16)`. It takes nothing from the sequence, so
 //!   the number of words a path uses is the number of its normals.
 //!
-//! Magnitudes reach from `2.9e-10` to 9.08, no normal is zero. See [`standard_normals`] for
-//! the accuracy of the inverse.
+//! Magnitudes reach from `2.9e-10` to 9.08, and no normal is zero. See [`standard_normals`] for the
+//! accuracy of the inverse.
 
 mod cholesky;
 mod draw;
