@@ -1,1 +1,70 @@
-//! (in preparation)
+//! Turns a graph into a program: steps, packed weights, memory plan.
+//!
+//! Owns lowering (which kernels compute an operator), placement (which values share memory, which
+//! are views of others) and the planner. Its invariant: a program it returns is runnable on any
+//! inputs of the right length. It knows nothing of ONNX and changes nothing in the graph.
+
+mod builder;
+mod dims;
+#[cfg(test)]
+pub(crate) mod harness;
+mod lower;
+mod place;
+pub mod plan;
+#[cfg(test)]
+mod tests;
+
+use thiserror::Error;
+
+use crate::graph::Graph;
+use crate::runtime::Program;
+
+pub(crate) use builder::Builder;
+
+/// Why a graph cannot be compiled.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// An operator, or a form of it, that no kernel computes.
+    #[error("node \"{node}\" ({op}): {reason}")]
+    Unsupported {
+        /// The node.
+        node: String,
+        /// Its operator.
+        op: &'static str,
+        /// What about it, and what to do.
+        reason: String,
+    },
+    /// More memory than a program can address or the limit allows.
+    #[error("{what} needs {bytes} bytes, the limit is {limit}")]
+    TooLarge {
+        /// Which memory.
+        what: String,
+        /// Bytes needed.
+        bytes: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// The graph breaks a rule that its maker must keep.
+    #[error("{0}")]
+    Graph(String),
+}
+
+/// Compiles a graph.
+///
+/// **Errors**: an operator without a kernel, or too much memory.
+///
+/// **Cost**: linear in the nodes and bytes of weights, quadratic in the number of values for the
+/// memory plan.
+pub fn compile(graph: &Graph) -> Result<Program<'static>, CompileError> {
+    let mut builder = Builder::new(graph)?;
+    for node in &graph.nodes {
+        builder.begin(node);
+        lower::lower(&mut builder, node).map_err(|reason| CompileError::Unsupported {
+            node: node.name.clone(),
+            op: node.op.name(),
+            reason,
+        })?;
+    }
+    builder.finish()
+}

@@ -1,1 +1,117 @@
-//! (in preparation)
+//! Other runtimes, as oracles: for `verify`, `bench --against` and tests.
+//!
+//! Owns the call shape that the engines share ([`Array`], [`Port`], [`EngineOptions`]). An engine
+//! allocates and may take locks: it is never on the serving path.
+
+#[cfg(feature = "ort")]
+mod ort;
+
+#[cfg(feature = "ort")]
+pub use self::ort::{OrtCall, OrtEngine};
+
+use crate::tensor::DType;
+
+/// A named array, as an engine takes and gives it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// The model's name of the input or output.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// Dimensions, outermost first.
+    pub shape: Vec<usize>,
+    /// Elements in C order, each in the byte order of the host.
+    pub bytes: Vec<u8>,
+}
+
+/// An input or output that a model declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// The model's name of it.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// Dimensions, outermost first.
+    pub dims: Vec<PortDim>,
+}
+
+/// One dimension of a [`Port`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortDim {
+    /// Known when the model is loaded.
+    Fixed(usize),
+    /// Given with each call; the text is the model's name of it and may be empty.
+    Open(String),
+}
+
+/// How much an engine may rewrite a model before it runs it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rewrite {
+    /// As written, operator by operator: the reference.
+    None,
+    /// Everything the engine can do: the fast form.
+    #[default]
+    Full,
+}
+
+/// How an engine loads a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EngineOptions {
+    /// Threads within one operator.
+    pub threads: usize,
+    /// Graph rewriting.
+    pub rewrite: Rewrite,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { threads: 1, rewrite: Rewrite::Full }
+    }
+}
+
+/// Why an engine did not answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The engine's shared library cannot be used.
+    #[error("{engine} is not available: {reason}")]
+    Unavailable {
+        /// The engine's name.
+        engine: &'static str,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// The engine refused the model.
+    #[error("{engine} does not load the model: {reason}")]
+    Load {
+        /// The engine's name.
+        engine: &'static str,
+        /// The engine's own words.
+        reason: String,
+    },
+    /// The engine failed in a call.
+    #[error("{engine} failed: {reason}")]
+    Run {
+        /// The engine's name.
+        engine: &'static str,
+        /// The engine's own words.
+        reason: String,
+    },
+    /// A value is not a tensor, or its element type is not one of [`DType`].
+    #[error("`{name}` is {found}: only tensors of the types of `DType` pass between engines")]
+    Type {
+        /// The input or output.
+        name: String,
+        /// What the engine says it is.
+        found: String,
+    },
+    /// The inputs given are not the model's inputs.
+    #[error("input `{name}`: {reason}")]
+    Input {
+        /// The input.
+        name: String,
+        /// What does not match.
+        reason: String,
+    },
+}

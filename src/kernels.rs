@@ -11,13 +11,19 @@
 //! lengths once, when a program is made, so that serving never gets there.
 
 pub mod activation;
+pub mod channel;
 pub mod conv;
 pub mod elementwise;
 mod fold;
 pub mod gemm;
+pub mod index;
 pub mod isa;
+pub mod lanes;
 pub mod math;
+pub mod movement;
+pub mod number;
 pub mod pack;
+pub mod quantize;
 pub mod recurrent;
 pub mod reduce;
 pub mod rows;

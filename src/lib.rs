@@ -1,10 +1,10 @@
 //! nowcast: an embedded inference runtime for probabilistic forecasting.
 #![cfg_attr(not(feature = "std"), no_std)]
 
-pub mod error;
+#[macro_use]
+pub mod runtime;
 pub mod forecast;
 pub mod kernels;
-pub mod runtime;
 pub mod sampling;
 pub mod tensor;
 
@@ -14,7 +14,7 @@ pub mod compile;
 pub mod engine;
 #[cfg(feature = "std")]
 pub mod graph;
-#[cfg(feature = "std")]
+#[cfg(feature = "onnx")]
 pub mod load;
 #[cfg(feature = "onnx")]
 pub mod onnx;

@@ -1,1 +1,159 @@
-//! (in preparation)
+//! The pipeline: a model's bytes and options in, a program out.
+//!
+//! Owns the order of the stages (import, optimize, compile) and what a caller may choose. It
+//! never guesses: what the options leave open and the model needs is an error that names the
+//! option.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::compile::{CompileError, compile};
+use crate::graph::{Bindings, Extent, Graph, Tensor};
+use crate::onnx::ImportError;
+use crate::optimize;
+use crate::runtime::Program;
+
+/// Why a model cannot be loaded.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The model cannot be imported.
+    #[error("{path}: {source}", path = path.display())]
+    Import {
+        /// The file, or `model` for bytes in memory.
+        path: PathBuf,
+        /// Why.
+        source: ImportError,
+    },
+    /// The model cannot be compiled.
+    #[error("{path}: {source}", path = path.display())]
+    Compile {
+        /// The file, or `model` for bytes in memory.
+        path: PathBuf,
+        /// Why.
+        source: CompileError,
+    },
+}
+
+/// What a caller chooses of a model.
+///
+/// # Examples
+/// ```
+/// use nowcast::graph::Tensor;
+/// use nowcast::load::Options;
+///
+/// let options = Options::new()
+///     .dim("batch", 1)
+///     .dim_range("past", 0, 512)
+///     .input_shape("x", &[1, 37, 8])
+///     .bind_value("shape", Tensor::vector(&[2i64, -1]))
+///     .bind_state("present.0.key", "past.0.key");
+/// # let _ = options;
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    bindings: Bindings,
+}
+
+impl Options {
+    /// Nothing chosen.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Gives an open dimension its extent. An unnamed dimension is called `INPUT.AXIS`.
+    #[must_use]
+    pub fn dim(mut self, name: &str, extent: usize) -> Self {
+        self.bindings.dims.insert(name.to_owned(), Extent::Fixed(extent as i64));
+        self
+    }
+
+    /// Leaves an open dimension to each call, within bounds, both included. Memory is planned
+    /// for the largest extent.
+    #[must_use]
+    pub fn dim_range(mut self, name: &str, min: usize, max: usize) -> Self {
+        self.bindings.dims.insert(name.to_owned(), Extent::Range(min as i64, max as i64));
+        self
+    }
+
+    /// Gives an input its shape, and with it the open dimensions in it.
+    #[must_use]
+    pub fn input_shape(mut self, name: &str, shape: &[usize]) -> Self {
+        self.bindings.shapes.insert(name.to_owned(), shape.to_vec());
+        self
+    }
+
+    /// Makes an input a constant; it is no input of the program then. This is what an integer
+    /// input that decides shapes needs.
+    #[must_use]
+    pub fn bind_value(mut self, name: &str, value: Tensor) -> Self {
+        self.bindings.values.insert(name.to_owned(), value);
+        self
+    }
+
+    /// Keeps an output as the input of the next run.
+    #[must_use]
+    pub fn bind_state(mut self, output: &str, input: &str) -> Self {
+        self.bindings.states.push((output.to_owned(), input.to_owned()));
+        self
+    }
+
+    /// Open dimensions chosen so far.
+    pub fn dims(&self) -> &BTreeMap<String, Extent> {
+        &self.bindings.dims
+    }
+}
+
+/// Loads an ONNX file. External data is read from the file's folder.
+///
+/// **Errors**: [`LoadError`], with the file in its text.
+///
+/// **Cost**: reads the file, folds constants, packs weights; see [`compile`].
+pub fn from_path(path: impl AsRef<Path>, options: &Options) -> Result<Program<'static>, LoadError> {
+    let path = path.as_ref();
+    compile(&graph_from_path(path, options)?)
+        .map_err(|source| LoadError::Compile { path: path.to_owned(), source })
+}
+
+/// Loads an ONNX model from memory. External data is refused.
+///
+/// **Errors** and **cost** as [`from_path`].
+pub fn from_bytes(bytes: &[u8], options: &Options) -> Result<Program<'static>, LoadError> {
+    let path = Path::new("model");
+    let graph = graph_from(bytes, path, None, options)?;
+    compile(&graph).map_err(|source| LoadError::Compile { path: path.to_owned(), source })
+}
+
+/// The optimized graph of an ONNX file: what [`from_path`] compiles.
+///
+/// **Errors**: as [`from_path`].
+pub fn graph_from_path(path: impl AsRef<Path>, options: &Options) -> Result<Graph, LoadError> {
+    let path = path.as_ref();
+    let bytes =
+        std::fs::read(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
+    graph_from(&bytes, path, path.parent(), options)
+}
+
+fn graph_from(
+    bytes: &[u8],
+    path: &Path,
+    folder: Option<&Path>,
+    options: &Options,
+) -> Result<Graph, LoadError> {
+    let mut fold =
+        |op: &_, inputs: &[_], results: &[_]| optimize::fold::evaluate(op, inputs, results);
+    let mut graph = crate::onnx::import(bytes, folder, &options.bindings, &mut fold)
+        .map_err(|source| LoadError::Import { path: path.to_owned(), source })?;
+    optimize::run(&mut graph);
+    Ok(graph)
+}

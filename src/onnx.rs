@@ -1,1 +1,65 @@
-//! (in preparation)
+//! ONNX files as typed graphs.
+//!
+//! Owns the file format, the meaning of its operators over all supported operator sets, and the
+//! decomposition of those that the graph does not know. Invariant: whatever the bytes are, the
+//! result is a graph that satisfies [`crate::graph`]'s invariants or an [`ImportError`] that says
+//! what and where; nothing panics, recursion is bounded, and memory stays in proportion to the
+//! file. It never guesses: an attribute or form that it does not know is refused. It neither
+//! optimises nor runs anything; constants are folded by a function that the caller passes in.
+//!
+//! Not supported: half precision and 8-bit floats, integers below 8 bits, strings, sequences,
+//! optionals, loops, and operators whose result's shape depends on data.
+
+mod attributes;
+mod builder;
+mod call;
+mod error;
+mod known;
+mod ops;
+mod order;
+mod ports;
+pub mod proto;
+mod sweep;
+mod tensor;
+mod walk;
+
+use std::path::Path;
+
+use prost::Message;
+
+pub use error::{ImportError, NodeRef, UnsupportedOperator};
+
+use crate::graph::{Bindings, Fact, Graph, Op, Tensor};
+
+/// Evaluates one operator on constant operands: given the operator, its operands and what is
+/// known of its results, the results; `None` where it cannot.
+pub type Fold<'a> = dyn FnMut(&Op, &[Option<Tensor>], &[Fact]) -> Option<Vec<Tensor>> + 'a;
+
+/// Reads a model.
+///
+/// `folder` is where files with external data may lie; without it, a model that refers to one is
+/// refused. `bindings` fixes what the model leaves open. `fold` evaluates operators whose
+/// operands are all constant.
+///
+/// **Errors**: the first thing wrong with the model or the bindings; operators that are not
+/// supported are collected over the whole model.
+///
+/// **Cost**: allocates; memory is bounded by a small multiple of the file and its external data.
+pub fn import(
+    bytes: &[u8],
+    folder: Option<&Path>,
+    bindings: &Bindings,
+    fold: &mut Fold<'_>,
+) -> Result<Graph, ImportError> {
+    let mut model =
+        proto::ModelProto::decode(bytes).map_err(|e| ImportError::Decode(e.to_string()))?;
+    let mut graph = model.graph.take().ok_or(ImportError::NoGraph)?;
+    let initializers = std::mem::take(&mut graph.initializer);
+    let opsets = walk::Opsets::of_model(&model.opset_import)?;
+    walk::check_supported(&graph, &model.functions)?;
+    let builder = builder::Builder::new(fold, bytes.len());
+    let (builder, scope) = ports::open(builder, &graph, initializers, folder, bindings)?;
+    let (builder, scope) =
+        walk::Walker::new(builder, &model.functions, folder).run(&graph.node, scope, &opsets)?;
+    ports::close(builder, &graph, &scope, bindings)
+}

@@ -1,1 +1,28 @@
-//! (in preparation)
+//! Runs a compiled program: its flat image, its memory, its steps.
+//!
+//! Owns [`Program`] (a borrowed image that is plain data), [`Session`] (one thread's memory and
+//! extents) and the table of kernels. Its invariant: after [`Session`] exists, running takes no
+//! allocation, no lock and no system call, and only buffer lengths, extents and input values can
+//! be wrong. It knows nothing of graphs or of ONNX.
+
+mod image;
+mod memory;
+mod program;
+pub(crate) mod record;
+mod session;
+pub(crate) mod step;
+pub(crate) mod steps;
+
+pub use image::ImageError;
+pub use memory::MemoryNeeds;
+pub use program::{Port, Program, StepInfo};
+pub use session::{
+    BindError, MAX_PORT_RANK, RunError, Session, SessionError, Shape, View, ViewMut, prepare_thread,
+};
+pub use step::{KernelId, Kernels};
+pub use steps::KERNELS;
+
+#[cfg(feature = "std")]
+pub(crate) use image::{
+    ARENA, Buffer, CONSTANTS, DimOp, ImageBuilder, PORTS, PortSpec, STATE, StepSpec,
+};

@@ -1,2 +1,73 @@
-//! Project tasks.
-fn main() {}
+//! Project tasks: `cargo xtask test` is the one test command, the other verbs are parts of it
+//! that a developer runs often.
+//!
+//! It installs what it needs beside the sources (`.oracle/`) and never asks for more than a Rust
+//! toolchain, a C and C++ compiler, Python 3 with pip, and a network on the first run.
+
+mod context;
+mod steps;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::context::{Context, Failure};
+use crate::steps::{cargo_tests, realtime};
+
+/// Project tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run every check, in order, and stop at the first that fails.
+    Test {
+        /// Only these steps and what they need, for example `lint,unit`.
+        #[arg(long, value_name = "STEP,...", value_delimiter = ',')]
+        only: Vec<String>,
+        /// Print the steps and stop.
+        #[arg(long)]
+        list: bool,
+    },
+    /// Run the ONNX node suite and print its errors, grouped by text.
+    Conformance {
+        /// Rewrite tests/conformance/passing.txt from this run.
+        #[arg(long)]
+        bless: bool,
+        /// Only the cases whose name contains this text, with every mismatch in detail.
+        #[arg(long, value_name = "TEXT", conflicts_with = "bless")]
+        case: Option<String>,
+    },
+    /// Run the serving calls under the realtime sanitizer.
+    Rtsan,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = Context::new().and_then(|context| match arguments.verb {
+        Verb::Test { list: true, .. } => {
+            steps::list();
+            Ok(())
+        }
+        Verb::Test { only, .. } => steps::run(&context, &only),
+        Verb::Conformance { bless, case } => {
+            steps::run_needs(&context, "conformance")?;
+            cargo_tests::conformance_report(&context, bless, case.as_deref())
+        }
+        Verb::Rtsan => {
+            steps::run_needs(&context, "realtime")?;
+            realtime::sanitizer(&context)
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(sentence)) => {
+            eprintln!("\nxtask: {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}

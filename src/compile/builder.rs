@@ -1,0 +1,557 @@
+//! A program while it is written, node by node.
+
+use std::collections::HashMap;
+
+use crate::graph::dim::{Dim, product};
+use crate::graph::{Graph, Node, Op, Tensor, Value, ValueId};
+use crate::runtime::record::{Access, Extent, Extents, Field, In, MAX_RANK, Out, Scratch};
+use crate::runtime::record::{SharedIn, SharedOut};
+use crate::runtime::{
+    ARENA, Buffer, CONSTANTS, ImageBuilder, KernelId, MAX_PORT_RANK, PORTS, PortSpec, Program,
+    STATE, StepSpec,
+};
+use crate::tensor::DType;
+
+use super::CompileError;
+use super::dims::DimTable;
+use super::place::{Home, Place, Storage, contiguous, is_contiguous};
+use super::plan::{ALIGNMENT, Lifetime, plan};
+
+/// A buffer before its storage has an address.
+struct Region {
+    storage: usize,
+    dtype: DType,
+}
+
+/// A reason why a node cannot be lowered; the node is added by the caller.
+pub(crate) type Lowered<T> = Result<T, String>;
+
+/// Writes steps, and keeps account of where values lie and how long.
+pub(crate) struct Builder<'g> {
+    pub(crate) graph: &'g Graph,
+    dims: DimTable,
+    storages: Vec<Storage>,
+    places: Vec<Option<Place>>,
+    /// Readings of each value that are still to come.
+    remaining: Vec<u32>,
+    regions: Vec<Region>,
+    region_index: HashMap<(usize, DType), u32>,
+    steps: Vec<StepSpec>,
+    constants: Vec<u8>,
+    packed: HashMap<(ValueId, &'static str), usize>,
+    state_bytes: usize,
+    /// Caches that grow in place: the input, the result of its concatenation, and along which
+    /// axis there is room for how much.
+    appends: Vec<Append>,
+    node: String,
+}
+
+/// A cache that grows in place.
+struct Append {
+    input: ValueId,
+    output: ValueId,
+    axis: usize,
+    room: usize,
+}
+
+impl Append {
+    /// Strides of a tensor that lies as if the axis were as long as there is room.
+    fn strides(&self, value: &Value) -> Vec<Dim> {
+        let mut shape = value.shape.clone();
+        shape[self.axis] = Dim::Fixed(self.room as i64);
+        contiguous(&shape)
+    }
+}
+
+impl<'g> Builder<'g> {
+    pub(super) fn new(graph: &'g Graph) -> Result<Self, CompileError> {
+        let mut builder = Self {
+            graph,
+            dims: DimTable::new(&graph.variables),
+            storages: Vec::new(),
+            places: vec![None; graph.values.len()],
+            remaining: graph.use_counts(),
+            regions: Vec::new(),
+            region_index: HashMap::new(),
+            steps: Vec::new(),
+            constants: Vec::new(),
+            packed: HashMap::new(),
+            state_bytes: 0,
+            appends: Vec::new(),
+            node: String::new(),
+        };
+        for (i, port) in graph.inputs.iter().enumerate() {
+            if graph.value(port.value).shape.len() > MAX_PORT_RANK {
+                return Err(CompileError::Graph(format!(
+                    "input \"{}\" has more than {MAX_PORT_RANK} axes",
+                    port.name
+                )));
+            }
+            let state = graph.states.iter().find(|s| s.input == i);
+            let mut strides = contiguous(&graph.value(port.value).shape);
+            let storage = match state {
+                None => {
+                    let bytes = builder.max_bytes(port.value);
+                    builder.new_storage(Home::Port(i), bytes)
+                }
+                Some(state) => {
+                    let output = graph.outputs[state.output].value;
+                    if let Some(append) = builder.append(port.value, output) {
+                        strides = append.strides(graph.value(port.value));
+                        builder.appends.push(append);
+                    }
+                    // The output may be longer than the input.
+                    let bytes = builder.max_bytes(port.value).max(builder.max_bytes(output));
+                    let offset = builder.state_bytes;
+                    builder.state_bytes += bytes.next_multiple_of(ALIGNMENT);
+                    builder.new_storage(Home::State(offset), bytes)
+                }
+            };
+            builder.places[port.value.0 as usize] =
+                Some(Place { storage, offset: Dim::Fixed(0), strides });
+        }
+        Ok(builder)
+    }
+
+    /// The cache that `output` is, where it is the concatenation of `input` and something new
+    /// along an axis that is chosen per call.
+    fn append(&self, input: ValueId, output: ValueId) -> Option<Append> {
+        let node = self.graph.nodes.iter().find(|n| n.outputs.contains(&Some(output)))?;
+        let Op::Concat { axis } = node.op else { return None };
+        let first = node.inputs.first().copied().flatten() == Some(input);
+        let once = node.inputs.iter().filter(|v| **v == Some(input)).count() == 1;
+        let ranged = self.shape(input)[axis].fixed().is_none();
+        let room = self.upper(&self.shape(output)[axis]);
+        (first && once && ranged).then_some(Append { input, output, axis, room })
+    }
+
+    /// Makes the result of a concatenation the cache that it lengthens. `false` where it is none.
+    pub(crate) fn append_in_place(&mut self, y: ValueId) -> bool {
+        let Some(append) = self.appends.iter().find(|a| a.output == y) else { return false };
+        self.places[y.0 as usize] = self.places[append.input.0 as usize].clone();
+        true
+    }
+
+    fn room(&self, v: ValueId) -> Option<(usize, usize)> {
+        let append = self.appends.iter().find(|a| a.input == v || a.output == v)?;
+        Some((append.axis, append.room))
+    }
+
+    /// Starts a node: its operands are being read for one more time.
+    pub(super) fn begin(&mut self, node: &Node) {
+        self.node.clone_from(&node.name);
+        for id in node.inputs.iter().flatten() {
+            let left = &mut self.remaining[id.0 as usize];
+            *left = left.saturating_sub(1);
+        }
+    }
+
+    // What is known of values.
+
+    pub(crate) fn dtype(&self, v: ValueId) -> DType {
+        self.graph.value(v).dtype
+    }
+
+    pub(crate) fn shape(&self, v: ValueId) -> &'g [Dim] {
+        &self.graph.value(v).shape
+    }
+
+    pub(crate) fn constant(&self, v: ValueId) -> Option<&'g Tensor> {
+        self.graph.value(v).constant.as_ref()
+    }
+
+    /// Whether nobody reads the value.
+    pub(crate) fn is_unused(&self, v: ValueId) -> bool {
+        self.remaining[v.0 as usize] == 0
+    }
+
+    /// The largest value of a dimension.
+    pub(crate) fn upper(&self, dim: &Dim) -> usize {
+        usize::try_from(dim.upper(&self.graph.variables)).unwrap_or(0)
+    }
+
+    /// Elements of a shape at the largest extents.
+    pub(crate) fn max_len(&self, shape: &[Dim]) -> usize {
+        shape.iter().fold(1, |n, d| n.saturating_mul(self.upper(d)))
+    }
+
+    fn max_bytes(&self, v: ValueId) -> usize {
+        self.max_len(self.shape(v)).saturating_mul(self.dtype(v).bytes())
+    }
+
+    // Words of records.
+
+    pub(crate) fn extent(&mut self, dim: &Dim) -> Extent {
+        self.dims.extent(dim)
+    }
+
+    pub(crate) fn extents(&mut self, dims: &[Dim]) -> Lowered<Extents> {
+        if dims.len() > MAX_RANK {
+            return Err(format!("more than {MAX_RANK} axes that cannot be joined"));
+        }
+        Ok(dims.iter().map(|d| self.dims.extent(d)).collect())
+    }
+
+    // Memory.
+
+    fn new_storage(&mut self, home: Home, bytes: usize) -> usize {
+        let step = self.steps.len();
+        self.storages.push(Storage {
+            home,
+            bytes,
+            first: step,
+            last: step,
+            last_read: None,
+            held: false,
+            shared_write: None,
+        });
+        self.storages.len() - 1
+    }
+
+    fn region(&mut self, storage: usize, dtype: DType) -> u32 {
+        *self.region_index.entry((storage, dtype)).or_insert_with(|| {
+            self.regions.push(Region { storage, dtype });
+            (self.regions.len() - 1) as u32
+        })
+    }
+
+    fn pack_bytes(&mut self, bytes: &[u8]) -> usize {
+        self.constants.resize(self.constants.len().next_multiple_of(ALIGNMENT), 0);
+        let offset = self.constants.len();
+        self.constants.extend_from_slice(bytes);
+        self.new_storage(Home::Constant(offset), bytes.len())
+    }
+
+    /// Where a value lies; a constant is written into the image when it is first asked for.
+    pub(crate) fn place(&mut self, v: ValueId) -> Lowered<Place> {
+        if let Some(place) = &self.places[v.0 as usize] {
+            return Ok(place.clone());
+        }
+        let Some(tensor) = self.constant(v) else {
+            return Err(format!(
+                "value \"{}\" is read before it is written",
+                self.graph.value(v).name
+            ));
+        };
+        let storage = self.pack_bytes(tensor.bytes());
+        let strides = contiguous(self.shape(v));
+        let place = Place { storage, offset: Dim::Fixed(0), strides };
+        self.places[v.0 as usize] = Some(place.clone());
+        Ok(place)
+    }
+
+    /// Weights in the form a kernel wants, packed once for each value and form.
+    pub(crate) fn packed(
+        &mut self,
+        v: ValueId,
+        form: &'static str,
+        dtype: DType,
+        pack: impl FnOnce() -> Vec<u8>,
+    ) -> In {
+        let storage = match self.packed.get(&(v, form)) {
+            Some(storage) => *storage,
+            None => {
+                let storage = self.pack_bytes(&pack());
+                self.packed.insert((v, form), storage);
+                storage
+            }
+        };
+        In(self.region(storage, dtype))
+    }
+
+    /// Data that belongs to no value.
+    pub(crate) fn table(&mut self, tensor: &Tensor) -> In {
+        let storage = self.pack_bytes(tensor.bytes());
+        In(self.region(storage, tensor.dtype()))
+    }
+
+    /// A row-major operand that begins at the start of its buffer; views are copied first.
+    pub(crate) fn read(&mut self, v: ValueId) -> Lowered<In> {
+        let place = self.place(v)?;
+        if !place.offset.is(0) || !is_contiguous(self.shape(v), &place.strides) {
+            self.copy_whole(v)?;
+        }
+        let storage = self.place(v)?.storage;
+        Ok(In(self.region(storage, self.dtype(v))))
+    }
+
+    /// A row-major operand, read through cells.
+    pub(crate) fn read_shared(&mut self, v: ValueId) -> Lowered<SharedIn> {
+        self.read(v).map(|operand| SharedIn(operand.0))
+    }
+
+    /// An operand as it lies: its whole storage, the place of its first element, its strides.
+    pub(crate) fn view(&mut self, v: ValueId) -> Lowered<(In, Place)> {
+        let place = self.place(v)?;
+        Ok((In(self.region(place.storage, self.dtype(v))), place))
+    }
+
+    /// Memory for a result, row-major.
+    pub(crate) fn write(&mut self, v: ValueId) -> Out {
+        let bytes = self.max_bytes(v);
+        let storage = self.new_storage(Home::Arena, bytes);
+        let strides = contiguous(self.shape(v));
+        self.places[v.0 as usize] = Some(Place { storage, offset: Dim::Fixed(0), strides });
+        Out(self.region(storage, self.dtype(v)))
+    }
+
+    /// Memory for a result that may take the place of one of the operands in `from`, where that
+    /// operand is read here for the last time, element by element. `all` are the step's operands.
+    pub(crate) fn write_shared(
+        &mut self,
+        v: ValueId,
+        from: &[ValueId],
+        all: &[ValueId],
+    ) -> SharedOut {
+        let reusable = from.iter().copied().find(|a| self.can_replace(*a, v, all));
+        let Some(a) = reusable else { return SharedOut(self.write(v).0) };
+        let place = self.places[a.0 as usize].clone();
+        let storage = place.as_ref().map_or(0, |p| p.storage);
+        self.places[v.0 as usize] =
+            place.map(|p| Place { strides: contiguous(self.shape(v)), ..p });
+        SharedOut(self.region(storage, self.dtype(v)))
+    }
+
+    fn can_replace(&self, a: ValueId, v: ValueId, all: &[ValueId]) -> bool {
+        let Some(place) = &self.places[a.0 as usize] else { return false };
+        let storage = &self.storages[place.storage];
+        let whole = place.offset.is(0)
+            && is_contiguous(self.shape(a), &place.strides)
+            && product(self.shape(a)) == product(self.shape(v))
+            && self.dtype(a).bytes() == self.dtype(v).bytes()
+            && storage.home == Home::Arena
+            && storage.bytes == self.max_bytes(v);
+        let read_later = self.places.iter().enumerate().any(|(i, p)| {
+            p.as_ref().is_some_and(|p| p.storage == place.storage) && self.remaining[i] > 0
+        });
+        let read_otherwise = all.iter().any(|b| {
+            self.places[b.0 as usize]
+                .as_ref()
+                .is_some_and(|p| p.storage == place.storage && p != place)
+        });
+        whole && !read_later && !read_otherwise
+    }
+
+    /// Makes `v` a view of the storage that `place` names; nothing runs.
+    pub(crate) fn alias(&mut self, v: ValueId, place: Place) {
+        self.places[v.0 as usize] = Some(place);
+    }
+
+    /// Working memory of the step that is written next.
+    pub(crate) fn scratch(&mut self, dtype: DType, len: usize) -> Scratch {
+        let storage = self.new_storage(Home::Arena, len.saturating_mul(dtype.bytes()));
+        Scratch(self.region(storage, dtype))
+    }
+
+    /// Memory for a value between two steps of one node.
+    pub(crate) fn temporary(&mut self, dtype: DType, len: usize) -> u32 {
+        self.scratch(dtype, len).0
+    }
+
+    /// Copies a view into row-major memory of its own and moves the value there.
+    fn copy_whole(&mut self, v: ValueId) -> Lowered<()> {
+        let place = self.place(v)?;
+        let src = self.region(place.storage, self.dtype(v));
+        let dst = self.write(v);
+        let strides = contiguous(self.shape(v));
+        super::lower::movement::copy(
+            self,
+            self.dtype(v),
+            self.shape(v),
+            (In(src), &place.offset, &place.strides),
+            (dst, &Dim::Fixed(0), &strides),
+        )
+    }
+
+    /// Writes a step and notes what it touches.
+    pub(crate) fn step(&mut self, kernel: KernelId, record: &impl Field) {
+        let step = self.steps.len();
+        let (regions, storages) = (&self.regions, &mut self.storages);
+        record.operands(&mut |operand, access| {
+            let storage = &mut storages[regions[operand as usize].storage];
+            storage.last = step;
+            match access {
+                Access::Read | Access::ReadShared | Access::ReadHeld => {
+                    let again = storage.last_read == Some(step) && !storage.held;
+                    storage.held = access == Access::ReadHeld && !again;
+                    storage.last_read = Some(step);
+                }
+                Access::WriteShared => storage.shared_write = storage.shared_write.or(Some(step)),
+                Access::Write | Access::Scratch => {}
+            }
+        });
+        let mut words = Vec::new();
+        record.put(&mut words);
+        self.steps.push(StepSpec { kernel: kernel as u32, words, name: self.node.clone() });
+    }
+
+    // The end.
+
+    /// Gives outputs and states their homes, plans the memory, lays the image out.
+    pub(super) fn finish(mut self) -> Result<Program<'static>, CompileError> {
+        let inputs = self.graph.inputs.len();
+        let graph = self.graph;
+        let mut claimed: Vec<usize> = Vec::new();
+        for (o, port) in graph.outputs.iter().enumerate() {
+            self.node = format!("output \"{}\"", port.name);
+            let lower = |reason| CompileError::Graph(format!("output \"{}\": {reason}", port.name));
+            if graph.value(port.value).shape.len() > MAX_PORT_RANK {
+                return Err(lower(format!("more than {MAX_PORT_RANK} axes")));
+            }
+            let state = graph.states.iter().find(|s| s.output == o);
+            let storage = match state {
+                Some(state) => self.keep(port.value, graph.inputs[state.input].value),
+                None => self.claim(port.value, &claimed),
+            };
+            let storage = storage.map_err(lower)?;
+            if state.is_none() {
+                self.storages[storage].home = Home::Port(inputs + o);
+            }
+            claimed.push(storage);
+        }
+        let last_step = self.steps.len();
+        for storage in &mut self.storages {
+            if let Home::Port(port) = storage.home {
+                storage.first = if port < inputs { 0 } else { storage.first };
+                storage.last = last_step;
+            }
+        }
+        let planned: Vec<usize> = (0..self.storages.len())
+            .filter(|s| matches!(self.storages[*s].home, Home::Arena | Home::Port(_)))
+            .collect();
+        let lifetimes: Vec<Lifetime> = planned
+            .iter()
+            .map(|s| {
+                let Storage { first, last, bytes, .. } = self.storages[*s];
+                Lifetime { first, last, bytes }
+            })
+            .collect();
+        let total: u64 = lifetimes.iter().map(|l| l.bytes as u64).max().unwrap_or(0);
+        check_size("one value", total)?;
+        let plan = plan(&lifetimes);
+        let mut offsets = vec![0; self.storages.len()];
+        for (s, offset) in planned.iter().zip(&plan.offsets) {
+            offsets[*s] = *offset;
+        }
+        check_size("the arena", plan.bytes as u64)?;
+        check_size("the weights", self.constants.len() as u64)?;
+        check_size("the state", self.state_bytes as u64)?;
+        self.lay_out(&offsets, plan.bytes, &claimed)
+    }
+
+    /// Storage of an output that may be bound to other memory: its own, from its start, unshared.
+    fn claim(&mut self, v: ValueId, claimed: &[usize]) -> Lowered<usize> {
+        let place = self.place(v)?;
+        let storage = &self.storages[place.storage];
+        let own = storage.home == Home::Arena
+            && !claimed.contains(&place.storage)
+            && storage.bytes == self.max_bytes(v)
+            && place.offset.is(0)
+            && is_contiguous(self.shape(v), &place.strides);
+        if !own {
+            self.copy_whole(v)?;
+        }
+        Ok(self.place(v)?.storage)
+    }
+
+    /// Makes an output the state that the next run reads as `input`: in the same memory where the
+    /// output is written after the input has been read, else by a copy at the end.
+    fn keep(&mut self, output: ValueId, input: ValueId) -> Lowered<usize> {
+        let from = self.place(output)?;
+        // The first storages are those of the inputs, in their order.
+        let to = self.graph.inputs.iter().position(|p| p.value == input).unwrap_or(0);
+        if from.storage == to {
+            return Ok(to);
+        }
+        let source = &self.storages[from.storage];
+        let target = &self.storages[to];
+        let apart = target.last_read.is_none_or(|last| {
+            last < source.first || (target.held && source.shared_write == Some(last))
+        });
+        let sole = self.places.iter().flatten().filter(|p| p.storage == from.storage).count() == 1;
+        let whole = source.home == Home::Arena
+            && source.bytes == self.storages[to].bytes
+            && from.offset.is(0)
+            && is_contiguous(self.shape(output), &from.strides);
+        if apart && whole && sole {
+            self.storages[from.storage].home = self.storages[to].home;
+            return Ok(from.storage);
+        }
+        let (src, place) = self.view(output)?;
+        let dst = Out(self.region(to, self.dtype(input)));
+        let shape = self.shape(output);
+        let strides = contiguous(shape);
+        super::lower::movement::copy(
+            self,
+            self.dtype(output),
+            shape,
+            (src, &place.offset, &place.strides),
+            (dst, &Dim::Fixed(0), &strides),
+        )?;
+        Ok(to)
+    }
+
+    fn lay_out(
+        mut self,
+        offsets: &[usize],
+        arena_bytes: usize,
+        outputs: &[usize],
+    ) -> Result<Program<'static>, CompileError> {
+        let graph = self.graph;
+        let mut image = ImageBuilder { arena_bytes, ..ImageBuilder::default() };
+        let home = |storage: usize, storages: &[Storage]| match storages[storage].home {
+            Home::Constant(offset) => (CONSTANTS, offset),
+            Home::State(offset) => (STATE, offset),
+            Home::Arena | Home::Port(_) => (ARENA, offsets[storage]),
+        };
+        let ports = |builder: &mut Self, value: ValueId, name: &str, storage: usize| {
+            let (home, home_offset) = home(storage, &builder.storages);
+            let dtype = builder.dtype(value);
+            PortSpec {
+                name: name.to_owned(),
+                dtype,
+                shape: builder.shape(value).iter().map(|d| builder.dims.extent(d)).collect(),
+                room: builder.room(value),
+                home,
+                home_offset,
+                bytes: builder.storages[storage].bytes,
+            }
+        };
+        for port in &graph.inputs {
+            // The first storages are those of the inputs, in their order.
+            let storage = image.inputs.len();
+            let spec = ports(&mut self, port.value, &port.name, storage);
+            image.inputs.push(spec);
+        }
+        for (port, storage) in graph.outputs.iter().zip(outputs) {
+            let spec = ports(&mut self, port.value, &port.name, *storage);
+            image.outputs.push(spec);
+        }
+        image.states = graph.states.iter().map(|s| (s.input as u32, s.output as u32)).collect();
+        for region in &self.regions {
+            let storage = &self.storages[region.storage];
+            let (base, offset) = match storage.home {
+                Home::Constant(offset) => (CONSTANTS, offset),
+                Home::State(offset) => (STATE, offset),
+                Home::Arena => (ARENA, offsets[region.storage]),
+                Home::Port(port) => (PORTS + port as u32, 0),
+            };
+            let (bytes, dtype) = (storage.bytes, region.dtype);
+            image.buffers.push(Buffer { base, offset, bytes, dtype });
+        }
+        image.dims = std::mem::take(&mut self.dims.entries);
+        image.steps = self.steps;
+        image.constants = self.constants;
+        image.state_bytes = self.state_bytes;
+        Program::owned(&image.finish()).map_err(|e| CompileError::Graph(e.to_string()))
+    }
+}
+
+fn check_size(what: &str, bytes: u64) -> Result<(), CompileError> {
+    // Offsets are 32-bit words.
+    let limit = u64::from(u32::MAX) - 63;
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(CompileError::TooLarge { what: what.to_owned(), bytes, limit })
+}

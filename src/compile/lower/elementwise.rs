@@ -1,0 +1,204 @@
+//! Operators that work element by element.
+
+use crate::graph::dim::Dim;
+use crate::graph::ops::{Binary, Compare, Logic, Unary};
+use crate::graph::{Node, ValueId};
+use crate::kernels::number::{BinaryCode, CompareCode, UnaryCode};
+use crate::runtime::KernelId;
+use crate::runtime::record::{Extents, SharedIn, SharedOut};
+use crate::runtime::steps::elementwise::{
+    BinaryRecord, CastRecord, Strided, UnaryRecord, WhereRecord,
+};
+use crate::tensor::DType;
+
+use super::super::builder::{Builder, Lowered};
+use super::super::place::collapse;
+use super::movement::{broadcast, view_as};
+use super::{operand, result};
+
+/// The number and the parameters of a function.
+fn unary_code(op: Unary) -> (UnaryCode, [f64; 2]) {
+    use UnaryCode as C;
+    let one = |code, a: f32| (code, [f64::from(a), 0.0]);
+    let two = |code, a: f32, b: f32| (code, [f64::from(a), f64::from(b)]);
+    match op {
+        Unary::Identity => (C::Identity, [0.0; 2]),
+        Unary::Neg => (C::Neg, [0.0; 2]),
+        Unary::Abs => (C::Abs, [0.0; 2]),
+        Unary::Sqrt => (C::Sqrt, [0.0; 2]),
+        Unary::Reciprocal => (C::Reciprocal, [0.0; 2]),
+        Unary::Exp => (C::Exp, [0.0; 2]),
+        Unary::Log => (C::Log, [0.0; 2]),
+        Unary::Tanh => (C::Tanh, [0.0; 2]),
+        Unary::Sigmoid => (C::Sigmoid, [0.0; 2]),
+        Unary::Relu => (C::Relu, [0.0; 2]),
+        Unary::LeakyRelu { alpha } => one(C::LeakyRelu, alpha),
+        Unary::Clip { min, max } => (C::Clip, [min, max]),
+        Unary::Erf => (C::Erf, [0.0; 2]),
+        Unary::Gelu => (C::Gelu, [0.0; 2]),
+        Unary::GeluTanh => (C::GeluTanh, [0.0; 2]),
+        Unary::Silu => (C::Silu, [0.0; 2]),
+        Unary::Softplus => (C::Softplus, [0.0; 2]),
+        Unary::Softsign => (C::Softsign, [0.0; 2]),
+        Unary::Elu { alpha } => one(C::Elu, alpha),
+        Unary::Selu { alpha, gamma } => two(C::Selu, alpha, gamma),
+        Unary::Celu { alpha } => one(C::Celu, alpha),
+        Unary::HardSigmoid { alpha, beta } => two(C::HardSigmoid, alpha, beta),
+        Unary::HardSwish => (C::HardSwish, [0.0; 2]),
+        Unary::Mish => (C::Mish, [0.0; 2]),
+        Unary::ThresholdedRelu { alpha } => one(C::ThresholdedRelu, alpha),
+        Unary::Floor => (C::Floor, [0.0; 2]),
+        Unary::Ceil => (C::Ceil, [0.0; 2]),
+        Unary::Round => (C::Round, [0.0; 2]),
+        Unary::Sign => (C::Sign, [0.0; 2]),
+        Unary::Sin => (C::Sin, [0.0; 2]),
+        Unary::Cos => (C::Cos, [0.0; 2]),
+        Unary::Tan => (C::Tan, [0.0; 2]),
+        Unary::Asin => (C::Asin, [0.0; 2]),
+        Unary::Acos => (C::Acos, [0.0; 2]),
+        Unary::Atan => (C::Atan, [0.0; 2]),
+        Unary::Sinh => (C::Sinh, [0.0; 2]),
+        Unary::Cosh => (C::Cosh, [0.0; 2]),
+        Unary::Asinh => (C::Asinh, [0.0; 2]),
+        Unary::Acosh => (C::Acosh, [0.0; 2]),
+        Unary::Atanh => (C::Atanh, [0.0; 2]),
+        Unary::Not => (C::Not, [0.0; 2]),
+        Unary::BitwiseNot => (C::BitwiseNot, [0.0; 2]),
+        Unary::IsNan => (C::IsNan, [0.0; 2]),
+        Unary::IsInf { negative, positive } => {
+            (C::IsInf, [f64::from(u8::from(negative)), f64::from(u8::from(positive))])
+        }
+    }
+}
+
+/// Operands under the strides of a common shape, with axes joined, and that shape.
+fn strided(
+    b: &mut Builder<'_>,
+    operands: &[ValueId],
+    shape: &[Dim],
+) -> Lowered<(Vec<Strided>, Extents)> {
+    let mut memories = Vec::new();
+    let mut strides = vec![super::super::place::contiguous(shape)];
+    for x in operands {
+        let (memory, place) = b.view(*x)?;
+        strides.push(broadcast(b.shape(*x), &place.strides, shape));
+        memories.push((memory, place.offset));
+    }
+    // The row-major result takes part, so that rows go by in its order.
+    let (shape, strides) = collapse(shape, &strides);
+    let mut views = Vec::new();
+    for ((memory, offset), strides) in memories.into_iter().zip(&strides[1..]) {
+        views.push(Strided {
+            memory: SharedIn(memory.0),
+            offset: b.extent(&offset),
+            strides: b.extents(strides)?,
+        });
+    }
+    Ok((views, b.extents(&shape)?))
+}
+
+/// Memory for the result: that of an operand of the same shape, where it is free.
+fn in_place(b: &mut Builder<'_>, y: ValueId, operands: &[ValueId]) -> SharedOut {
+    let same: Vec<ValueId> =
+        operands.iter().copied().filter(|x| b.shape(*x) == b.shape(y)).collect();
+    b.write_shared(y, &same, operands)
+}
+
+pub(super) fn unary(b: &mut Builder<'_>, node: &Node, op: Unary) -> Lowered<()> {
+    let (x, y) = (operand(node, 0)?, result(node, 0)?);
+    if op == Unary::Identity {
+        return view_as(b, x, y, b.shape(y));
+    }
+    let (code, p) = unary_code(op);
+    let (mut views, shape) = strided(b, &[x], b.shape(y))?;
+    let out = in_place(b, y, &[x]);
+    let a = views.remove(0);
+    let kernel = match (b.dtype(x), code) {
+        (_, UnaryCode::IsNan | UnaryCode::IsInf) => KernelId::Unary,
+        (DType::F32, _) => KernelId::UnaryF32,
+        _ => KernelId::Unary,
+    };
+    b.step(kernel, &UnaryRecord { op: code as u32, p, a, out, shape });
+    Ok(())
+}
+
+fn pair(b: &mut Builder<'_>, node: &Node, op: u32) -> Lowered<BinaryRecord> {
+    let (x1, x2, y) = (operand(node, 0)?, operand(node, 1)?, result(node, 0)?);
+    let (mut views, shape) = strided(b, &[x1, x2], b.shape(y))?;
+    let out = in_place(b, y, &[x1, x2]);
+    let (second, first) = (views.remove(1), views.remove(0));
+    Ok(BinaryRecord { op, a: first, b: second, out, shape })
+}
+
+pub(super) fn binary(b: &mut Builder<'_>, node: &Node, op: Binary) -> Lowered<()> {
+    let code = match op {
+        Binary::Add => BinaryCode::Add,
+        Binary::Sub => BinaryCode::Sub,
+        Binary::Mul => BinaryCode::Mul,
+        Binary::Div => BinaryCode::Div,
+        Binary::Min => BinaryCode::Min,
+        Binary::Max => BinaryCode::Max,
+        Binary::Pow => BinaryCode::Pow,
+        Binary::Mod => BinaryCode::Mod,
+        Binary::Fmod => BinaryCode::Fmod,
+        Binary::PRelu => BinaryCode::PRelu,
+        Binary::BitwiseAnd => BinaryCode::BitwiseAnd,
+        Binary::BitwiseOr => BinaryCode::BitwiseOr,
+        Binary::BitwiseXor => BinaryCode::BitwiseXor,
+        Binary::ShiftLeft => BinaryCode::ShiftLeft,
+        Binary::ShiftRight => BinaryCode::ShiftRight,
+    };
+    let (base, exponent) = (b.dtype(operand(node, 0)?), b.dtype(operand(node, 1)?));
+    if base != exponent {
+        return Err(format!("{base} to a power of {exponent}: cast the exponent"));
+    }
+    let record = pair(b, node, code as u32)?;
+    let vector = base == DType::F32 && (code as u32) < BinaryCode::Mod as u32;
+    b.step(if vector { KernelId::BinaryF32 } else { KernelId::Binary }, &record);
+    Ok(())
+}
+
+pub(super) fn compare(b: &mut Builder<'_>, node: &Node, op: Compare) -> Lowered<()> {
+    let code = match op {
+        Compare::Equal => CompareCode::Equal,
+        Compare::Less => CompareCode::Less,
+        Compare::LessOrEqual => CompareCode::LessOrEqual,
+        Compare::Greater => CompareCode::Greater,
+        Compare::GreaterOrEqual => CompareCode::GreaterOrEqual,
+    };
+    let record = pair(b, node, code as u32)?;
+    b.step(KernelId::Compare, &record);
+    Ok(())
+}
+
+pub(super) fn logic(b: &mut Builder<'_>, node: &Node, op: Logic) -> Lowered<()> {
+    let code = match op {
+        Logic::And => CompareCode::And,
+        Logic::Or => CompareCode::Or,
+        Logic::Xor => CompareCode::Xor,
+    };
+    let record = pair(b, node, code as u32)?;
+    b.step(KernelId::Compare, &record);
+    Ok(())
+}
+
+pub(super) fn choose(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
+    let (c, x1, x2, y) =
+        (operand(node, 0)?, operand(node, 1)?, operand(node, 2)?, result(node, 0)?);
+    let (mut views, shape) = strided(b, &[c, x1, x2], b.shape(y))?;
+    let out = in_place(b, y, &[x1, x2, c]);
+    let (b2, a, condition) = (views.remove(2), views.remove(1), views.remove(0));
+    b.step(KernelId::Where, &WhereRecord { condition, a, b: b2, out, shape });
+    Ok(())
+}
+
+pub(super) fn cast(b: &mut Builder<'_>, node: &Node, to: DType) -> Lowered<()> {
+    let (x, y) = (operand(node, 0)?, result(node, 0)?);
+    if b.dtype(x) == to {
+        return view_as(b, x, y, b.shape(y));
+    }
+    let (mut views, shape) = strided(b, &[x], b.shape(y))?;
+    let out = in_place(b, y, &[x]);
+    b.step(KernelId::Cast, &CastRecord { a: views.remove(0), out, shape });
+    Ok(())
+}

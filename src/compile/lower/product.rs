@@ -1,0 +1,282 @@
+//! Matrix products.
+
+use crate::graph::dim::{Dim, product};
+use crate::graph::ops::{self, Gemm};
+use crate::graph::{Node, ValueId};
+use crate::kernels::Activation;
+use crate::kernels::pack::{pack_panels_f32, packed_len};
+use crate::runtime::KernelId;
+use crate::runtime::steps::product::{ActivationWords, LinearRecord, MatMulRecord, Matrix};
+use crate::tensor::DType;
+
+use super::super::builder::{Builder, Lowered};
+use super::super::place::collapse;
+use super::movement::broadcast;
+use super::{operand, optional, result};
+
+pub(super) fn activation(activation: ops::Activation) -> Activation {
+    match activation {
+        ops::Activation::None => Activation::None,
+        ops::Activation::Relu => Activation::Relu,
+        ops::Activation::LeakyRelu { alpha } => Activation::LeakyRelu(alpha),
+        ops::Activation::Clip { min, max } => Activation::Clip(min, max),
+        ops::Activation::Sigmoid => Activation::Sigmoid,
+        ops::Activation::Tanh => Activation::Tanh,
+        ops::Activation::Gelu => Activation::Gelu,
+        ops::Activation::GeluTanh => Activation::GeluTanh,
+        ops::Activation::Silu => Activation::Silu,
+    }
+}
+
+pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: ops::Activation) -> Lowered<()> {
+    let (x, w, y) = (operand(node, 0)?, operand(node, 1)?, result(node, 0)?);
+    let weights = b.constant(w).ok_or("the weights are not constant")?;
+    let data = weights.as_slice::<f32>().ok_or("the weights are not f32")?;
+    let &[k, n] = weights.shape() else { return Err("the weights are no matrix".into()) };
+    // Rows of `x` may lie apart from one another, but each is contiguous.
+    let (shape, place) = (b.shape(x), b.place(x)?);
+    let last = shape.len() - 1;
+    let (_, strides) = collapse(&shape[..last], &[place.strides[..last].to_vec()]);
+    let apart = strides[0].len() <= 1
+        && (place.strides[last].is(1) || k <= 1)
+        && strides[0].iter().all(|s| is_positive(b, s));
+    if !apart {
+        b.read(x)?;
+    }
+    let (memory, place) = b.view(x)?;
+    let (_, strides) = collapse(&shape[..last], &[place.strides[..last].to_vec()]);
+    let row_stride = strides[0].first().cloned().unwrap_or(Dim::Fixed(k as i64));
+    let len = packed_len(k, n).ok_or("the weights are too large")?;
+    let w = b.packed(w, "panels_f32", DType::F32, || {
+        let mut panels = vec![0f32; len];
+        pack_panels_f32(data, k, n, n, 1, &mut panels);
+        bytemuck::cast_slice(&panels).to_vec()
+    });
+    let bias = optional(node, 2).map(|v| b.read(v)).transpose()?;
+    let record = LinearRecord {
+        x: memory,
+        x_offset: b.extent(&place.offset),
+        x_row_stride: b.extent(&row_stride),
+        rows: b.extent(&product(&shape[..last])),
+        k: k as u32,
+        n: n as u32,
+        w,
+        bias,
+        activation: ActivationWords::new(activation(op)),
+        y: b.write(y),
+    };
+    b.step(KernelId::LinearF32, &record);
+    Ok(())
+}
+
+fn is_positive(b: &Builder<'_>, stride: &Dim) -> bool {
+    stride.bounds(&b.graph.variables).0 >= 0
+}
+
+/// An operand as matrices `[batch.., rows, cols]` with strides.
+struct Side {
+    value: ValueId,
+    shape: Vec<Dim>,
+    strides: Vec<Dim>,
+}
+
+impl Side {
+    /// `value` with an axis of one inserted where it is a vector.
+    fn new(b: &mut Builder<'_>, value: ValueId, vector_axis: usize) -> Lowered<Self> {
+        let (mut shape, mut strides) = (b.shape(value).to_vec(), b.place(value)?.strides);
+        if shape.len() == 1 {
+            shape.insert(vector_axis, Dim::Fixed(1));
+            strides.insert(vector_axis, Dim::Fixed(0));
+        }
+        Ok(Self { value, shape, strides })
+    }
+
+    fn transpose(&mut self) {
+        let n = self.shape.len();
+        self.shape.swap(n - 2, n - 1);
+        self.strides.swap(n - 2, n - 1);
+    }
+
+    fn rows(&self) -> &Dim {
+        &self.shape[self.shape.len() - 2]
+    }
+
+    fn cols(&self) -> &Dim {
+        &self.shape[self.shape.len() - 1]
+    }
+
+    fn stride(&self, from_end: usize) -> &Dim {
+        &self.strides[self.strides.len() - from_end]
+    }
+
+    /// Whether a kernel can walk it: strides forwards, and with `rows` each row contiguous.
+    fn suits(&self, b: &Builder<'_>, rows: bool) -> bool {
+        self.strides.iter().rev().take(2).all(|s| is_positive(b, s))
+            && (!rows || self.stride(1).is(1) || self.cols().is(1))
+    }
+
+    fn matrix(&self, b: &mut Builder<'_>, batch: &[Dim]) -> Lowered<Matrix> {
+        let (memory, place) = b.view(self.value)?;
+        Ok(Matrix {
+            memory,
+            offset: b.extent(&place.offset),
+            row_stride: b.extent(self.stride(2)),
+            col_stride: b.extent(self.stride(1)),
+            batch: b.extents(batch)?,
+        })
+    }
+}
+
+pub(super) fn matmul(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
+    let (x, w) = (operand(node, 0)?, operand(node, 1)?);
+    let sides = |b: &mut Builder<'_>| Ok::<_, String>((Side::new(b, x, 0)?, Side::new(b, w, 1)?));
+    let (left, right) = sides(b)?;
+    let vector = b.dtype(x) == DType::F32;
+    if !left.suits(b, vector) {
+        b.read(x)?;
+    }
+    if !right.suits(b, false) {
+        b.read(w)?;
+    }
+    let (left, right) = sides(b)?;
+    multiply(b, node, left, right, (1.0, 1.0), None)
+}
+
+pub(super) fn gemm(b: &mut Builder<'_>, node: &Node, op: &Gemm) -> Lowered<()> {
+    let (x, w) = (operand(node, 0)?, operand(node, 1)?);
+    let sides = |b: &mut Builder<'_>| {
+        let (mut left, mut right) = (Side::new(b, x, 0)?, Side::new(b, w, 1)?);
+        if op.trans_a {
+            left.transpose();
+        }
+        if op.trans_b {
+            right.transpose();
+        }
+        Ok::<_, String>((left, right))
+    };
+    let (mut left, right) = sides(b)?;
+    if !right.suits(b, false) {
+        b.read(w)?;
+    }
+    if !left.suits(b, false) {
+        b.read(x)?;
+    }
+    let (again, right) = sides(b)?;
+    left = again;
+    if b.dtype(x) == DType::F32 && !left.suits(b, true) {
+        return gemm_transposed(b, node, op);
+    }
+    multiply(b, node, left, right, (op.alpha, op.beta), optional(node, 2))
+}
+
+/// A left operand that is stored transposed is copied row by row first.
+fn gemm_transposed(b: &mut Builder<'_>, node: &Node, op: &Gemm) -> Lowered<()> {
+    let (x, w) = (operand(node, 0)?, operand(node, 1)?);
+    let (src, place) = b.view(x)?;
+    let shape = [b.shape(x)[1].clone(), b.shape(x)[0].clone()];
+    let strides = [place.strides[1].clone(), place.strides[0].clone()];
+    let len = b.max_len(&shape);
+    let copied = b.temporary(DType::F32, len);
+    let to = [shape[1].clone(), Dim::Fixed(1)];
+    super::movement::copy(
+        b,
+        DType::F32,
+        &shape,
+        (src, &place.offset, &strides),
+        (crate::runtime::record::Out(copied), &Dim::Fixed(0), &to),
+    )?;
+    let mut right = Side::new(b, w, 1)?;
+    if op.trans_b {
+        right.transpose();
+    }
+    let a = Matrix {
+        memory: crate::runtime::record::In(copied),
+        offset: b.extent(&Dim::Fixed(0)),
+        row_stride: b.extent(&to[0]),
+        col_stride: b.extent(&to[1]),
+        batch: b.extents(&[])?,
+    };
+    let left = Side { value: x, shape: shape.to_vec(), strides: to.to_vec() };
+    finish(b, node, (&left, a), &right, (op.alpha, op.beta), optional(node, 2))
+}
+
+fn multiply(
+    b: &mut Builder<'_>,
+    node: &Node,
+    left: Side,
+    right: Side,
+    factors: (f32, f32),
+    addend: Option<ValueId>,
+) -> Lowered<()> {
+    let batch = batch_strides(b, node, &left, &right)?;
+    let a = left.matrix(b, &batch.1)?;
+    finish(b, node, (&left, a), &right, factors, addend)
+}
+
+type Batch = (Vec<Dim>, Vec<Dim>, Vec<Dim>);
+
+/// Shape of the batch, and the strides of both operands over it.
+fn batch_strides(b: &mut Builder<'_>, node: &Node, left: &Side, right: &Side) -> Lowered<Batch> {
+    let y = result(node, 0)?;
+    let (x, w) = (operand(node, 0)?, operand(node, 1)?);
+    let matrix_axes = usize::from(b.shape(x).len() > 1) + usize::from(b.shape(w).len() > 1);
+    let shape = &b.shape(y)[..b.shape(y).len() - matrix_axes];
+    let of = |side: &Side| {
+        let axes = side.shape.len() - 2;
+        broadcast(&side.shape[..axes], &side.strides[..axes], shape)
+    };
+    let (shape, mut strides) = collapse(shape, &[of(left), of(right)]);
+    let second = strides.pop().unwrap_or_default();
+    let first = strides.pop().unwrap_or_default();
+    Ok((shape, first, second))
+}
+
+fn finish(
+    b: &mut Builder<'_>,
+    node: &Node,
+    (left, a): (&Side, Matrix),
+    right: &Side,
+    (alpha, beta): (f32, f32),
+    addend: Option<ValueId>,
+) -> Lowered<()> {
+    let (x, y) = (operand(node, 0)?, result(node, 0)?);
+    let batch = batch_strides(b, node, left, right)?;
+    let (k, n) = (right.rows().clone(), right.cols().clone());
+    let vector = b.dtype(x) == DType::F32;
+    if !vector
+        && !matches!(b.dtype(x), DType::F64 | DType::I32 | DType::I64 | DType::U32 | DType::U64)
+    {
+        return Err(format!("no product of {}", b.dtype(x)));
+    }
+    let rows_apart = !right.stride(1).is(1) && !n.is(1) || n.is(1) && !right.stride(2).is(1);
+    let panels = if vector && rows_apart {
+        let len = packed_len(b.upper(&k), b.upper(&n)).ok_or("an operand is too large")?;
+        Some(b.scratch(DType::F32, len))
+    } else {
+        None
+    };
+    let d = match addend.filter(|_| beta != 0.0) {
+        None => None,
+        Some(v) => {
+            let (_, place) = b.view(v)?;
+            let shape = [left.rows().clone(), n.clone()];
+            let strides = broadcast(b.shape(v), &place.strides, &shape);
+            Some(Side { value: v, shape: shape.to_vec(), strides }.matrix(b, &[])?)
+        }
+    };
+    let record = MatMulRecord {
+        batch: b.extents(&batch.0)?,
+        m: b.extent(left.rows()),
+        n: b.extent(&n),
+        k: b.extent(&k),
+        a,
+        b: right.matrix(b, &batch.2)?,
+        c: b.write(y),
+        panels,
+        alpha,
+        d,
+        beta,
+    };
+    b.step(if vector { KernelId::MatMulF32 } else { KernelId::MatMul }, &record);
+    Ok(())
+}

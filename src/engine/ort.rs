@@ -1,0 +1,323 @@
+//! ONNX Runtime, through the `ort` crate.
+//!
+//! The shared library is named by `ORT_DYLIB_PATH`; a wheel of `onnxruntime` holds one.
+
+#[expect(clippy::disallowed_types, reason = "one environment a process; not a serving call")]
+use std::sync::OnceLock;
+use std::{env, path::Path};
+
+use ort::environment::Environment;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::session::{IoBinding, Session};
+use ort::value::{DynTensor, DynValue, Outlet, TensorElementType, ValueType};
+
+use super::{Array, EngineError, EngineOptions, Port, PortDim, Rewrite};
+use crate::tensor::DType;
+
+const ENGINE: &str = "ONNX Runtime";
+
+/// A model loaded by ONNX Runtime.
+#[derive(Debug)]
+pub struct OrtEngine {
+    session: Session,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+}
+
+impl OrtEngine {
+    /// Loads an ONNX file.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Unavailable`] if `ORT_DYLIB_PATH` names no usable library, otherwise what
+    /// ONNX Runtime says of the model.
+    pub fn load(path: impl AsRef<Path>, options: &EngineOptions) -> Result<Self, EngineError> {
+        Self::new(builder(options)?.commit_from_file(path).map_err(load_error)?)
+    }
+
+    /// Loads ONNX bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`OrtEngine::load`].
+    pub fn load_bytes(bytes: &[u8], options: &EngineOptions) -> Result<Self, EngineError> {
+        Self::new(builder(options)?.commit_from_memory(bytes).map_err(load_error)?)
+    }
+
+    fn new(session: Session) -> Result<Self, EngineError> {
+        let inputs = session.inputs().iter().map(port).collect::<Result<_, _>>()?;
+        let outputs = session.outputs().iter().map(port).collect::<Result<_, _>>()?;
+        Ok(Self { session, inputs, outputs })
+    }
+
+    /// The inputs that the model declares, in its order.
+    pub fn inputs(&self) -> &[Port] {
+        &self.inputs
+    }
+
+    /// The outputs that the model declares, in its order.
+    pub fn outputs(&self) -> &[Port] {
+        &self.outputs
+    }
+
+    /// Runs the model once and returns its outputs in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Input`] if `inputs` are not the model's, [`EngineError::Type`] if an output
+    /// is not a tensor of a [`DType`], otherwise what ONNX Runtime says.
+    pub fn run(&mut self, inputs: &[Array]) -> Result<Vec<Array>, EngineError> {
+        let values = self.tensors(inputs)?;
+        let named: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), value)).collect();
+        let outputs = self.session.run(named).map_err(run_error)?;
+        outputs.iter().map(|(name, value)| array(name, &value)).collect()
+    }
+
+    /// Binds buffers for inputs of these shapes, so that [`OrtCall::run`] makes no copy and ONNX
+    /// Runtime need not make its outputs anew: the fair way to time it.
+    ///
+    /// The model runs once here, to learn the shapes of its outputs; they must be the same in
+    /// every later call.
+    ///
+    /// # Errors
+    ///
+    /// As [`OrtEngine::run`].
+    pub fn prepare(&mut self, inputs: &[Array]) -> Result<OrtCall<'_>, EngineError> {
+        let shapes = self.run(inputs)?;
+        let mut binding = self.session.create_binding().map_err(run_error)?;
+        let bound_inputs = self.tensors(inputs)?;
+        for (name, value) in &bound_inputs {
+            binding.bind_input(name.as_str(), value).map_err(run_error)?;
+        }
+        for output in &shapes {
+            let value = empty(&self.session, output.dtype, &output.shape)?;
+            binding.bind_output(output.name.as_str(), value).map_err(run_error)?;
+        }
+        Ok(OrtCall { session: &mut self.session, binding, inputs: bound_inputs })
+    }
+
+    /// One tensor in ONNX Runtime's memory for each input of the model.
+    fn tensors(&self, arrays: &[Array]) -> Result<Vec<(String, DynTensor)>, EngineError> {
+        if let Some(stray) = arrays.iter().find(|a| self.inputs.iter().all(|p| p.name != a.name)) {
+            return Err(input_error(&stray.name, "the model has no such input"));
+        }
+        let tensor = |port: &Port| {
+            let array = arrays
+                .iter()
+                .find(|array| array.name == port.name)
+                .ok_or_else(|| input_error(&port.name, "missing"))?;
+            if array.dtype != port.dtype {
+                let reason = format!("is {}, the model wants {}", array.dtype, port.dtype);
+                return Err(input_error(&port.name, &reason));
+            }
+            let mut value = empty(&self.session, array.dtype, &array.shape)?;
+            fill(&mut value, &array.name, array.dtype, &array.bytes)?;
+            Ok((port.name.clone(), value))
+        };
+        self.inputs.iter().map(tensor).collect()
+    }
+}
+
+/// A call with bound input and output buffers.
+#[derive(Debug)]
+pub struct OrtCall<'a> {
+    session: &'a mut Session,
+    binding: IoBinding,
+    inputs: Vec<(String, DynTensor)>,
+}
+
+impl OrtCall<'_> {
+    /// Copies new elements into the bound buffer of the input at `index`.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Input`] if there is no such input or `bytes` does not fill it; the buffer is
+    /// then unchanged.
+    pub fn set_input(&mut self, index: usize, bytes: &[u8]) -> Result<(), EngineError> {
+        let Some((name, value)) = self.inputs.get_mut(index) else {
+            return Err(input_error(&index.to_string(), "the model has no such input"));
+        };
+        let dtype = dtype(name, *value.data_type())?;
+        fill(value, name, dtype, bytes)
+    }
+
+    /// Runs the model on the bound buffers.
+    ///
+    /// # Errors
+    ///
+    /// What ONNX Runtime says.
+    pub fn run(&mut self) -> Result<(), EngineError> {
+        self.session.run_binding(&self.binding).map_err(run_error).map(drop)
+    }
+
+    /// Runs the model on the bound buffers and copies its outputs out.
+    ///
+    /// # Errors
+    ///
+    /// What ONNX Runtime says.
+    pub fn run_and_read(&mut self) -> Result<Vec<Array>, EngineError> {
+        let outputs = self.session.run_binding(&self.binding).map_err(run_error)?;
+        outputs.iter().map(|(name, value)| array(name, &value)).collect()
+    }
+}
+
+/// A session builder in the environment of the process.
+fn builder(options: &EngineOptions) -> Result<SessionBuilder, EngineError> {
+    let level = match options.rewrite {
+        Rewrite::None => GraphOptimizationLevel::Disable,
+        Rewrite::Full => GraphOptimizationLevel::All,
+    };
+    let builder = Session::builder(environment()?).map_err(load_error)?;
+    let builder = builder.with_intra_threads(options.threads).map_err(load_error)?;
+    let builder = builder.with_inter_threads(1).map_err(load_error)?;
+    builder.with_optimization_level(level).map_err(load_error)
+}
+
+/// ONNX Runtime allows one environment a process, and sessions need it alive.
+fn environment() -> Result<&'static Environment, EngineError> {
+    #[expect(clippy::disallowed_types, reason = "one environment a process; not a serving call")]
+    static ENVIRONMENT: OnceLock<Result<Environment, String>> = OnceLock::new();
+    let made = ENVIRONMENT.get_or_init(|| {
+        let library = env::var_os("ORT_DYLIB_PATH")
+            .filter(|path| !path.is_empty())
+            .ok_or("set ORT_DYLIB_PATH to its shared library")?;
+        ort::init_from(library)
+            .map_err(|error| error.to_string())?
+            .with_telemetry(false)
+            .build()
+            .map_err(|error| error.to_string())
+    });
+    made.as_ref()
+        .map_err(|reason| EngineError::Unavailable { engine: ENGINE, reason: reason.clone() })
+}
+
+fn port(outlet: &Outlet) -> Result<Port, EngineError> {
+    let name = outlet.name().to_owned();
+    match outlet.dtype() {
+        ValueType::Tensor { ty, shape, dimension_symbols } => {
+            let dims = shape
+                .iter()
+                .zip(dimension_symbols.iter())
+                .map(|(&extent, symbol)| match usize::try_from(extent) {
+                    Ok(extent) => PortDim::Fixed(extent),
+                    Err(_) => PortDim::Open(symbol.clone()),
+                })
+                .collect();
+            Ok(Port { dtype: dtype(&name, *ty)?, name, dims })
+        }
+        other => Err(EngineError::Type { name, found: format!("{other:?}") }),
+    }
+}
+
+fn dtype(name: &str, ty: TensorElementType) -> Result<DType, EngineError> {
+    Ok(match ty {
+        TensorElementType::Float32 => DType::F32,
+        TensorElementType::Float64 => DType::F64,
+        TensorElementType::Int32 => DType::I32,
+        TensorElementType::Int64 => DType::I64,
+        TensorElementType::Uint8 => DType::U8,
+        TensorElementType::Int8 => DType::I8,
+        TensorElementType::Bool => DType::Bool,
+        TensorElementType::Uint16 => DType::U16,
+        TensorElementType::Int16 => DType::I16,
+        TensorElementType::Uint32 => DType::U32,
+        TensorElementType::Uint64 => DType::U64,
+        other => {
+            return Err(EngineError::Type { name: name.to_owned(), found: format!("{other:?}") });
+        }
+    })
+}
+
+fn element_type(dtype: DType) -> TensorElementType {
+    match dtype {
+        DType::F32 => TensorElementType::Float32,
+        DType::F64 => TensorElementType::Float64,
+        DType::I32 => TensorElementType::Int32,
+        DType::I64 => TensorElementType::Int64,
+        DType::U8 => TensorElementType::Uint8,
+        DType::I8 => TensorElementType::Int8,
+        DType::Bool => TensorElementType::Bool,
+        DType::U16 => TensorElementType::Uint16,
+        DType::I16 => TensorElementType::Int16,
+        DType::U32 => TensorElementType::Uint32,
+        DType::U64 => TensorElementType::Uint64,
+    }
+}
+
+/// A tensor of zeros in ONNX Runtime's memory.
+fn empty(session: &Session, dtype: DType, shape: &[usize]) -> Result<DynTensor, EngineError> {
+    let dims: Vec<i64> = shape.iter().map(|&extent| extent as i64).collect();
+    DynTensor::new(session.allocator(), element_type(dtype), dims).map_err(run_error)
+}
+
+/// Copies `bytes` into a tensor that must have exactly their length.
+fn fill(value: &mut DynTensor, name: &str, dtype: DType, bytes: &[u8]) -> Result<(), EngineError> {
+    macro_rules! numbers {
+        ($($dtype:ident => $ty:ty),*) => { match dtype {
+            $(DType::$dtype => {
+                let (_, elements) = value.try_extract_tensor_mut::<$ty>().map_err(run_error)?;
+                let (chunks, rest) = bytes.as_chunks::<{ size_of::<$ty>() }>();
+                if !rest.is_empty() || chunks.len() != elements.len() {
+                    return Err(length_error(name, size_of_val(elements), bytes.len()));
+                }
+                for (element, chunk) in elements.iter_mut().zip(chunks) {
+                    *element = <$ty>::from_ne_bytes(*chunk);
+                }
+            })*
+            DType::Bool => {
+                let (_, elements) = value.try_extract_tensor_mut::<bool>().map_err(run_error)?;
+                if bytes.len() != elements.len() {
+                    return Err(length_error(name, elements.len(), bytes.len()));
+                }
+                for (element, &byte) in elements.iter_mut().zip(bytes) {
+                    *element = byte != 0;
+                }
+            }
+        }};
+    }
+    numbers!(F32 => f32, F64 => f64, I32 => i32, I64 => i64, U8 => u8, I8 => i8,
+        U16 => u16, I16 => i16, U32 => u32, U64 => u64);
+    Ok(())
+}
+
+/// Copies a tensor out.
+fn array(name: &str, value: &DynValue) -> Result<Array, EngineError> {
+    let ValueType::Tensor { ty, shape, .. } = value.dtype() else {
+        let found = format!("{:?}", value.dtype());
+        return Err(EngineError::Type { name: name.to_owned(), found });
+    };
+    let dtype = dtype(name, *ty)?;
+    macro_rules! numbers {
+        ($($dtype:ident => $ty:ty),*) => { match dtype {
+            $(DType::$dtype => {
+                let (_, elements) = value.try_extract_tensor::<$ty>().map_err(run_error)?;
+                elements.iter().flat_map(|element| element.to_ne_bytes()).collect()
+            })*
+            DType::Bool => {
+                let (_, elements) = value.try_extract_tensor::<bool>().map_err(run_error)?;
+                elements.iter().map(|&element| u8::from(element)).collect()
+            }
+        }};
+    }
+    let bytes = numbers!(F32 => f32, F64 => f64, I32 => i32, I64 => i64, U8 => u8, I8 => i8,
+        U16 => u16, I16 => i16, U32 => u32, U64 => u64);
+    // A tensor that exists has no negative extent.
+    let shape = shape.iter().map(|&extent| extent as usize).collect();
+    Ok(Array { name: name.to_owned(), dtype, shape, bytes })
+}
+
+fn load_error<R>(error: ort::Error<R>) -> EngineError {
+    EngineError::Load { engine: ENGINE, reason: error.to_string() }
+}
+
+fn run_error(error: ort::Error) -> EngineError {
+    EngineError::Run { engine: ENGINE, reason: error.to_string() }
+}
+
+fn input_error(name: &str, reason: &str) -> EngineError {
+    EngineError::Input { name: name.to_owned(), reason: reason.to_owned() }
+}
+
+fn length_error(name: &str, expected_bytes: usize, found_bytes: usize) -> EngineError {
+    input_error(name, &format!("has {found_bytes} bytes, its shape takes {expected_bytes}"))
+}

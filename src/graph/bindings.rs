@@ -1,0 +1,27 @@
+//! What the caller fixes before a model is read: dimensions, shapes, values and states.
+
+use std::collections::BTreeMap;
+
+use super::Tensor;
+
+/// Choice of an open dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// This number.
+    Fixed(i64),
+    /// Chosen per call within these bounds, both included; memory is planned for the largest.
+    Range(i64, i64),
+}
+
+/// What the caller fixes of a model's inputs.
+#[derive(Clone, Debug, Default)]
+pub struct Bindings {
+    /// Open dimensions by name; an unnamed one is called `INPUT.AXIS`.
+    pub dims: BTreeMap<String, Extent>,
+    /// Whole shapes by input name.
+    pub shapes: BTreeMap<String, Vec<usize>>,
+    /// Inputs that become constants, by name.
+    pub values: BTreeMap<String, Tensor>,
+    /// Pairs (output, input): the output is kept as the input of the next run.
+    pub states: Vec<(String, String)>,
+}

@@ -1,0 +1,390 @@
+//! Dimensions: fixed numbers, or polynomials over ranged variables.
+//!
+//! Owns the arithmetic that shape inference needs and its normal form: two dimensions are equal
+//! exactly when their normal forms are, so `past + 1` and `1 + past` are the same dimension.
+//! Quotients, remainders, minima and maxima that do not simplify are opaque atoms.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// A dimension variable: its position in [`Graph::variables`](super::Graph::variables).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VarId(pub u32);
+
+/// A named dimension whose extent is chosen per call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// The name in the model, or the one made for an unnamed dimension.
+    pub name: String,
+    /// Smallest extent.
+    pub min: i64,
+    /// Largest extent; memory is planned for it.
+    pub max: i64,
+}
+
+/// An extent, or any integer computed from extents.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dim {
+    /// A number.
+    Fixed(i64),
+    /// A polynomial in which at least one variable stands.
+    Expr(Arc<Poly>),
+}
+
+/// A sum of products; each product is a sorted list of atoms with a coefficient that is not zero.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Poly {
+    terms: BTreeMap<Vec<Atom>, i64>,
+}
+
+/// A factor that the polynomial does not look into.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Atom {
+    /// A variable.
+    Var(VarId),
+    /// The quotient rounded towards minus infinity.
+    FloorDiv(Dim, Dim),
+    /// The smaller.
+    Min(Dim, Dim),
+    /// The larger.
+    Max(Dim, Dim),
+}
+
+impl Dim {
+    /// The variable as a dimension.
+    pub fn var(id: VarId) -> Self {
+        Self::from_terms(BTreeMap::from([(vec![Atom::Var(id)], 1)]))
+    }
+
+    fn atom(atom: Atom) -> Self {
+        Self::from_terms(BTreeMap::from([(vec![atom], 1)]))
+    }
+
+    fn from_terms(mut terms: BTreeMap<Vec<Atom>, i64>) -> Self {
+        terms.retain(|_, c| *c != 0);
+        match terms.len() {
+            0 => Self::Fixed(0),
+            1 if terms.contains_key(&Vec::new()) => Self::Fixed(terms[&Vec::new()]),
+            _ => Self::Expr(Arc::new(Poly { terms })),
+        }
+    }
+
+    fn terms(&self) -> BTreeMap<Vec<Atom>, i64> {
+        match self {
+            Self::Fixed(0) => BTreeMap::new(),
+            Self::Fixed(n) => BTreeMap::from([(Vec::new(), *n)]),
+            Self::Expr(poly) => poly.terms.clone(),
+        }
+    }
+
+    /// The products and their coefficients.
+    pub fn products(&self) -> impl Iterator<Item = (Vec<Atom>, i64)> {
+        self.terms().into_iter()
+    }
+
+    /// The number, when no variable stands in it.
+    pub fn fixed(&self) -> Option<i64> {
+        match self {
+            Self::Fixed(n) => Some(*n),
+            Self::Expr(_) => None,
+        }
+    }
+
+    /// Whether it is this number for every extent of its variables.
+    pub fn is(&self, n: i64) -> bool {
+        self.fixed() == Some(n)
+    }
+
+    /// The quotient rounded towards minus infinity; exact divisions simplify.
+    pub fn floor_div(&self, by: &Self) -> Self {
+        if let (Self::Fixed(a), Self::Fixed(b)) = (self, by)
+            && *b != 0
+        {
+            return Self::Fixed(a.div_euclid(*b) - i64::from(*b < 0 && a.rem_euclid(*b) != 0));
+        }
+        if by.is(1) {
+            return self.clone();
+        }
+        self.exact_div(by).unwrap_or_else(|| Self::atom(Atom::FloorDiv(self.clone(), by.clone())))
+    }
+
+    /// The quotient when every product of `self` is divisible by the single product `by`.
+    pub fn exact_div(&self, by: &Self) -> Option<Self> {
+        if self == by && !by.is(0) {
+            return Some(Self::Fixed(1));
+        }
+        let divisor = by.terms();
+        if divisor.len() != 1 {
+            return None;
+        }
+        let (atoms, coefficient) = divisor.into_iter().next()?;
+        let mut out = BTreeMap::new();
+        for (product, c) in self.terms() {
+            if c.checked_rem(coefficient)? != 0 {
+                return None;
+            }
+            let mut rest = product;
+            for atom in &atoms {
+                let at = rest.iter().position(|a| a == atom)?;
+                rest.remove(at);
+            }
+            *out.entry(rest).or_insert(0) += c / coefficient;
+        }
+        Some(Self::from_terms(out))
+    }
+
+    /// The quotient rounded up.
+    pub fn ceil_div(&self, by: &Self) -> Self {
+        (self.clone() + by.clone() - Self::Fixed(1)).floor_div(by)
+    }
+
+    /// The smaller; decided at once where bounds decide it.
+    pub fn min(&self, other: &Self, variables: &[Variable]) -> Self {
+        let (low, high) = (self.clone() - other.clone()).bounds(variables);
+        if high <= 0 {
+            self.clone()
+        } else if low >= 0 {
+            other.clone()
+        } else {
+            Self::atom(Atom::Min(self.clone(), other.clone()))
+        }
+    }
+
+    /// The larger; decided at once where bounds decide it.
+    pub fn max(&self, other: &Self, variables: &[Variable]) -> Self {
+        let (low, high) = (self.clone() - other.clone()).bounds(variables);
+        if low >= 0 {
+            self.clone()
+        } else if high <= 0 {
+            other.clone()
+        } else {
+            Self::atom(Atom::Max(self.clone(), other.clone()))
+        }
+    }
+
+    /// The smallest and largest value over all extents of the variables (an enclosure: it may be
+    /// wider than the truth, never narrower; saturating).
+    pub fn bounds(&self, variables: &[Variable]) -> (i64, i64) {
+        match self {
+            Self::Fixed(n) => (*n, *n),
+            Self::Expr(poly) => {
+                let (mut low, mut high) = (0i64, 0i64);
+                for (product, c) in &poly.terms {
+                    let range = product
+                        .iter()
+                        .map(|atom| atom.bounds(variables))
+                        .fold((1, 1), |a, b| mul_range(a, b));
+                    let (l, h) = mul_range(range, (*c, *c));
+                    low = low.saturating_add(l);
+                    high = high.saturating_add(h);
+                }
+                (low, high)
+            }
+        }
+    }
+
+    /// Number of factors in it, those inside opaque atoms included; zero for a number.
+    ///
+    /// The cost of arithmetic grows with it: whoever reads models that may be hostile bounds it.
+    pub fn weight(&self) -> usize {
+        let Self::Expr(poly) = self else { return 0 };
+        let factors = poly.terms.keys().flatten().map(|atom| match atom {
+            Atom::Var(_) => 1,
+            Atom::FloorDiv(a, b) | Atom::Min(a, b) | Atom::Max(a, b) => 1 + a.weight() + b.weight(),
+        });
+        poly.terms.len() + factors.sum::<usize>()
+    }
+
+    /// Its largest value.
+    pub fn upper(&self, variables: &[Variable]) -> i64 {
+        self.bounds(variables).1
+    }
+
+    /// The text with variable names in it.
+    pub fn display<'a>(&'a self, variables: &'a [Variable]) -> impl fmt::Display + 'a {
+        Shown { dim: self, variables }
+    }
+}
+
+fn mul_range(a: (i64, i64), b: (i64, i64)) -> (i64, i64) {
+    let all = [
+        a.0.saturating_mul(b.0),
+        a.0.saturating_mul(b.1),
+        a.1.saturating_mul(b.0),
+        a.1.saturating_mul(b.1),
+    ];
+    (*all.iter().min().unwrap_or(&0), *all.iter().max().unwrap_or(&0))
+}
+
+impl Atom {
+    fn bounds(&self, variables: &[Variable]) -> (i64, i64) {
+        match self {
+            Self::Var(id) => variables.get(id.0 as usize).map_or((0, i64::MAX), |v| (v.min, v.max)),
+            Self::FloorDiv(a, b) => {
+                let (a, b) = (a.bounds(variables), b.bounds(variables));
+                if b.0 <= 0 && b.1 >= 0 {
+                    return (i64::MIN, i64::MAX);
+                }
+                let all = [
+                    a.0.div_euclid(b.0),
+                    a.0.div_euclid(b.1),
+                    a.1.div_euclid(b.0),
+                    a.1.div_euclid(b.1),
+                ];
+                (*all.iter().min().unwrap_or(&0), *all.iter().max().unwrap_or(&0))
+            }
+            Self::Min(a, b) => {
+                let (a, b) = (a.bounds(variables), b.bounds(variables));
+                (a.0.min(b.0), a.1.min(b.1))
+            }
+            Self::Max(a, b) => {
+                let (a, b) = (a.bounds(variables), b.bounds(variables));
+                (a.0.max(b.0), a.1.max(b.1))
+            }
+        }
+    }
+}
+
+impl std::ops::Add for Dim {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        if let (Self::Fixed(a), Self::Fixed(b)) = (&self, &other) {
+            return Self::Fixed(a.saturating_add(*b));
+        }
+        let mut terms = self.terms();
+        for (product, c) in other.terms() {
+            let entry = terms.entry(product).or_insert(0);
+            *entry = entry.saturating_add(c);
+        }
+        Self::from_terms(terms)
+    }
+}
+
+impl std::ops::Neg for Dim {
+    type Output = Self;
+    fn neg(self) -> Self {
+        self * Self::Fixed(-1)
+    }
+}
+
+impl std::ops::Sub for Dim {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        self + -other
+    }
+}
+
+impl std::ops::Mul for Dim {
+    type Output = Self;
+    fn mul(self, other: Self) -> Self {
+        if let (Self::Fixed(a), Self::Fixed(b)) = (&self, &other) {
+            return Self::Fixed(a.saturating_mul(*b));
+        }
+        let mut terms = BTreeMap::new();
+        let right = other.terms();
+        for (pa, ca) in self.terms() {
+            for (pb, cb) in &right {
+                let mut product = [pa.as_slice(), pb.as_slice()].concat();
+                product.sort();
+                let entry = terms.entry(product).or_insert(0i64);
+                *entry = entry.saturating_add(ca.saturating_mul(*cb));
+            }
+        }
+        Self::from_terms(terms)
+    }
+}
+
+impl From<i64> for Dim {
+    fn from(n: i64) -> Self {
+        Self::Fixed(n)
+    }
+}
+
+/// The product of dimensions; one for none.
+pub fn product<'a>(dims: impl IntoIterator<Item = &'a Dim>) -> Dim {
+    dims.into_iter().fold(Dim::Fixed(1), |a, b| a * b.clone())
+}
+
+struct Shown<'a> {
+    dim: &'a Dim,
+    variables: &'a [Variable],
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let poly = match self.dim {
+            Dim::Fixed(n) => return write!(f, "{n}"),
+            Dim::Expr(poly) => poly,
+        };
+        let show = |dim| Shown { dim, variables: self.variables };
+        for (i, (product, c)) in poly.terms.iter().rev().enumerate() {
+            match (i, *c < 0) {
+                (0, true) => write!(f, "-")?,
+                (0, false) => {}
+                (_, true) => write!(f, " - ")?,
+                (_, false) => write!(f, " + ")?,
+            }
+            if c.unsigned_abs() != 1 || product.is_empty() {
+                write!(f, "{}", c.unsigned_abs())?;
+            }
+            for (j, atom) in product.iter().enumerate() {
+                if j > 0 || c.unsigned_abs() != 1 {
+                    write!(f, "*")?;
+                }
+                match atom {
+                    Atom::Var(id) => match self.variables.get(id.0 as usize) {
+                        Some(v) => write!(f, "{}", v.name)?,
+                        None => write!(f, "d{}", id.0)?,
+                    },
+                    Atom::FloorDiv(a, b) => write!(f, "floor(({})/({}))", show(a), show(b))?,
+                    Atom::Min(a, b) => write!(f, "min({}, {})", show(a), show(b))?,
+                    Atom::Max(a, b) => write!(f, "max({}, {})", show(a), show(b))?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.display(&[]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vars() -> Vec<Variable> {
+        vec![
+            Variable { name: "past".into(), min: 0, max: 512 },
+            Variable { name: "batch".into(), min: 1, max: 8 },
+        ]
+    }
+
+    #[test]
+    fn normal_form_decides_equality() {
+        let (p, b) = (Dim::var(VarId(0)), Dim::var(VarId(1)));
+        let one = Dim::Fixed(1);
+        assert_eq!(p.clone() + one.clone(), one.clone() + p.clone());
+        assert_eq!(p.clone() * b.clone(), b.clone() * p.clone());
+        assert_eq!((p.clone() + one.clone()) - p.clone(), one);
+        assert_eq!((p.clone() * b.clone()).floor_div(&b), p);
+        assert_eq!(Dim::Fixed(-7).floor_div(&Dim::Fixed(2)), Dim::Fixed(-4));
+        assert_eq!(Dim::Fixed(7).floor_div(&Dim::Fixed(-2)), Dim::Fixed(-4));
+        assert_ne!(p.floor_div(&Dim::Fixed(2)), p);
+    }
+
+    #[test]
+    fn bounds_enclose() {
+        let v = vars();
+        let (p, b) = (Dim::var(VarId(0)), Dim::var(VarId(1)));
+        assert_eq!((p.clone() * b.clone() - Dim::Fixed(3)).bounds(&v), (-3, 4093));
+        assert_eq!(Dim::max(&p, &Dim::Fixed(0), &v), p);
+        assert_eq!(Dim::min(&p, &Dim::Fixed(512), &v), p);
+        assert_eq!(p.floor_div(&Dim::Fixed(2)).bounds(&v), (0, 256));
+        assert_eq!(format!("{}", (p + b).display(&v)), "batch + past");
+    }
+}

@@ -1,0 +1,377 @@
+//! Operators: their attributes and shape rules, one family a file.
+//!
+//! To add an operator: its variant here with its rule in the family's file, its lowering in
+//! `compile::lower`, its record and kernel in `runtime::steps`, its line in the importer.
+
+pub mod elementwise;
+pub mod index;
+pub mod movement;
+pub mod normalize;
+pub mod product;
+pub mod quantize;
+pub mod recurrent;
+pub mod reduce;
+
+use crate::tensor::DType;
+
+use super::dim::{Dim, Variable};
+
+pub use elementwise::{Binary, Compare, Logic, Unary};
+pub use index::{ArgReduce, Scatter, TopK};
+pub use movement::{Pad, PadMode, SliceAxis};
+pub use product::{Activation, Conv, Gemm, Pool, PoolKind};
+pub use quantize::Quantization;
+pub use recurrent::{Cell, CellActivation, Direction, Recurrent};
+pub use reduce::{Reduce, ReduceKind};
+
+/// What shape inference knows of a value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fact {
+    /// Element type.
+    pub dtype: DType,
+    /// Shape.
+    pub shape: Vec<Dim>,
+}
+
+/// Operands that do not suit an operator: one sentence, without the node's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ShapeError(pub String);
+
+/// An operator with its attributes.
+///
+/// Names are those of ONNX where one operator is meant. Several ONNX operators that differ only
+/// in how they say the same thing are one here: Flatten, Squeeze and Unsqueeze are `Reshape`;
+/// Split is one `Slice` for each part.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Op {
+    /// One result for each element.
+    Unary(Unary),
+    /// Arithmetic on two broadcast operands.
+    Binary(Binary),
+    /// Comparison of two broadcast operands.
+    Compare(Compare),
+    /// Boolean arithmetic on two broadcast operands.
+    Logic(Logic),
+    /// `condition ? a : b`, broadcast.
+    Where,
+    /// Conversion to another element type.
+    Cast {
+        /// The type.
+        to: DType,
+    },
+    /// The dimensions themselves as an i64 vector.
+    Extents {
+        /// What is written.
+        dims: Vec<Dim>,
+    },
+    /// The same elements under another shape.
+    Reshape {
+        /// The shape, without wildcards.
+        shape: Vec<Dim>,
+    },
+    /// Axes in another order: axis `i` of the result is axis `perm[i]` of the operand.
+    Transpose {
+        /// The order.
+        perm: Vec<usize>,
+    },
+    /// Broadcast to a shape.
+    Expand {
+        /// The result's shape (after broadcasting with the operand's).
+        shape: Vec<Dim>,
+    },
+    /// A strided window.
+    Slice {
+        /// The axes that are cut; the others stay whole.
+        axes: Vec<SliceAxis>,
+    },
+    /// Operands one behind the other.
+    Concat {
+        /// Along this axis.
+        axis: usize,
+    },
+    /// Margins added or cut. Operands: data, then an optional scalar value.
+    Pad(Pad),
+    /// Repetition.
+    Tile {
+        /// Times, for each axis.
+        repeats: Vec<Dim>,
+    },
+    /// Every element the same. Operand: the scalar.
+    Fill {
+        /// The shape.
+        shape: Vec<Dim>,
+    },
+    /// `start + i * step`. Operands: start, step (scalars).
+    Range {
+        /// Number of elements.
+        len: Dim,
+    },
+    /// Lower or upper triangle, the rest zero. Operand: data.
+    Trilu {
+        /// Keep the upper triangle.
+        upper: bool,
+        /// The diagonal that is the border.
+        k: i64,
+    },
+    /// Rows picked along an axis. Operands: data, indices.
+    Gather {
+        /// The axis.
+        axis: usize,
+    },
+    /// Elements picked along an axis. Operands: data, indices.
+    GatherElements {
+        /// The axis.
+        axis: usize,
+    },
+    /// Slices picked by index tuples. Operands: data, indices.
+    GatherNd {
+        /// Leading axes shared by both operands.
+        batch_dims: usize,
+    },
+    /// Elements written along an axis. Operands: data, indices, updates.
+    ScatterElements(Scatter),
+    /// Slices written by index tuples. Operands: data, indices, updates (`axis` is not used).
+    ScatterNd(Scatter),
+    /// Operands: indices, values (`[off, on]`).
+    OneHot {
+        /// The axis of the result that is new.
+        axis: usize,
+        /// Its extent.
+        depth: Dim,
+    },
+    /// Largest or smallest elements along an axis; results: values, indices (i64).
+    TopK(TopK),
+    /// Position of the largest or smallest element along an axis (i64).
+    ArgReduce(ArgReduce),
+    /// Running sum along an axis.
+    CumSum {
+        /// The axis.
+        axis: usize,
+        /// The element itself is left out.
+        exclusive: bool,
+        /// From the end.
+        reverse: bool,
+    },
+    /// A reduction over axes.
+    Reduce(Reduce),
+    /// Matrix product as NumPy's `matmul`.
+    MatMul,
+    /// `activation(a · b + bias)`; made by fusion. Operands: a `[.., m, k]`, constant b `[k, n]`,
+    /// optional bias `[n]`.
+    Linear {
+        /// Applied to each element.
+        activation: Activation,
+    },
+    /// `alpha * a' · b' + beta * c`. Operands: a, b, optional c.
+    Gemm(Gemm),
+    /// Convolution. Operands: data `[n, c, spatial..]`, weights, optional bias.
+    Conv(Conv),
+    /// Largest or mean element of a window.
+    Pool(Pool),
+    /// Softmax over one axis.
+    Softmax {
+        /// The axis.
+        axis: usize,
+    },
+    /// Logarithm of softmax over one axis.
+    LogSoftmax {
+        /// The axis.
+        axis: usize,
+    },
+    /// Mean and variance removed over the axes from `axis` on. Operands: data, optional scale,
+    /// optional bias; results: data, then mean and inverse deviation where asked for.
+    LayerNorm {
+        /// First axis.
+        axis: usize,
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// Root mean square removed over the axes from `axis` on. Operands: data, scale.
+    RmsNorm {
+        /// First axis.
+        axis: usize,
+        /// Added to the mean square.
+        epsilon: f32,
+    },
+    /// Inference form. Operands: data `[n, c, ..]`, scale, bias, mean, variance (each `[c]`).
+    BatchNorm {
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// Mean and variance removed over channels groups and space. Operands: data `[n, c, ..]`,
+    /// scale, bias (each `[c]`). Instance normalisation has as many groups as channels.
+    GroupNorm {
+        /// Number of groups.
+        groups: usize,
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// Recurrent layer. Operands as ONNX: x, w, r, b, sequence_lens, initial_h, and for LSTM
+    /// initial_c, p; results: y, y_h, and for LSTM y_c.
+    Recurrent(Recurrent),
+    /// Float to integer. Operands: data, scale, optional zero point.
+    QuantizeLinear(Quantization),
+    /// Integer to float. Operands: data, scale, optional zero point.
+    DequantizeLinear(Quantization),
+}
+
+impl Op {
+    /// Its name for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Unary(op) => op.name(),
+            Self::Binary(op) => op.name(),
+            Self::Compare(op) => op.name(),
+            Self::Logic(op) => op.name(),
+            Self::Where => "Where",
+            Self::Cast { .. } => "Cast",
+            Self::Extents { .. } => "Shape",
+            Self::Reshape { .. } => "Reshape",
+            Self::Transpose { .. } => "Transpose",
+            Self::Expand { .. } => "Expand",
+            Self::Slice { .. } => "Slice",
+            Self::Concat { .. } => "Concat",
+            Self::Pad(_) => "Pad",
+            Self::Tile { .. } => "Tile",
+            Self::Fill { .. } => "ConstantOfShape",
+            Self::Range { .. } => "Range",
+            Self::Trilu { .. } => "Trilu",
+            Self::Gather { .. } => "Gather",
+            Self::GatherElements { .. } => "GatherElements",
+            Self::GatherNd { .. } => "GatherND",
+            Self::ScatterElements(_) => "ScatterElements",
+            Self::ScatterNd(_) => "ScatterND",
+            Self::OneHot { .. } => "OneHot",
+            Self::TopK(_) => "TopK",
+            Self::ArgReduce(op) => op.name(),
+            Self::CumSum { .. } => "CumSum",
+            Self::Reduce(op) => op.kind.name(),
+            Self::MatMul => "MatMul",
+            Self::Linear { .. } => "Linear",
+            Self::Gemm(_) => "Gemm",
+            Self::Conv(_) => "Conv",
+            Self::Pool(op) => op.name(),
+            Self::Softmax { .. } => "Softmax",
+            Self::LogSoftmax { .. } => "LogSoftmax",
+            Self::LayerNorm { .. } => "LayerNormalization",
+            Self::RmsNorm { .. } => "RMSNormalization",
+            Self::BatchNorm { .. } => "BatchNormalization",
+            Self::GroupNorm { .. } => "GroupNormalization",
+            Self::Recurrent(op) => op.cell.name(),
+            Self::QuantizeLinear(_) => "QuantizeLinear",
+            Self::DequantizeLinear(_) => "DequantizeLinear",
+        }
+    }
+
+    /// Element types and shapes of the results.
+    ///
+    /// **Errors**: operands of the wrong number, type or shape, in one sentence.
+    pub fn infer(
+        &self,
+        inputs: &[Option<Fact>],
+        variables: &[Variable],
+    ) -> Result<Vec<Fact>, ShapeError> {
+        let operands = Operands { inputs, variables };
+        match self {
+            Self::Unary(op) => op.infer(&operands),
+            Self::Binary(op) => op.infer(&operands),
+            Self::Compare(_) => elementwise::infer_compare(&operands),
+            Self::Logic(_) => elementwise::infer_logic(&operands),
+            Self::Where => elementwise::infer_where(&operands),
+            Self::Cast { to } => {
+                Ok(vec![Fact { dtype: *to, shape: operands.at(0)?.shape.clone() }])
+            }
+            Self::Extents { dims } => {
+                Ok(vec![Fact { dtype: DType::I64, shape: vec![Dim::Fixed(dims.len() as i64)] }])
+            }
+            Self::Reshape { shape } => movement::infer_reshape(&operands, shape),
+            Self::Transpose { perm } => movement::infer_transpose(&operands, perm),
+            Self::Expand { shape } => movement::infer_expand(&operands, shape),
+            Self::Slice { axes } => movement::infer_slice(&operands, axes),
+            Self::Concat { axis } => movement::infer_concat(&operands, *axis),
+            Self::Pad(op) => op.infer(&operands),
+            Self::Tile { repeats } => movement::infer_tile(&operands, repeats),
+            Self::Fill { shape } => {
+                Ok(vec![Fact { dtype: operands.at(0)?.dtype, shape: shape.clone() }])
+            }
+            Self::Range { len } => {
+                Ok(vec![Fact { dtype: operands.at(0)?.dtype, shape: vec![len.clone()] }])
+            }
+            Self::Trilu { .. } | Self::CumSum { .. } => Ok(vec![operands.at(0)?.clone()]),
+            Self::Gather { axis } => index::infer_gather(&operands, *axis),
+            Self::GatherElements { .. } => index::infer_gather_elements(&operands),
+            Self::GatherNd { batch_dims } => index::infer_gather_nd(&operands, *batch_dims),
+            Self::ScatterElements(_) | Self::ScatterNd(_) => Ok(vec![operands.at(0)?.clone()]),
+            Self::OneHot { axis, depth } => index::infer_one_hot(&operands, *axis, depth),
+            Self::TopK(op) => op.infer(&operands),
+            Self::ArgReduce(op) => op.infer(&operands),
+            Self::Reduce(op) => op.infer(&operands),
+            Self::MatMul => product::infer_matmul(&operands),
+            Self::Linear { .. } => product::infer_linear(&operands),
+            Self::Gemm(op) => op.infer(&operands),
+            Self::Conv(op) => op.infer(&operands),
+            Self::Pool(op) => op.infer(&operands),
+            Self::Softmax { axis } | Self::LogSoftmax { axis } => {
+                normalize::infer_softmax(&operands, *axis)
+            }
+            Self::LayerNorm { axis, .. } => normalize::infer_layer_norm(&operands, *axis),
+            Self::RmsNorm { axis, .. } => normalize::infer_rms_norm(&operands, *axis),
+            Self::BatchNorm { .. } => normalize::infer_channels(&operands, 5),
+            Self::GroupNorm { .. } => normalize::infer_channels(&operands, 3),
+            Self::Recurrent(op) => op.infer(&operands),
+            Self::QuantizeLinear(op) => op.infer_quantize(&operands),
+            Self::DequantizeLinear(op) => op.infer_dequantize(&operands),
+        }
+    }
+}
+
+/// The operands of an operator during inference.
+pub struct Operands<'a> {
+    /// What is known of each; `None` for one left out.
+    pub inputs: &'a [Option<Fact>],
+    /// Dimension variables.
+    pub variables: &'a [Variable],
+}
+
+impl<'a> Operands<'a> {
+    /// Operand `i`, which the operator requires.
+    pub fn at(&self, i: usize) -> Result<&'a Fact, ShapeError> {
+        self.optional(i).ok_or_else(|| ShapeError(format!("operand {i} is missing")))
+    }
+
+    /// Operand `i`, which may be left out.
+    pub fn optional(&self, i: usize) -> Option<&'a Fact> {
+        self.inputs.get(i).and_then(Option::as_ref)
+    }
+
+    /// A shape as text.
+    pub fn show(&self, shape: &[Dim]) -> String {
+        let dims: Vec<_> = shape.iter().map(|d| d.display(self.variables).to_string()).collect();
+        format!("[{}]", dims.join(", "))
+    }
+
+    /// The shape two operands broadcast to.
+    ///
+    /// A dimension that is not a number equals only itself: whether it would be one at run time
+    /// is not guessed.
+    pub fn broadcast(&self, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, ShapeError> {
+        let rank = a.len().max(b.len());
+        let at = |shape: &[Dim], i: usize| {
+            (i + shape.len()).checked_sub(rank).map_or(Dim::Fixed(1), |j| shape[j].clone())
+        };
+        (0..rank)
+            .map(|i| match (at(a, i), at(b, i)) {
+                (x, y) if x == y => Ok(x),
+                (x, y) if x.is(1) => Ok(y),
+                (x, y) if y.is(1) => Ok(x),
+                _ => Err(ShapeError(format!(
+                    "shapes {} and {} do not broadcast",
+                    self.show(a),
+                    self.show(b)
+                ))),
+            })
+            .collect()
+    }
+}

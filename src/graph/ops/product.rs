@@ -1,0 +1,236 @@
+//! Matrix products, convolutions and pooling.
+
+use super::super::dim::{Dim, product};
+use super::{Fact, Operands, ShapeError};
+
+/// A function applied to each element of a product before it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[allow(missing_docs, reason = "the names are the functions")]
+pub enum Activation {
+    #[default]
+    None,
+    Relu,
+    LeakyRelu {
+        alpha: f32,
+    },
+    Clip {
+        min: f32,
+        max: f32,
+    },
+    Sigmoid,
+    Tanh,
+    Gelu,
+    GeluTanh,
+    Silu,
+}
+
+pub(super) fn infer_matmul(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
+    let (a, b) = (operands.at(0)?, operands.at(1)?);
+    let mismatch = || {
+        ShapeError(format!(
+            "no product of {} and {}",
+            operands.show(&a.shape),
+            operands.show(&b.shape)
+        ))
+    };
+    if a.shape.is_empty() || b.shape.is_empty() || a.dtype != b.dtype {
+        return Err(mismatch());
+    }
+    let (mut left, mut right) = (a.shape.clone(), b.shape.clone());
+    if left.len() == 1 {
+        left.insert(0, Dim::Fixed(1));
+    }
+    if right.len() == 1 {
+        right.push(Dim::Fixed(1));
+    }
+    let (i, j) = (left.len() - 2, right.len() - 2);
+    if left[i + 1] != right[j] {
+        return Err(mismatch());
+    }
+    let mut shape = operands.broadcast(&left[..i], &right[..j])?;
+    if a.shape.len() > 1 {
+        shape.push(left[i].clone());
+    }
+    if b.shape.len() > 1 {
+        shape.push(right[j + 1].clone());
+    }
+    Ok(vec![Fact { dtype: a.dtype, shape }])
+}
+
+pub(super) fn infer_linear(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
+    let mut results = infer_matmul(operands)?;
+    let wide = results[0].shape.last().cloned();
+    if let Some(bias) = operands.optional(2)
+        && (bias.shape.len() != 1 || Some(&bias.shape[0]) != wide.as_ref())
+    {
+        return Err(ShapeError(format!("bias {} is not one row", operands.show(&bias.shape))));
+    }
+    results.truncate(1);
+    Ok(results)
+}
+
+/// `alpha * a' · b' + beta * c`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gemm {
+    /// Factor of the product.
+    pub alpha: f32,
+    /// Factor of the addend.
+    pub beta: f32,
+    /// Transpose the left operand.
+    pub trans_a: bool,
+    /// Transpose the right operand.
+    pub trans_b: bool,
+}
+
+impl Gemm {
+    pub(super) fn infer(&self, operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
+        let (a, b) = (operands.at(0)?, operands.at(1)?);
+        let ([a0, a1], [b0, b1]) = (&a.shape[..], &b.shape[..]) else {
+            return Err(ShapeError("an operand is no matrix".into()));
+        };
+        let (m, k) = if self.trans_a { (a1, a0) } else { (a0, a1) };
+        let (l, n) = if self.trans_b { (b1, b0) } else { (b0, b1) };
+        if k != l || a.dtype != b.dtype {
+            return Err(ShapeError(format!(
+                "no product of {} and {}",
+                operands.show(&a.shape),
+                operands.show(&b.shape)
+            )));
+        }
+        let shape = vec![m.clone(), n.clone()];
+        if let Some(c) = operands.optional(2)
+            && operands.broadcast(&c.shape, &shape)? != shape
+        {
+            return Err(ShapeError("the addend does not broadcast to the product".into()));
+        }
+        Ok(vec![Fact { dtype: a.dtype, shape }])
+    }
+}
+
+/// A convolution over one to three axes of space.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conv {
+    /// Extent of the window, for each axis of space.
+    pub kernel: Vec<usize>,
+    /// Steps between windows.
+    pub strides: Vec<usize>,
+    /// Distance between elements of a window.
+    pub dilations: Vec<usize>,
+    /// Margin before the first element of each axis.
+    pub pads_before: Vec<usize>,
+    /// Margin behind the last.
+    pub pads_after: Vec<usize>,
+    /// Groups of channels.
+    pub group: usize,
+}
+
+impl Conv {
+    /// Extent of the result along axis `i` of space.
+    fn extent(&self, i: usize, n: &Dim) -> Dim {
+        let window = self.dilations[i] * (self.kernel[i].max(1) - 1) + 1;
+        let margin = (self.pads_before[i] + self.pads_after[i]) as i64;
+        let room = n.clone() + Dim::Fixed(margin - window as i64);
+        room.floor_div(&Dim::Fixed(self.strides[i] as i64)) + Dim::Fixed(1)
+    }
+
+    pub(super) fn infer(&self, operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
+        let (x, w) = (operands.at(0)?, operands.at(1)?);
+        let space = self.kernel.len();
+        let group = Dim::Fixed(self.group as i64);
+        let fits = x.shape.len() == space + 2
+            && w.shape.len() == space + 2
+            && x.dtype == w.dtype
+            && w.shape[1].clone() * group.clone() == x.shape[1]
+            && w.shape[0].exact_div(&group).is_some()
+            && w.shape[2..].iter().zip(&self.kernel).all(|(d, k)| d.is(*k as i64));
+        if !fits {
+            return Err(ShapeError(format!(
+                "weights {} in {} groups do not fit the data {}",
+                operands.show(&w.shape),
+                self.group,
+                operands.show(&x.shape)
+            )));
+        }
+        if let Some(bias) = operands.optional(2)
+            && product(&bias.shape) != w.shape[0]
+        {
+            return Err(ShapeError("the bias is not one number for each output channel".into()));
+        }
+        let mut shape = vec![x.shape[0].clone(), w.shape[0].clone()];
+        shape.extend((0..space).map(|i| self.extent(i, &x.shape[i + 2])));
+        if shape.iter().any(|d| d.bounds(operands.variables).0 < 0) {
+            return Err(ShapeError("the window is larger than the padded data".into()));
+        }
+        Ok(vec![Fact { dtype: x.dtype, shape }])
+    }
+}
+
+/// What a window gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolKind {
+    /// The largest element.
+    Max,
+    /// The mean.
+    Average {
+        /// Count the margin too.
+        count_include_pad: bool,
+    },
+    /// The p-norm.
+    Lp {
+        /// The power.
+        p: u32,
+    },
+}
+
+/// Pooling over one to three axes of space.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    /// What a window gives.
+    pub kind: PoolKind,
+    /// The window; its `group` is one.
+    pub window: Conv,
+    /// Keep a last window that is not whole.
+    pub ceil_mode: bool,
+}
+
+impl Pool {
+    pub(super) fn name(&self) -> &'static str {
+        match self.kind {
+            PoolKind::Max => "MaxPool",
+            PoolKind::Average { .. } => "AveragePool",
+            PoolKind::Lp { .. } => "LpPool",
+        }
+    }
+
+    pub(super) fn infer(&self, operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
+        let x = operands.at(0)?;
+        let w = &self.window;
+        if x.shape.len() != w.kernel.len() + 2 {
+            return Err(ShapeError(format!(
+                "the data {} has another rank",
+                operands.show(&x.shape)
+            )));
+        }
+        let mut shape = x.shape[..2].to_vec();
+        for (i, n) in x.shape[2..].iter().enumerate() {
+            let floor = w.extent(i, n);
+            if !self.ceil_mode {
+                shape.push(floor);
+                continue;
+            }
+            let window = (w.dilations[i] * (w.kernel[i].max(1) - 1) + 1) as i64;
+            let margin = (w.pads_before[i] + w.pads_after[i]) as i64;
+            let stride = Dim::Fixed(w.strides[i] as i64);
+            let room = n.clone() + Dim::Fixed(margin - window);
+            let ceil = room.ceil_div(&stride) + Dim::Fixed(1);
+            // The last window must begin inside the data or the margin before it.
+            let begins = (ceil.clone() - Dim::Fixed(1)) * stride;
+            let inside = n.clone() + Dim::Fixed(w.pads_before[i] as i64) - begins;
+            shape.push(if inside.bounds(operands.variables).0 > 0 { ceil } else { floor });
+        }
+        if shape.iter().any(|d| d.bounds(operands.variables).0 < 0) {
+            return Err(ShapeError("the window is larger than the padded data".into()));
+        }
+        Ok(vec![Fact { dtype: x.dtype, shape }])
+    }
+}

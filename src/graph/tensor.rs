@@ -1,0 +1,122 @@
+//! Constant tensors of the graph.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::tensor::{DType, Element};
+
+/// A constant: element type, shape and row-major data. Cloning shares the data.
+#[derive(Clone, PartialEq)]
+pub struct Tensor {
+    dtype: DType,
+    shape: Vec<usize>,
+    // Eight-byte words, so that every element type is aligned.
+    words: Arc<Vec<u64>>,
+}
+
+impl Tensor {
+    /// A tensor of these elements.
+    ///
+    /// **Panics** when `data` does not have as many elements as `shape` says.
+    pub fn new<T: Element + bytemuck::Pod>(shape: &[usize], data: &[T]) -> Self {
+        assert_eq!(data.len(), shape.iter().product::<usize>(), "elements and shape differ");
+        Self::from_bytes(T::DTYPE, shape, bytemuck::cast_slice(data))
+    }
+
+    /// A tensor of raw little-endian bytes.
+    ///
+    /// **Panics** when `bytes` does not have the length that type and shape say.
+    pub fn from_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Self {
+        assert_eq!(bytes.len(), shape.iter().product::<usize>() * dtype.bytes());
+        let mut words = vec![0u64; bytes.len().div_ceil(8)];
+        bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()].copy_from_slice(bytes);
+        Self { dtype, shape: shape.to_vec(), words: Arc::new(words) }
+    }
+
+    /// A scalar.
+    pub fn scalar<T: Element + bytemuck::Pod>(value: T) -> Self {
+        Self::new(&[], &[value])
+    }
+
+    /// A vector.
+    pub fn vector<T: Element + bytemuck::Pod>(values: &[T]) -> Self {
+        Self::new(&[values.len()], values)
+    }
+
+    /// Its element type.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether it has no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its data as bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.words)[..self.len() * self.dtype.bytes()]
+    }
+
+    /// Its elements, when `T` is its element type.
+    pub fn as_slice<T: Element + bytemuck::Pod>(&self) -> Option<&[T]> {
+        (T::DTYPE == self.dtype).then(|| bytemuck::cast_slice(self.bytes()))
+    }
+
+    /// The same data under another shape of as many elements.
+    pub fn reshaped(&self, shape: &[usize]) -> Self {
+        assert_eq!(self.len(), shape.iter().product::<usize>());
+        Self { dtype: self.dtype, shape: shape.to_vec(), words: Arc::clone(&self.words) }
+    }
+
+    /// Its elements as integers, for integer and boolean types.
+    pub fn to_i64s(&self) -> Option<Vec<i64>> {
+        fn widen<T: Copy + Into<i64>>(s: &[T]) -> Vec<i64> {
+            s.iter().map(|v| (*v).into()).collect()
+        }
+        Some(match self.dtype {
+            DType::I64 => self.as_slice::<i64>()?.to_vec(),
+            DType::I32 => widen(self.as_slice::<i32>()?),
+            DType::I16 => widen(self.as_slice::<i16>()?),
+            DType::I8 => widen(self.as_slice::<i8>()?),
+            DType::U32 => widen(self.as_slice::<u32>()?),
+            DType::U16 => widen(self.as_slice::<u16>()?),
+            DType::U8 => widen(self.as_slice::<u8>()?),
+            DType::Bool => widen(self.bytes()),
+            _ => return None,
+        })
+    }
+
+    /// Its elements in double precision, for every type.
+    pub fn to_f64s(&self) -> Vec<f64> {
+        match self.dtype {
+            DType::F32 => bytemuck::cast_slice::<u8, f32>(self.bytes())
+                .iter()
+                .map(|v| f64::from(*v))
+                .collect(),
+            DType::F64 => bytemuck::cast_slice::<u8, f64>(self.bytes()).to_vec(),
+            DType::U64 => {
+                bytemuck::cast_slice::<u8, u64>(self.bytes()).iter().map(|v| *v as f64).collect()
+            }
+            _ => self.to_i64s().unwrap_or_default().into_iter().map(|v| v as f64).collect(),
+        }
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{:?}", self.dtype, self.shape)?;
+        let values = self.to_f64s();
+        if values.len() <= 8 { write!(f, " = {values:?}") } else { Ok(()) }
+    }
+}

@@ -1,0 +1,196 @@
+//! What is wrong with a model, in words.
+
+use std::fmt;
+
+/// A node as errors name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRef {
+    /// Its name; may be empty.
+    pub name: String,
+    /// Its position among the nodes around it.
+    pub position: usize,
+    /// Its operator.
+    pub op: String,
+    /// The function of the model that it stands in.
+    pub function: Option<String>,
+}
+
+impl NodeRef {
+    /// What the nodes made from it are called.
+    pub(super) fn label(&self) -> String {
+        match self.name.as_str() {
+            "" => format!("{}_{}", self.op, self.position),
+            name => name.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for NodeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name.as_str() {
+            "" => write!(f, "node #{} ({})", self.position, self.op)?,
+            name => write!(f, "node {name:?} ({})", self.op)?,
+        }
+        match &self.function {
+            Some(function) => write!(f, " of function {function}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An operator that is not supported, and how often the model uses it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnsupportedOperator {
+    /// Its domain; empty for the standard one.
+    pub domain: String,
+    /// Its name.
+    pub op: String,
+    /// Number of nodes.
+    pub count: usize,
+}
+
+fn list(operators: &[UnsupportedOperator]) -> String {
+    let each = operators.iter().map(|o| {
+        let domain = if o.domain.is_empty() { "" } else { "." };
+        format!("{}{domain}{} ({} x)", o.domain, o.op, o.count)
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// Why a model cannot be imported. Each text is one sentence that says where and what to do.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The bytes are no protobuf message of this kind.
+    #[error("this is not an ONNX model ({0}); check that the file is complete")]
+    Decode(String),
+    /// The message holds no graph.
+    #[error("the file holds no graph; check that it is an ONNX model")]
+    NoGraph,
+    /// An operator set is missing or of a version that is not supported.
+    #[error("operator set {domain:?}: {problem}")]
+    Opset {
+        /// Its domain.
+        domain: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// Constant data that cannot be read.
+    #[error("tensor {tensor:?}: {problem}")]
+    Tensor {
+        /// Its name.
+        tensor: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// An element type that is not supported.
+    #[error(
+        "{what} is {dtype}, which is not supported; export the model with float32, float64, \
+         bool or integers of 8 to 64 bits"
+    )]
+    ElementType {
+        /// Which tensor, input or output.
+        what: String,
+        /// Its element type.
+        dtype: String,
+    },
+    /// Operators that are not supported, over the whole model.
+    #[error("the model uses operators that are not supported: {}", list(.operators))]
+    Unsupported {
+        /// All of them.
+        operators: Vec<UnsupportedOperator>,
+    },
+    /// An input or output of the graph that is not usable as declared.
+    #[error("{kind} {name:?} {problem}")]
+    Port {
+        /// `input` or `output`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A binding that contradicts the model or another binding.
+    #[error("{0}")]
+    Binding(String),
+    /// A dimension that the model leaves open and no binding fixes.
+    #[error("axis {axis} of input {input:?} is open; give it a size with --dim {name}=N")]
+    OpenDimension {
+        /// The input.
+        input: String,
+        /// The axis.
+        axis: usize,
+        /// What the dimension is called in bindings.
+        name: String,
+    },
+    /// A value that no node, input or constant gives.
+    #[error("{node} reads {value:?}, which no input, constant or node of the graph gives")]
+    UnknownValue {
+        /// The node that reads it.
+        node: NodeRef,
+        /// The name of the value.
+        value: String,
+    },
+    /// Nodes that wait for each other.
+    #[error("{node} is part of a cycle: it reads {value:?}, which depends on its own result")]
+    Cycle {
+        /// One node of the cycle.
+        node: NodeRef,
+        /// The value that it waits for.
+        value: String,
+    },
+    /// A node that stands before the one whose result it reads.
+    #[error("{node} reads {value:?} before the node that gives it; sort the nodes of the model")]
+    Unsorted {
+        /// The node that reads too early.
+        node: NodeRef,
+        /// The value.
+        value: String,
+    },
+    /// A name that is given twice.
+    #[error("{node} gives {value:?} a second time; every value is written once")]
+    Duplicate {
+        /// The second node.
+        node: NodeRef,
+        /// The value.
+        value: String,
+    },
+    /// An input that decides a shape and is known only at run time.
+    #[error("{node}: input {input:?} decides a shape but is computed at run time; {hint}")]
+    NotConstant {
+        /// The node.
+        node: NodeRef,
+        /// The name of the input.
+        input: String,
+        /// What to do.
+        hint: String,
+    },
+    /// An attribute that the operator does not know, or a value of one that is not supported.
+    #[error("{node}: attribute {attribute} {problem}")]
+    Attribute {
+        /// The node.
+        node: NodeRef,
+        /// The attribute.
+        attribute: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Operands that do not suit the operator, or a form of it that is not supported.
+    #[error("{node}: {problem}")]
+    Node {
+        /// The node.
+        node: NodeRef,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A pair of state names that does not fit.
+    #[error("state {output:?} -> {input:?}: {problem}")]
+    State {
+        /// The output.
+        output: String,
+        /// The input.
+        input: String,
+        /// What is wrong.
+        problem: String,
+    },
+}

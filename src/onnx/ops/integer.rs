@@ -1,0 +1,88 @@
+//! Products of quantized values, as dequantized products or exact integer ones.
+
+use crate::graph::dim::product;
+use crate::graph::ops::Binary;
+use crate::graph::{Dim, Op, ValueId};
+use crate::tensor::DType;
+
+use super::super::call::{Call, Imported};
+use super::quantize::{to_float, to_integer};
+use super::window::convolution;
+
+/// The operand in 32 bits without its zero point; one zero point, or one for each position of
+/// `axis`.
+fn centred(call: &mut Call, x: ValueId, zero: Option<ValueId>, axis: usize) -> Imported<ValueId> {
+    let dtype = call.dtype_of(x);
+    if !matches!(dtype, DType::U8 | DType::I8) {
+        return call.fail(format!("an operand is {dtype}, not u8 or i8"));
+    }
+    let x = call.cast(x, DType::I32)?;
+    let Some(zero) = zero else { return Ok(x) };
+    let (shape, rank) = (call.shape(zero), call.shape(x).len());
+    let zero = if product(&shape).is(1) {
+        call.reshape(zero, Vec::new())?
+    } else if shape.len() == 1 {
+        let mut wide = vec![Dim::Fixed(1); rank];
+        match (wide.get_mut(axis), shape.first()) {
+            (Some(slot), Some(n)) => *slot = n.clone(),
+            _ => return call.fail(format!("zero points {} do not fit", call.show(&shape))),
+        }
+        call.reshape(zero, wide)?
+    } else {
+        zero
+    };
+    let zero = call.cast(zero, DType::I32)?;
+    call.binary(Binary::Sub, x, zero)
+}
+
+pub(super) fn matmul_integer(call: &mut Call) -> Imported {
+    let (a, b) = (call.input(0)?, call.input(1)?);
+    let (rows, cols) = (call.shape(a).len(), call.shape(b).len());
+    let a = centred(call, a, call.optional(2), rows.saturating_sub(2))?;
+    let b = centred(call, b, call.optional(3), cols.saturating_sub(1))?;
+    Ok(vec![call.one(Op::MatMul, &[a, b])?])
+}
+
+pub(super) fn conv_integer(call: &mut Call) -> Imported {
+    let (x, w) = (call.input(0)?, call.input(1)?);
+    let x = centred(call, x, call.optional(2), 1)?;
+    let w = centred(call, w, call.optional(3), 0)?;
+    Ok(vec![convolution(call, x, w, None)?])
+}
+
+/// The three inputs from `i` on.
+fn three(call: &Call, i: usize) -> Imported<[ValueId; 3]> {
+    Ok([call.input(i)?, call.input(i + 1)?, call.input(i + 2)?])
+}
+
+pub(super) fn qlinear_matmul(call: &mut Call) -> Imported {
+    let (a, b) = (three(call, 0)?, three(call, 3)?);
+    let (rows, cols) = (call.shape(a[0]).len(), call.shape(b[0]).len());
+    let a = to_float(call, a, rows.saturating_sub(2))?;
+    let b = to_float(call, b, cols.saturating_sub(1))?;
+    let y = call.one(Op::MatMul, &[a, b])?;
+    let (scale, zero) = (call.input(6)?, call.input(7)?);
+    let axis = call.shape(y).len().saturating_sub(2);
+    Ok(vec![to_integer(call, [y, scale, zero], axis)?])
+}
+
+pub(super) fn qlinear_conv(call: &mut Call) -> Imported {
+    let (x, w) = (three(call, 0)?, three(call, 3)?);
+    let scales = [x[1], w[1]];
+    let x = to_float(call, x, 0)?;
+    let w = to_float(call, w, 0)?;
+    let bias = match call.optional(8) {
+        None => None,
+        Some(bias) => {
+            // Its scale is the product of the other two, its zero point zero.
+            let [a, b] = scales;
+            let a = call.reshape(a, Vec::new())?;
+            let scale = call.binary(Binary::Mul, a, b)?;
+            let bias = call.cast(bias, call.dtype_of(scale))?;
+            Some(call.binary(Binary::Mul, bias, scale)?)
+        }
+    };
+    let y = convolution(call, x, w, bias)?;
+    let (scale, zero) = (call.input(6)?, call.input(7)?);
+    Ok(vec![to_integer(call, [y, scale, zero], 1)?])
+}

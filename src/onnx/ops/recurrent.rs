@@ -1,0 +1,112 @@
+//! Recurrent layers.
+
+use crate::graph::Op;
+use crate::graph::ops::{Cell, CellActivation, Direction, Recurrent};
+
+use super::super::call::{Call, Imported};
+
+/// Parameters of an activation as the specification sets them where none are given.
+fn defaults(name: &str) -> Option<(f32, f32)> {
+    Some(match name {
+        "relu" | "tanh" | "sigmoid" | "softsign" | "softplus" => (0.0, 0.0),
+        "affine" => (1.0, 0.0),
+        "leakyrelu" => (0.01, 0.0),
+        "thresholdedrelu" | "elu" => (1.0, 0.0),
+        "scaledtanh" => (1.0, 1.0),
+        "hardsigmoid" => (0.2, 0.5),
+        _ => return None,
+    })
+}
+
+fn activation(name: &str, alpha: f32, beta: f32) -> Option<CellActivation> {
+    Some(match name {
+        "relu" => CellActivation::Relu,
+        "tanh" => CellActivation::Tanh,
+        "sigmoid" => CellActivation::Sigmoid,
+        "softsign" => CellActivation::Softsign,
+        "softplus" => CellActivation::Softplus,
+        "affine" => CellActivation::Affine { alpha, beta },
+        "leakyrelu" => CellActivation::LeakyRelu { alpha },
+        "thresholdedrelu" => CellActivation::ThresholdedRelu { alpha },
+        "scaledtanh" => CellActivation::ScaledTanh { alpha, beta },
+        "hardsigmoid" => CellActivation::HardSigmoid { alpha, beta },
+        "elu" => CellActivation::Elu { alpha },
+        _ => return None,
+    })
+}
+
+/// The activations of all directions; the lists of parameters run on over those that take some.
+fn activations(call: &Call, cell: Cell, directions: usize) -> Imported<Vec<CellActivation>> {
+    let usual: &[&str] = match cell {
+        Cell::Rnn => &["Tanh"],
+        Cell::Lstm { .. } => &["Sigmoid", "Tanh", "Tanh"],
+        Cell::Gru { .. } => &["Sigmoid", "Tanh"],
+    };
+    let count = cell.activations() * directions;
+    let mut names = match call.strings("activations")? {
+        Some(names) if !names.is_empty() => names,
+        _ => usual.repeat(directions),
+    };
+    // The default of RNN in the schema names two, whatever the direction.
+    if cell == Cell::Rnn && names == ["Tanh", "Tanh"] {
+        names.truncate(directions);
+    }
+    if names.len() != count {
+        return call.refuse("activations", format!("names {}, expected {count}", names.len()));
+    }
+    let mut alphas = call.floats("activation_alpha")?.unwrap_or_default().iter();
+    let mut betas = call.floats("activation_beta")?.unwrap_or_default().iter();
+    let mut out = Vec::with_capacity(count);
+    for name in names {
+        let lower = name.to_ascii_lowercase();
+        let Some((alpha, beta)) = defaults(&lower) else {
+            return call.refuse("activations", format!("names the unknown function {name:?}"));
+        };
+        let takes_alpha = alpha != 0.0;
+        let takes_beta = matches!(lower.as_str(), "affine" | "scaledtanh" | "hardsigmoid");
+        let alpha = if takes_alpha { alphas.next().copied().unwrap_or(alpha) } else { alpha };
+        let beta = if takes_beta { betas.next().copied().unwrap_or(beta) } else { beta };
+        out.extend(activation(&lower, alpha, beta));
+    }
+    if alphas.next().is_some() || betas.next().is_some() {
+        return call.refuse("activation_alpha", "has more numbers than the activations take");
+    }
+    Ok(out)
+}
+
+pub(super) fn recurrent(call: &mut Call) -> Imported {
+    let cell = match call.node.op.as_str() {
+        "RNN" => Cell::Rnn,
+        "LSTM" => Cell::Lstm { input_forget: call.flag("input_forget", false)? },
+        _ => Cell::Gru { linear_before_reset: call.flag("linear_before_reset", false)? },
+    };
+    let direction = match call.string_or("direction", "forward")? {
+        "forward" => Direction::Forward,
+        "reverse" => Direction::Reverse,
+        "bidirectional" => Direction::Bidirectional,
+        other => return call.refuse("direction", format!("is {other:?}")),
+    };
+    let directions = 1 + usize::from(direction == Direction::Bidirectional);
+    let clip = call.float("clip")?.filter(|c| *c != 0.0);
+    if clip.is_some_and(|c| c.is_nan() || c < 0.0) {
+        return call.refuse("clip", "is no limit");
+    }
+    let op = Recurrent {
+        cell,
+        direction,
+        activations: activations(call, cell, directions)?,
+        clip,
+        batch_major: call.flag("layout", false)?,
+    };
+    let (x, w, r) = (call.input(0)?, call.input(1)?, call.input(2)?);
+    let hidden = call.shape(r).last().and_then(crate::graph::Dim::fixed);
+    if let Some(stated) = call.int("hidden_size")?
+        && hidden != Some(stated)
+    {
+        return call.refuse("hidden_size", format!("is {stated}, the weights say otherwise"));
+    }
+    let mut operands = vec![Some(x), Some(w), Some(r)];
+    let last = if matches!(cell, Cell::Lstm { .. }) { 8 } else { 6 };
+    operands.extend((3..last).map(|i| call.optional(i)));
+    call.emit(Op::Recurrent(op), &operands)
+}

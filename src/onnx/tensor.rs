@@ -1,0 +1,250 @@
+//! Constant data of a file as tensors.
+//!
+//! Every size is checked before memory is taken, and external files are read only inside the
+//! model's folder.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Component, Path};
+
+use crate::graph::Tensor;
+use crate::tensor::DType;
+
+use super::error::ImportError;
+use super::proto::{SparseTensorProto, TensorProto};
+
+/// The element type with this number in the file, or the name of one that is not supported.
+pub(super) fn element_type(code: i32) -> Result<DType, String> {
+    Ok(match code {
+        1 => DType::F32,
+        2 => DType::U8,
+        3 => DType::I8,
+        4 => DType::U16,
+        5 => DType::I16,
+        6 => DType::I32,
+        7 => DType::I64,
+        9 => DType::Bool,
+        11 => DType::F64,
+        12 => DType::U32,
+        13 => DType::U64,
+        _ => {
+            let name = match code {
+                0 => "of no element type",
+                8 => "string",
+                10 => "float16",
+                14 => "complex64",
+                15 => "complex128",
+                16 => "bfloat16",
+                17 => "float8e4m3fn",
+                18 => "float8e4m3fnuz",
+                19 => "float8e5m2",
+                20 => "float8e5m2fnuz",
+                21 => "uint4",
+                22 => "int4",
+                23 => "float4e2m1",
+                24 => "float8e8m0",
+                25 => "uint2",
+                26 => "int2",
+                27 => "float6e2m3",
+                28 => "float6e3m2",
+                other => return Err(format!("of the unknown element type {other}")),
+            };
+            return Err(name.to_owned());
+        }
+    })
+}
+
+/// The tensor, its data taken from `folder` where it lies in another file.
+pub(super) fn decode(proto: &TensorProto, folder: Option<&Path>) -> Result<Tensor, ImportError> {
+    let dtype = element_type(proto.data_type).map_err(|dtype| ImportError::ElementType {
+        what: format!("tensor {:?}", proto.name),
+        dtype,
+    })?;
+    decode_as(proto, dtype, folder)
+        .map_err(|problem| ImportError::Tensor { tensor: proto.name.clone(), problem })
+}
+
+fn extents(dims: &[i64], dtype: DType) -> Result<(Vec<usize>, usize), String> {
+    let shape: Option<Vec<usize>> = dims.iter().map(|d| usize::try_from(*d).ok()).collect();
+    let shape = shape.ok_or_else(|| format!("the shape {dims:?} has a negative extent"))?;
+    let bytes = shape
+        .iter()
+        .try_fold(dtype.bytes(), |n, d| n.checked_mul(*d))
+        .filter(|n| *n <= isize::MAX as usize)
+        .ok_or_else(|| format!("the shape {dims:?} is larger than memory can be"))?;
+    Ok((shape, bytes))
+}
+
+fn decode_as(proto: &TensorProto, dtype: DType, folder: Option<&Path>) -> Result<Tensor, String> {
+    let (shape, bytes) = extents(&proto.dims, dtype)?;
+    if proto.segment.is_some() {
+        return Err("it is stored in segments; save it in one piece".into());
+    }
+    if proto.data_location == 1 {
+        return Ok(tensor(dtype, &shape, &read_external(proto, folder, bytes)?));
+    }
+    if proto.data_location != 0 {
+        return Err(format!("the data location {} is unknown", proto.data_location));
+    }
+    let given = |len: usize, unit: &str| {
+        let needed = if unit == "bytes" { bytes } else { bytes / dtype.bytes() };
+        if len == needed {
+            return Ok(());
+        }
+        Err(format!(
+            "the shape {:?} of {dtype} needs {needed} {unit}, the file has {len}",
+            proto.dims
+        ))
+    };
+    if let Some(raw) = &proto.raw_data {
+        given(raw.len(), "bytes")?;
+        return Ok(tensor(dtype, &shape, raw));
+    }
+    let small = |narrow: fn(i32) -> Option<[u8; 8]>| {
+        given(proto.int32_data.len(), "elements")?;
+        let mut out = Vec::with_capacity(bytes);
+        for v in &proto.int32_data {
+            let word = narrow(*v).ok_or_else(|| format!("the element {v} is no {dtype}"))?;
+            out.extend_from_slice(&word[..dtype.bytes()]);
+        }
+        Ok(tensor(dtype, &shape, &out))
+    };
+    fn word<const N: usize>(bytes: [u8; N]) -> [u8; 8] {
+        let mut out = [0; 8];
+        out[..N].copy_from_slice(&bytes);
+        out
+    }
+    match dtype {
+        DType::F32 => given(proto.float_data.len(), "elements")
+            .map(|()| Tensor::new(&shape, &proto.float_data)),
+        DType::F64 => given(proto.double_data.len(), "elements")
+            .map(|()| Tensor::new(&shape, &proto.double_data)),
+        DType::I64 => given(proto.int64_data.len(), "elements")
+            .map(|()| Tensor::new(&shape, &proto.int64_data)),
+        DType::U64 => given(proto.uint64_data.len(), "elements")
+            .map(|()| Tensor::new(&shape, &proto.uint64_data)),
+        DType::U32 => {
+            given(proto.uint64_data.len(), "elements")?;
+            let narrow: Result<Vec<u32>, _> =
+                proto.uint64_data.iter().map(|v| u32::try_from(*v)).collect();
+            let narrow = narrow.map_err(|_| "an element is larger than u32".to_owned())?;
+            Ok(Tensor::new(&shape, &narrow))
+        }
+        DType::I32 => small(|v| Some(word(v.to_le_bytes()))),
+        DType::U8 => small(|v| u8::try_from(v).ok().map(|v| word(v.to_le_bytes()))),
+        DType::I8 => small(|v| i8::try_from(v).ok().map(|v| word(v.to_le_bytes()))),
+        DType::U16 => small(|v| u16::try_from(v).ok().map(|v| word(v.to_le_bytes()))),
+        DType::I16 => small(|v| i16::try_from(v).ok().map(|v| word(v.to_le_bytes()))),
+        DType::Bool => small(|v| Some(word([u8::from(v != 0)]))),
+    }
+}
+
+/// `bytes` has the length that type and shape say; any byte but zero is true.
+fn tensor(dtype: DType, shape: &[usize], bytes: &[u8]) -> Tensor {
+    if dtype == DType::Bool && bytes.iter().any(|b| *b > 1) {
+        let clean: Vec<u8> = bytes.iter().map(|b| u8::from(*b != 0)).collect();
+        return Tensor::from_bytes(dtype, shape, &clean);
+    }
+    Tensor::from_bytes(dtype, shape, bytes)
+}
+
+fn read_external(
+    proto: &TensorProto,
+    folder: Option<&Path>,
+    bytes: usize,
+) -> Result<Vec<u8>, String> {
+    let entry = |key: &str| proto.external_data.iter().find(|e| e.key == key).map(|e| &e.value);
+    let number = |key: &str| match entry(key) {
+        None => Ok(None),
+        Some(text) => text.parse::<u64>().map(Some).map_err(|_| {
+            format!("the {key} {text:?} of its external data is no number; export the model again")
+        }),
+    };
+    let location = entry("location").ok_or("its external data names no file")?;
+    let folder = folder.ok_or_else(|| {
+        format!(
+            "its data lies in the file {location:?}; load the model from a path, not from bytes"
+        )
+    })?;
+    let plain = Path::new(location).components().all(|c| matches!(c, Component::Normal(_)));
+    let outside = || format!("its external file {location:?} lies outside the model's folder");
+    if !plain || location.is_empty() || location.contains('\\') {
+        return Err(outside());
+    }
+    let unreadable = |e: std::io::Error| format!("its external file {location:?}: {e}");
+    let root = folder.canonicalize().map_err(unreadable)?;
+    let path = root.join(location).canonicalize().map_err(unreadable)?;
+    if !path.starts_with(&root) {
+        return Err(outside());
+    }
+    if !path.is_file() {
+        return Err(format!("its external file {location:?} is not a file"));
+    }
+    if let Some(length) = number("length")?
+        && length != bytes as u64
+    {
+        return Err(format!(
+            "the shape {:?} needs {bytes} bytes, its external data has {length}",
+            proto.dims
+        ));
+    }
+    let offset = number("offset")?.unwrap_or(0);
+    let mut file = File::open(&path).map_err(unreadable)?;
+    let size = file.metadata().map_err(unreadable)?.len();
+    if offset.checked_add(bytes as u64).is_none_or(|end| end > size) {
+        return Err(format!(
+            "its {bytes} bytes at {offset} end behind the {size} bytes of {location:?}"
+        ));
+    }
+    let mut data = vec![0; bytes];
+    file.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
+    file.read_exact(&mut data).map_err(unreadable)?;
+    Ok(data)
+}
+
+/// The dense form of a sparse tensor, at most `limit` bytes of it.
+pub(super) fn decode_sparse(
+    proto: &SparseTensorProto,
+    folder: Option<&Path>,
+    limit: usize,
+) -> Result<Tensor, ImportError> {
+    let name = proto.values.as_ref().map(|v| v.name.clone()).unwrap_or_default();
+    let fail = |problem: String| ImportError::Tensor { tensor: name.clone(), problem };
+    let (Some(values), Some(indices)) = (&proto.values, &proto.indices) else {
+        return Err(fail("a sparse tensor needs values and indices".into()));
+    };
+    let (values, indices) = (decode(values, folder)?, decode(indices, folder)?);
+    let (shape, bytes) = extents(&proto.dims, values.dtype()).map_err(fail)?;
+    if bytes > limit {
+        return Err(fail(format!("its dense form of {bytes} bytes is too large")));
+    }
+    let places = indices
+        .as_slice::<i64>()
+        .ok_or_else(|| fail(format!("the indices are {}, not i64", indices.dtype())))?;
+    let count = values.len();
+    let linear = match indices.shape() {
+        [n] if *n == count => true,
+        [n, rank] if *n == count && *rank == shape.len() => false,
+        other => {
+            return Err(fail(format!("indices {other:?} do not fit {count} values")));
+        }
+    };
+    let size = values.dtype().bytes();
+    let mut dense = vec![0u8; bytes];
+    for (i, value) in values.bytes().chunks_exact(size).enumerate() {
+        let outside = || fail(format!("an index lies outside the shape {:?}", proto.dims));
+        let at = if linear {
+            places.get(i).and_then(|p| usize::try_from(*p).ok())
+        } else {
+            let tuple = places.get(i * shape.len()..(i + 1) * shape.len()).unwrap_or_default();
+            tuple.iter().zip(&shape).try_fold(0usize, |at, (p, n)| {
+                let p = usize::try_from(*p).ok().filter(|p| p < n)?;
+                at.checked_mul(*n)?.checked_add(p)
+            })
+        };
+        let start = at.and_then(|at| at.checked_mul(size)).ok_or_else(outside)?;
+        let end = start.checked_add(size).ok_or_else(outside)?;
+        dense.get_mut(start..end).ok_or_else(outside)?.copy_from_slice(value);
+    }
+    Ok(Tensor::from_bytes(values.dtype(), &shape, &dense))
+}

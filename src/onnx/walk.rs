@@ -1,0 +1,405 @@
+//! The walk over the nodes: names to values, functions and branches inlined.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+
+use crate::graph::ValueId;
+use crate::tensor::DType;
+
+use super::attributes::{Attributes, Named};
+use super::builder::Builder;
+use super::call::Call;
+use super::error::{ImportError, NodeRef, UnsupportedOperator};
+use super::ports::Scope;
+use super::proto::{
+    AttributeProto, AttributeType, FunctionProto, GraphProto, NodeProto, OperatorSetIdProto,
+};
+use super::{ops, order, tensor};
+
+/// The operator sets that are supported, of the standard domain.
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
+/// Functions and branches nest at most this deep.
+const MAX_DEPTH: usize = 32;
+
+fn domain(name: &str) -> &str {
+    if name == "ai.onnx" { "" } else { name }
+}
+
+/// Versions of the operator sets in use, by domain.
+#[derive(Clone, Debug)]
+pub(super) struct Opsets(BTreeMap<String, i64>);
+
+impl Opsets {
+    /// The sets that a model or function declares.
+    pub(super) fn of_model(imports: &[OperatorSetIdProto]) -> Result<Self, ImportError> {
+        let mut versions = BTreeMap::new();
+        for import in imports {
+            let name = domain(&import.domain);
+            if name.is_empty() && !OPSETS.contains(&import.version) {
+                return Err(ImportError::Opset {
+                    domain: String::new(),
+                    problem: format!(
+                        "version {} is not supported; export the model with a version from {} to {}",
+                        import.version,
+                        OPSETS.start(),
+                        OPSETS.end()
+                    ),
+                });
+            }
+            versions.insert(name.to_owned(), import.version);
+        }
+        Ok(Self(versions))
+    }
+
+    fn version(&self, name: &str) -> Result<i64, ImportError> {
+        self.0.get(name).copied().ok_or_else(|| ImportError::Opset {
+            domain: name.to_owned(),
+            problem: "nodes use it, but the model does not declare its version".into(),
+        })
+    }
+}
+
+type Key<'m> = (&'m str, &'m str, &'m str);
+
+fn function_key(f: &FunctionProto) -> Key<'_> {
+    (domain(&f.domain), &f.name, &f.overload)
+}
+
+fn node_key(node: &NodeProto) -> Key<'_> {
+    (domain(&node.domain), &node.op_type, &node.overload)
+}
+
+fn is_branch(node: &NodeProto) -> bool {
+    domain(&node.domain).is_empty() && node.op_type == "If"
+}
+
+/// Collects operators that are not supported, over the graph and the functions that it calls.
+///
+/// Branches are not looked into: the one that is not taken may use anything.
+pub(super) fn check_supported(
+    graph: &GraphProto,
+    functions: &[FunctionProto],
+) -> Result<(), ImportError> {
+    let by_key: HashMap<Key<'_>, &FunctionProto> =
+        functions.iter().map(|f| (function_key(f), f)).collect();
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut seen = HashSet::new();
+    let mut open = vec![&graph.node];
+    while let Some(nodes) = open.pop() {
+        for node in nodes {
+            let key = node_key(node);
+            if ops::entry(key.0, key.1).is_some() || is_branch(node) {
+                continue;
+            }
+            match by_key.get(&key) {
+                Some(function) if seen.insert(key) => open.push(&function.node),
+                Some(_) => {}
+                None => *counts.entry((key.0, key.1)).or_default() += 1,
+            }
+        }
+    }
+    if counts.is_empty() {
+        return Ok(());
+    }
+    let operators = counts
+        .into_iter()
+        .map(|((domain, op), count)| UnsupportedOperator {
+            domain: domain.to_owned(),
+            op: op.to_owned(),
+            count,
+        })
+        .collect();
+    Err(ImportError::Unsupported { operators })
+}
+
+/// What the nodes of one body share.
+struct Frame<'m, 'o> {
+    opsets: &'o Opsets,
+    /// Attributes of the surrounding function's call.
+    attributes: Vec<Named<'m>>,
+    /// Functions that are being inlined, the innermost last.
+    functions: Vec<Key<'m>>,
+    /// The first scope whose names are visible.
+    base: usize,
+    depth: usize,
+}
+
+/// The state of the walk.
+pub(super) struct Walker<'m, 'c, 'f> {
+    builder: Builder<'f>,
+    functions: HashMap<Key<'m>, &'m FunctionProto>,
+    folder: Option<&'c Path>,
+    scopes: Vec<Scope>,
+}
+
+impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
+    pub(super) fn new(
+        builder: Builder<'f>,
+        functions: &'m [FunctionProto],
+        folder: Option<&'c Path>,
+    ) -> Self {
+        let functions = functions.iter().map(|f| (function_key(f), f)).collect();
+        Self { builder, functions, folder, scopes: Vec::new() }
+    }
+
+    /// Adds all nodes; returns the graph and the values by name.
+    pub(super) fn run(
+        mut self,
+        nodes: &'m [NodeProto],
+        scope: Scope,
+        opsets: &Opsets,
+    ) -> Result<(Builder<'f>, Scope), ImportError> {
+        self.scopes.push(scope);
+        let frame =
+            Frame { opsets, attributes: Vec::new(), functions: Vec::new(), base: 0, depth: 0 };
+        self.nodes(nodes, &frame)?;
+        let scope = self.scopes.pop().unwrap_or_default();
+        Ok((self.builder, scope))
+    }
+
+    fn lookup(&self, name: &str, base: usize) -> Option<ValueId> {
+        let visible = self.scopes.get(base..).unwrap_or_default();
+        visible.iter().rev().find_map(|scope| scope.get(name).copied())
+    }
+
+    fn node_ref(node: &NodeProto, i: usize, frame: &Frame<'m, '_>) -> NodeRef {
+        NodeRef {
+            name: node.name.clone(),
+            position: i,
+            op: node.op_type.clone(),
+            function: frame.functions.last().map(|(_, name, _)| (*name).to_owned()),
+        }
+    }
+
+    fn nodes(&mut self, nodes: &'m [NodeProto], frame: &Frame<'m, '_>) -> Result<(), ImportError> {
+        order::check(
+            nodes,
+            |name| self.lookup(name, frame.base).is_some(),
+            |i, node| Self::node_ref(node, i, frame),
+        )?;
+        for (i, node) in nodes.iter().enumerate() {
+            let name = Self::node_ref(node, i, frame);
+            let results = self.node(node, name, frame)?;
+            let scope = self.scopes.last_mut();
+            if let Some(scope) = scope {
+                let named = node.output.iter().zip(results).filter(|(name, _)| !name.is_empty());
+                scope.extend(named.map(|(name, id)| (name.clone(), id)));
+            }
+        }
+        Ok(())
+    }
+
+    fn node(
+        &mut self,
+        node: &'m NodeProto,
+        name: NodeRef,
+        frame: &Frame<'m, '_>,
+    ) -> Result<Vec<ValueId>, ImportError> {
+        let mut inputs = Vec::with_capacity(node.input.len());
+        for input in &node.input {
+            inputs.push(match (input.is_empty(), self.lookup(input, frame.base)) {
+                (true, _) => None,
+                (false, Some(id)) => Some(id),
+                (false, None) => {
+                    return Err(ImportError::UnknownValue { node: name, value: input.clone() });
+                }
+            });
+        }
+        let attributes = Attributes::new(&node.attribute, &frame.attributes);
+        let key = node_key(node);
+        let results = if is_branch(node) {
+            self.branch(node, &name, &inputs, frame)?
+        } else if let Some(entry) = ops::entry(key.0, key.1) {
+            let version = frame.opsets.version(key.0)?;
+            self.operator(node, name.clone(), inputs, attributes, (entry, version))?
+        } else if let Some(function) = self.functions.get(&key).copied() {
+            self.function(function, &name, &inputs, attributes.all(), frame)?
+        } else {
+            let (domain, op) = (key.0.to_owned(), key.1.to_owned());
+            let operators = vec![UnsupportedOperator { domain, op, count: 1 }];
+            return Err(ImportError::Unsupported { operators });
+        };
+        let wanted = node.output.iter().rposition(|o| !o.is_empty()).map_or(0, |i| i + 1);
+        if results.len() < wanted {
+            let problem = format!("it has {} outputs, {wanted} are read", results.len());
+            return Err(ImportError::Node { node: name, problem });
+        }
+        Ok(results)
+    }
+
+    fn operator(
+        &mut self,
+        node: &'m NodeProto,
+        name: NodeRef,
+        inputs: Vec<Option<ValueId>>,
+        attributes: Attributes<'m>,
+        (entry, version): (ops::Entry, i64),
+    ) -> Result<Vec<ValueId>, ImportError> {
+        let first_new = self.builder.graph.values.len();
+        let mut call = Call {
+            builder: &mut self.builder,
+            label: name.label(),
+            node: name,
+            version,
+            inputs,
+            input_names: &node.input,
+            output_names: &node.output,
+            attributes,
+            folder: self.folder,
+        };
+        if call.inputs.iter().rposition(Option::is_some).is_some_and(|i| i >= entry.inputs) {
+            let known = entry.inputs;
+            return call.fail(format!("it has {} inputs, {known} are known", call.inputs.len()));
+        }
+        if let Some(i) = (entry.outputs..node.output.len()).find(|i| call.wants(*i)) {
+            return call.fail(format!("output {i} ({:?}) is not supported", node.output[i]));
+        }
+        let results = (entry.import)(&mut call)?;
+        if let Some(attribute) = call.attributes.unread() {
+            return call.refuse(attribute, format!("is not known in operator set {version}"));
+        }
+        for (id, name) in results.iter().zip(&node.output) {
+            if id.0 as usize >= first_new && !name.is_empty() {
+                self.builder.graph.value_mut(*id).name.clone_from(name);
+            }
+        }
+        Ok(results)
+    }
+
+    /// Inlines the function's body.
+    fn function(
+        &mut self,
+        function: &'m FunctionProto,
+        name: &NodeRef,
+        inputs: &[Option<ValueId>],
+        mut attributes: Vec<Named<'m>>,
+        frame: &Frame<'m, '_>,
+    ) -> Result<Vec<ValueId>, ImportError> {
+        let fail = |problem: String| ImportError::Node { node: name.clone(), problem };
+        let key = function_key(function);
+        if frame.functions.contains(&key) {
+            return Err(fail("the function calls itself".into()));
+        }
+        if frame.depth >= MAX_DEPTH {
+            return Err(fail(format!("functions nest deeper than {MAX_DEPTH}")));
+        }
+        if inputs.len() > function.input.len() {
+            let known = function.input.len();
+            return Err(fail(format!("it has {} inputs, the function {known}", inputs.len())));
+        }
+        for default in &function.attribute_proto {
+            if !attributes.iter().any(|(name, _)| *name == default.name) {
+                attributes.push((&default.name, default));
+            }
+        }
+        let known = |n: &str| {
+            let mut defaults = function.attribute_proto.iter().map(|a: &AttributeProto| &a.name);
+            defaults.any(|name| name == n) || function.attribute.iter().any(|name| name == n)
+        };
+        if let Some((unknown, _)) = attributes.iter().find(|(name, _)| !known(name)) {
+            return Err(ImportError::Attribute {
+                node: name.clone(),
+                attribute: (*unknown).to_owned(),
+                problem: "is not known to the function".into(),
+            });
+        }
+        let opsets = Opsets::of_model(&function.opset_import)?;
+        let mut functions = frame.functions.clone();
+        functions.push(key);
+        let inner = Frame {
+            opsets: &opsets,
+            attributes,
+            functions,
+            base: self.scopes.len(),
+            depth: frame.depth + 1,
+        };
+        let given = function.input.iter().zip(inputs);
+        self.scopes.push(given.filter_map(|(n, id)| Some((n.clone(), (*id)?))).collect());
+        self.nodes(&function.node, &inner)?;
+        let scope = self.scopes.pop().unwrap_or_default();
+        let output = |name: &String| {
+            scope
+                .get(name)
+                .copied()
+                .ok_or_else(|| fail(format!("no node of the function gives its output {name:?}")))
+        };
+        function.output.iter().map(output).collect()
+    }
+
+    /// Inlines the branch that a constant condition takes.
+    fn branch(
+        &mut self,
+        node: &'m NodeProto,
+        name: &NodeRef,
+        inputs: &[Option<ValueId>],
+        frame: &Frame<'m, '_>,
+    ) -> Result<Vec<ValueId>, ImportError> {
+        let fail =
+            |problem: &str| ImportError::Node { node: name.clone(), problem: problem.into() };
+        let condition = match inputs {
+            [Some(id)] => *id,
+            _ => return Err(fail("it needs one input, the condition")),
+        };
+        if self.builder.fact(condition).dtype != DType::Bool {
+            return Err(fail("the condition is not bool"));
+        }
+        let Some(taken) = self.builder.known(condition).and_then(|k| match &k[..] {
+            [one] => one.fixed(),
+            _ => None,
+        }) else {
+            let problem = match self.builder.source(condition) {
+                Some(input) => format!(
+                    "the condition is computed at run time from the graph input {input:?}; \
+                     give that input a fixed value (Options::bind_value, or --value)"
+                ),
+                None => "the condition is computed at run time, which is not supported".into(),
+            };
+            return Err(ImportError::Node { node: name.clone(), problem });
+        };
+        if frame.depth >= MAX_DEPTH {
+            return Err(fail("branches nest too deep"));
+        }
+        let wanted = if taken != 0 { "then_branch" } else { "else_branch" };
+        let mut body = None;
+        for attribute in &node.attribute {
+            let is_graph = attribute.r#type == AttributeType::Graph as i32;
+            match attribute.name.as_str() {
+                "then_branch" | "else_branch" if is_graph => {
+                    if attribute.name == wanted {
+                        body = attribute.g.as_ref();
+                    }
+                }
+                other => {
+                    return Err(ImportError::Attribute {
+                        node: name.clone(),
+                        attribute: other.to_owned(),
+                        problem: "is not known or no graph".into(),
+                    });
+                }
+            }
+        }
+        let body = body.ok_or_else(|| fail("the branch that is taken is missing"))?;
+        let mut scope = Scope::new();
+        for proto in &body.initializer {
+            let id = self.builder.add_constant(&proto.name, tensor::decode(proto, self.folder)?);
+            scope.insert(proto.name.clone(), id);
+        }
+        if !body.sparse_initializer.is_empty() || !body.input.is_empty() {
+            return Err(fail("a branch with inputs or sparse constants is not supported"));
+        }
+        let inner = Frame {
+            opsets: frame.opsets,
+            attributes: frame.attributes.clone(),
+            functions: frame.functions.clone(),
+            base: frame.base,
+            depth: frame.depth + 1,
+        };
+        self.scopes.push(scope);
+        self.nodes(&body.node, &inner)?;
+        let found: Vec<Option<ValueId>> =
+            body.output.iter().map(|info| self.lookup(&info.name, frame.base)).collect();
+        self.scopes.pop();
+        let found: Option<Vec<ValueId>> = found.into_iter().collect();
+        found.ok_or_else(|| fail("no node of the branch gives one of its outputs"))
+    }
+}

@@ -1,0 +1,203 @@
+//! A compiled model.
+
+use core::fmt;
+
+use crate::tensor::DType;
+
+use super::image::{Image, ImageError, PORTS};
+use super::memory::{MemoryNeeds, Tables};
+use super::record::Extent;
+use super::step::KernelId;
+
+/// Upper bound of the stack that a run uses: kernels keep small tiles on it, nothing that grows
+/// with the model.
+pub(super) const STACK_BYTES: usize = 32 * 1024;
+
+/// A compiled model: steps, packed weights, memory plan. Plain data, shared by any number of
+/// sessions on any number of threads.
+///
+/// It borrows its image, or owns it when it was compiled in this process.
+pub struct Program<'a> {
+    words: Words<'a>,
+}
+
+enum Words<'a> {
+    Borrowed(&'a [u32]),
+    #[cfg(feature = "std")]
+    Owned(super::memory::AlignedWords),
+}
+
+/// An input or output of a program.
+#[derive(Clone, Copy)]
+pub struct Port<'p> {
+    /// Its name in the model.
+    pub name: &'p str,
+    /// Its element type.
+    pub dtype: DType,
+    shape: &'p [u32],
+    image: Image<'p>,
+    bytes: usize,
+    state: bool,
+}
+
+impl<'p> Port<'p> {
+    /// Number of axes.
+    pub fn rank(&self) -> usize {
+        self.shape.len()
+    }
+
+    /// Extent of `axis`, where it is the same in every call.
+    pub fn fixed_extent(&self, axis: usize) -> Option<usize> {
+        let extent = Extent(*self.shape.get(axis)?);
+        let immediate = extent.0 & Extent::TABLE == 0;
+        immediate.then(|| extent.value(&[]) as usize)
+    }
+
+    /// Name and bounds of the dimension that is chosen per call on `axis`.
+    pub fn variable(&self, axis: usize) -> Option<(&'p str, usize, usize)> {
+        let extent = Extent(*self.shape.get(axis)?);
+        let index = (extent.0 & Extent::TABLE != 0).then_some(extent.0 & !Extent::TABLE)?;
+        let (min, max, name) = self.image.variable(index as usize)?;
+        Some((name, min as usize, max as usize))
+    }
+
+    /// Bytes at the largest extents.
+    pub fn max_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether it is kept between runs: an output that is the input of the next run, or that
+    /// input.
+    pub fn is_state(&self) -> bool {
+        self.state
+    }
+}
+
+impl fmt::Debug for Port<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}[", self.name, self.dtype)?;
+        for axis in 0..self.rank() {
+            let comma = if axis > 0 { ", " } else { "" };
+            match (self.fixed_extent(axis), self.variable(axis)) {
+                (Some(n), _) => write!(f, "{comma}{n}")?,
+                (_, Some((name, min, max))) => write!(f, "{comma}{name}={min}..{max}")?,
+                _ => write!(f, "{comma}*")?,
+            }
+        }
+        write!(f, "]")
+    }
+}
+
+/// A step of a program, for people who ask what runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepInfo<'p> {
+    /// The kernel's name.
+    pub kernel: &'static str,
+    /// The node it came from.
+    pub node: &'p str,
+}
+
+impl<'a> Program<'a> {
+    /// A program whose image lies in `words`, on a 64-byte boundary.
+    ///
+    /// **Errors**: an image that is no image, of another version, cut short or damaged.
+    ///
+    /// **Cost**: reads the tables once, copies nothing.
+    pub fn from_words(words: &'a [u32]) -> Result<Self, ImageError> {
+        Image::new(words)?;
+        Ok(Self { words: Words::Borrowed(words) })
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn owned(words: &[u32]) -> Result<Program<'static>, ImageError> {
+        let owned = super::memory::AlignedWords::new(words).ok_or(ImageError::Misaligned)?;
+        Image::new(owned.words())?;
+        Ok(Program { words: Words::Owned(owned) })
+    }
+
+    pub(super) fn image(&self) -> Image<'_> {
+        Image::checked_before(self.words())
+    }
+
+    /// The image: the same words on every host.
+    pub fn words(&self) -> &[u32] {
+        match &self.words {
+            Words::Borrowed(words) => words,
+            #[cfg(feature = "std")]
+            Words::Owned(words) => words.words(),
+        }
+    }
+
+    pub(super) fn tables(&self) -> Tables {
+        let image = self.image();
+        let ports = image.inputs_len() + image.outputs_len();
+        Tables::new(
+            image.dims_len(),
+            PORTS as usize + ports,
+            image.arena_bytes(),
+            image.state_bytes(),
+        )
+    }
+
+    /// What a session of this program needs, in bytes.
+    pub fn memory(&self) -> MemoryNeeds {
+        let image = self.image();
+        MemoryNeeds {
+            session_bytes: self.tables().total,
+            arena_bytes: image.arena_bytes(),
+            state_bytes: image.state_bytes(),
+            constant_bytes: image.constants().len(),
+            stack_bytes: STACK_BYTES,
+        }
+    }
+
+    fn port(&self, i: usize) -> Port<'_> {
+        let image = self.image();
+        let raw = image.port(i);
+        let inputs = image.inputs_len();
+        let state = (0..image.states_len()).map(|s| image.state(s));
+        let state = state.into_iter().any(|(a, b)| a == i || b + inputs == i);
+        Port { name: raw.name, dtype: raw.dtype, shape: raw.shape, image, bytes: raw.bytes, state }
+    }
+
+    /// Inputs in the model's order.
+    pub fn inputs(&self) -> impl ExactSizeIterator<Item = Port<'_>> {
+        (0..self.image().inputs_len()).map(|i| self.port(i))
+    }
+
+    /// Outputs in the model's order.
+    pub fn outputs(&self) -> impl ExactSizeIterator<Item = Port<'_>> {
+        let inputs = self.image().inputs_len();
+        (0..self.image().outputs_len()).map(move |i| self.port(inputs + i))
+    }
+
+    /// Position of the input of this name.
+    pub fn input_index(&self, name: &str) -> Option<usize> {
+        self.inputs().position(|p| p.name == name)
+    }
+
+    /// Position of the output of this name.
+    pub fn output_index(&self, name: &str) -> Option<usize> {
+        self.outputs().position(|p| p.name == name)
+    }
+
+    /// Steps in the order in which they run.
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = StepInfo<'_>> {
+        let image = self.image();
+        (0..image.steps_len()).map(move |i| {
+            let step = image.step(i);
+            let kernel = KernelId::from_word(step.kernel).map_or("unknown", KernelId::name);
+            StepInfo { kernel, node: step.name }
+        })
+    }
+}
+
+impl fmt::Debug for Program<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program")
+            .field("inputs", &self.inputs().collect::<arrayvec::ArrayVec<_, 16>>())
+            .field("steps", &self.steps().len())
+            .field("memory", &self.memory())
+            .finish()
+    }
+}

@@ -1,0 +1,203 @@
+//! What a kernel sees of a step, and the tables of kernels.
+
+use core::cell::Cell;
+use core::fmt;
+
+use crate::kernels::{Isa, Level};
+use crate::tensor::{DType, Element};
+
+use super::image::{Buffers, CONSTANTS};
+use super::memory::Bases;
+use super::record::{
+    Extent, Extents, Field, HeldIn, In, MAX_RANK, Out, Scratch, SharedIn, SharedOut, Words,
+};
+use arrayvec::ArrayVec;
+
+pub use super::steps::KernelId;
+
+/// A step about to run: its record, and the way to its operands.
+pub(crate) struct Step<'s> {
+    pub(super) words: &'s [u32],
+    pub(super) operands: Operands<'s>,
+}
+
+impl<'s> Step<'s> {
+    /// Reads the record. Consumes the step, so that each written operand is borrowed once.
+    #[inline(always)]
+    pub(crate) fn decode<R: Field>(self) -> (R, Operands<'s>) {
+        (R::take(&mut Words(self.words)), self.operands)
+    }
+}
+
+/// The operands and dimensions of a step.
+#[derive(Clone, Copy)]
+pub(crate) struct Operands<'s> {
+    pub(super) buffers: Buffers<'s>,
+    pub(super) dims: &'s [i64],
+    pub(super) bases: Bases<'s>,
+    pub(super) level: Level,
+}
+
+impl<'s> Operands<'s> {
+    /// The instruction set the session runs on.
+    #[inline(always)]
+    pub(crate) fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Element type of an operand that is only read.
+    #[inline(always)]
+    pub(crate) fn dtype_in(&self, operand: &In) -> DType {
+        self.buffers.at(operand.0).dtype
+    }
+
+    /// Element type of an operand.
+    #[inline(always)]
+    pub(crate) fn dtype(&self, operand: &SharedIn) -> DType {
+        self.buffers.at(operand.0).dtype
+    }
+
+    /// Element type of a result.
+    #[inline(always)]
+    pub(crate) fn dtype_out(&self, operand: &SharedOut) -> DType {
+        self.buffers.at(operand.0).dtype
+    }
+
+    /// An extent, never negative.
+    #[inline(always)]
+    pub(crate) fn extent(&self, extent: Extent) -> usize {
+        usize::try_from(extent.value(self.dims)).unwrap_or(0)
+    }
+
+    /// A stride or offset, with sign.
+    #[inline(always)]
+    pub(crate) fn signed(&self, extent: Extent) -> isize {
+        extent.value(self.dims) as isize
+    }
+
+    /// Extents of all axes.
+    #[inline(always)]
+    pub(crate) fn extents(&self, extents: &Extents) -> ArrayVec<usize, MAX_RANK> {
+        extents.iter().map(|e| self.extent(*e)).collect()
+    }
+
+    /// Strides of all axes, in elements.
+    #[inline(always)]
+    pub(crate) fn strides(&self, strides: &Extents) -> ArrayVec<isize, MAX_RANK> {
+        strides.iter().map(|e| self.signed(*e)).collect()
+    }
+
+    /// An operand that is read: all the elements its buffer has room for.
+    #[inline(always)]
+    pub(crate) fn read<T: Element>(&self, operand: In) -> &'s [T] {
+        self.bases.slice(self.buffers.at(operand.0))
+    }
+
+    /// An operand that is written.
+    #[inline(always)]
+    pub(crate) fn write<T: Element>(&self, operand: Out) -> &'s mut [T] {
+        let buffer = self.buffers.at(operand.0);
+        assert!(buffer.base != CONSTANTS, "constants are not written");
+        self.bases.slice_mut(buffer)
+    }
+
+    /// Working memory.
+    #[inline(always)]
+    pub(crate) fn scratch<T: Element>(&self, operand: Scratch) -> &'s mut [T] {
+        self.write(Out(operand.0))
+    }
+
+    /// An operand that is read and may be the one that is written.
+    #[inline(always)]
+    pub(crate) fn cells<T: Element>(&self, operand: SharedIn) -> &'s [Cell<T>] {
+        self.bases.cells(self.buffers.at(operand.0))
+    }
+
+    /// An operand that is read before anything is written.
+    #[inline(always)]
+    pub(crate) fn held<T: Element>(&self, operand: HeldIn) -> &'s [Cell<T>] {
+        self.cells(SharedIn(operand.0))
+    }
+
+    /// An operand that is written and may be one that is read.
+    #[inline(always)]
+    pub(crate) fn cells_out<T: Element>(&self, operand: SharedOut) -> &'s [Cell<T>] {
+        let buffer = self.buffers.at(operand.0);
+        assert!(buffer.base != CONSTANTS, "constants are not written");
+        self.bases.cells(buffer)
+    }
+}
+
+/// The code of a step.
+pub(crate) type StepFn = fn(Step<'_>);
+
+/// One kernel: what a step with its id runs.
+#[derive(Debug)]
+pub struct Kernel {
+    pub(crate) id: KernelId,
+    pub(crate) by_isa: [StepFn; Isa::ALL.len()],
+}
+
+impl Kernel {
+    /// The code for an instruction set.
+    pub(crate) const fn code(&self, isa: Isa) -> StepFn {
+        self.by_isa[isa as usize]
+    }
+}
+
+/// Makes a [`Kernel`] from a step function: `kernel!(id, function)`, or
+/// `kernel!(id, simd function)` for one that is generic over the instruction set.
+macro_rules! kernel {
+    ($id:ident, simd $run:ident) => {
+        $crate::runtime::step::Kernel {
+            id: $crate::runtime::KernelId::$id,
+            by_isa: {
+                use $crate::kernels::Scalar;
+                #[cfg(target_arch = "x86_64")]
+                {
+                    use $crate::kernels::x86_64::{Avx2, Avx512};
+                    [$run::<Scalar>, $run::<Avx2>, $run::<Avx512>, $run::<Scalar>]
+                }
+                #[cfg(target_arch = "aarch64")]
+                {
+                    use $crate::kernels::aarch64::Neon;
+                    [$run::<Scalar>, $run::<Scalar>, $run::<Scalar>, $run::<Neon>]
+                }
+                #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+                {
+                    [$run::<Scalar>; 4]
+                }
+            },
+        }
+    };
+    ($id:ident, $run:ident) => {
+        $crate::runtime::step::Kernel { id: $crate::runtime::KernelId::$id, by_isa: [$run; 4] }
+    };
+}
+pub(crate) use kernel;
+
+/// The kernels that a session may use.
+///
+/// [`KERNELS`](super::KERNELS) has all of them. A build for one model passes the few that it
+/// needs, and the linker drops the rest.
+#[derive(Clone, Copy)]
+pub struct Kernels {
+    pub(crate) list: &'static [&'static Kernel],
+}
+
+impl Kernels {
+    /// A table of these kernels.
+    pub const fn new(list: &'static [&'static Kernel]) -> Self {
+        Self { list }
+    }
+
+    pub(crate) fn find(&self, id: u32) -> Option<&'static Kernel> {
+        self.list.iter().copied().find(|k| k.id as u32 == id)
+    }
+}
+
+impl fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.list.iter().map(|k| k.id.name())).finish()
+    }
+}

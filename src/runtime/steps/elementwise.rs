@@ -1,0 +1,208 @@
+//! Steps that work element by element.
+//!
+//! Operands lie under strides of their own, zero where they are broadcast; the result is
+//! row-major. A result may be the very elements of an operand, so all are read through cells.
+
+use core::cell::Cell;
+
+use crate::kernels::number::{self, BinaryCode, CompareCode, Number, UnaryCode};
+use crate::runtime::record::{Extent, Extents, SharedIn, SharedOut};
+use crate::runtime::step::{Kernel, Operands, Step, kernel};
+use crate::tensor::{DType, Element};
+
+use super::types::{by_dtype, by_width};
+use super::walk::{last, rows};
+
+crate::record! {
+    /// An operand under strides.
+    pub(crate) struct Strided {
+        pub(crate) memory: SharedIn,
+        pub(crate) offset: Extent,
+        pub(crate) strides: Extents,
+    }
+}
+
+crate::record! {
+    /// `out[..] = f(a[..])`; parameters as the function's own.
+    pub(crate) struct UnaryRecord {
+        pub(crate) op: u32,
+        pub(crate) p: [f64; 2],
+        pub(crate) a: Strided,
+        pub(crate) out: SharedOut,
+        pub(crate) shape: Extents,
+    }
+}
+
+crate::record! {
+    /// `out[..] = f(a[..], b[..])`.
+    pub(crate) struct BinaryRecord {
+        pub(crate) op: u32,
+        pub(crate) a: Strided,
+        pub(crate) b: Strided,
+        pub(crate) out: SharedOut,
+        pub(crate) shape: Extents,
+    }
+}
+
+crate::record! {
+    /// `out[..] = condition[..] ? a[..] : b[..]`.
+    pub(crate) struct WhereRecord {
+        pub(crate) condition: Strided,
+        pub(crate) a: Strided,
+        pub(crate) b: Strided,
+        pub(crate) out: SharedOut,
+        pub(crate) shape: Extents,
+    }
+}
+
+/// A row of an operand: its cells from `at` on, `stride` apart.
+#[inline(always)]
+fn run<T>(cells: &[Cell<T>], at: isize, stride: isize, i: usize) -> &Cell<T> {
+    &cells[(at + stride * i as isize) as usize]
+}
+
+pub(crate) static UNARY: Kernel = kernel!(Unary, unary);
+
+fn unary(step: Step<'_>) {
+    let (record, operands) = step.decode::<UnaryRecord>();
+    by_dtype!(operands.dtype(&record.a.memory), unary_of(record, operands))
+}
+
+fn unary_of<T: Number>(record: UnaryRecord, operands: Operands<'_>) {
+    let p = record.p;
+    match UnaryCode::from_word(record.op) {
+        UnaryCode::IsNan => {
+            map(&record.a, record.out, &record.shape, &operands, |x: T| u8::from(x.is_nan()))
+        }
+        UnaryCode::IsInf => map(&record.a, record.out, &record.shape, &operands, |x: T| {
+            u8::from(x.is_infinite(p[0] != 0.0, p[1] != 0.0))
+        }),
+        code => map(&record.a, record.out, &record.shape, &operands, move |x: T| x.unary(code, p)),
+    }
+}
+
+/// `out = f(a)` for an operand under strides.
+#[inline(always)]
+fn map<T: Element, U: Element>(
+    a: &Strided,
+    out: SharedOut,
+    shape: &Extents,
+    operands: &Operands<'_>,
+    f: impl Fn(T) -> U,
+) {
+    let (shape, strides) = (operands.extents(shape), operands.strides(&a.strides));
+    let cells = operands.cells::<T>(SharedIn(a.memory.0));
+    let mut out = operands.cells_out::<U>(out).iter();
+    let (n, [step]) = last(&shape, [&strides]);
+    rows(&shape, [&strides], [operands.signed(a.offset)], |[at]| {
+        for (i, to) in out.by_ref().take(n).enumerate() {
+            to.set(f(run(cells, at, step, i).get()));
+        }
+    });
+}
+
+/// `out = f(a, b)` for operands under strides.
+#[inline(always)]
+fn zip<T: Element, U: Element>(
+    record: BinaryRecord,
+    operands: &Operands<'_>,
+    f: impl Fn(T, T) -> U,
+) {
+    let shape = operands.extents(&record.shape);
+    let (sa, sb) = (operands.strides(&record.a.strides), operands.strides(&record.b.strides));
+    let a = operands.cells::<T>(record.a.memory);
+    let b = operands.cells::<T>(record.b.memory);
+    let mut out = operands.cells_out::<U>(record.out).iter();
+    let (n, [da, db]) = last(&shape, [&sa, &sb]);
+    let offsets = [operands.signed(record.a.offset), operands.signed(record.b.offset)];
+    rows(&shape, [&sa, &sb], offsets, |[i, j]| {
+        for (k, to) in out.by_ref().take(n).enumerate() {
+            to.set(f(run(a, i, da, k).get(), run(b, j, db, k).get()));
+        }
+    });
+}
+
+pub(crate) static BINARY: Kernel = kernel!(Binary, binary);
+
+fn binary(step: Step<'_>) {
+    let (record, operands) = step.decode::<BinaryRecord>();
+    by_dtype!(operands.dtype(&record.a.memory), binary_of(record, operands))
+}
+
+fn binary_of<T: Number>(record: BinaryRecord, operands: Operands<'_>) {
+    let code = BinaryCode::from_word(record.op);
+    zip(record, &operands, move |x: T, y: T| x.binary(code, y));
+}
+
+pub(crate) static COMPARE: Kernel = kernel!(Compare, compare);
+
+fn compare(step: Step<'_>) {
+    let (record, operands) = step.decode::<BinaryRecord>();
+    by_dtype!(operands.dtype(&record.a.memory), compare_of(record, operands))
+}
+
+fn compare_of<T: Number>(record: BinaryRecord, operands: Operands<'_>) {
+    let code = CompareCode::from_word(record.op);
+    zip(record, &operands, move |x: T, y: T| u8::from(number::compare(code, x, y)));
+}
+
+pub(crate) static WHERE: Kernel = kernel!(Where, choose);
+
+fn choose(step: Step<'_>) {
+    let (record, operands) = step.decode::<WhereRecord>();
+    by_width!(operands.dtype(&record.a.memory).bytes(), choose_of(record, operands))
+}
+
+fn choose_of<T: Element>(record: WhereRecord, operands: Operands<'_>) {
+    let shape = operands.extents(&record.shape);
+    let [sc, sa, sb] =
+        [&record.condition, &record.a, &record.b].map(|s| operands.strides(&s.strides));
+    let offsets = [&record.condition, &record.a, &record.b].map(|s| operands.signed(s.offset));
+    let condition = operands.cells::<u8>(record.condition.memory);
+    let a = operands.cells::<T>(record.a.memory);
+    let b = operands.cells::<T>(record.b.memory);
+    let mut out = operands.cells_out::<T>(record.out).iter();
+    let (n, [dc, da, db]) = last(&shape, [&sc, &sa, &sb]);
+    rows(&shape, [&sc, &sa, &sb], offsets, |[c, i, j]| {
+        for (k, to) in out.by_ref().take(n).enumerate() {
+            let chosen = run(condition, c, dc, k).get() != 0;
+            to.set(if chosen { run(a, i, da, k).get() } else { run(b, j, db, k).get() });
+        }
+    });
+}
+
+crate::record! {
+    /// `out[..] = a[..]` as another type.
+    pub(crate) struct CastRecord {
+        pub(crate) a: Strided,
+        pub(crate) out: SharedOut,
+        pub(crate) shape: Extents,
+    }
+}
+
+pub(crate) static CAST: Kernel = kernel!(Cast, cast);
+
+fn cast(step: Step<'_>) {
+    let (record, operands) = step.decode::<CastRecord>();
+    by_dtype!(operands.dtype(&record.a.memory), cast_from(record, operands))
+}
+
+fn cast_from<T: Number>(record: CastRecord, operands: Operands<'_>) {
+    let CastRecord { a, out, shape } = record;
+    match operands.dtype_out(&out) {
+        DType::F32 => map(&a, out, &shape, &operands, |x: T| x.to_f32()),
+        DType::F64 => map(&a, out, &shape, &operands, |x: T| x.to_f64()),
+        DType::Bool => map(&a, out, &shape, &operands, |x: T| u8::from(x != T::default())),
+        DType::I64 => map(&a, out, &shape, &operands, |x: T| x.to_i64()),
+        DType::U64 => map(&a, out, &shape, &operands, |x: T| x.to_i64() as u64),
+        DType::I32 => map(&a, out, &shape, &operands, |x: T| x.to_i64() as i32),
+        DType::U32 => map(&a, out, &shape, &operands, |x: T| x.to_i64() as u32),
+        DType::I16 => map(&a, out, &shape, &operands, |x: T| x.to_i64() as i16),
+        DType::U16 => map(&a, out, &shape, &operands, |x: T| x.to_i64() as u16),
+        DType::I8 => map(&a, out, &shape, &operands, |x: T| x.to_i64() as i8),
+        DType::U8 => map(&a, out, &shape, &operands, |x: T| x.to_i64() as u8),
+    }
+}
+
+pub(crate) static UNARY_F32: Kernel = kernel!(UnaryF32, unary);
+pub(crate) static BINARY_F32: Kernel = kernel!(BinaryF32, binary);

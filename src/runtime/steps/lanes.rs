@@ -1,0 +1,106 @@
+//! Scans, positions and selections along one axis.
+
+use crate::kernels::lanes;
+use crate::kernels::number::Number;
+use crate::runtime::record::{Extent, In, Out, Scratch};
+use crate::runtime::step::{Kernel, Operands, Step, kernel};
+
+use super::types::by_dtype;
+
+crate::record! {
+    /// A row-major tensor seen from one axis, or a run of them: `[outer, axis, inner]`.
+    pub(crate) struct Lanes {
+        pub(crate) outer: Extent,
+        pub(crate) axis: Extent,
+        pub(crate) inner: Extent,
+    }
+}
+
+impl Lanes {
+    /// The extents of this call.
+    #[inline(always)]
+    pub(crate) fn at(&self, operands: &Operands<'_>) -> [usize; 3] {
+        [&self.outer, &self.axis, &self.inner].map(|e| operands.extent(*e))
+    }
+}
+
+crate::record! {
+    /// A running sum.
+    pub(crate) struct CumSumRecord {
+        pub(crate) x: In,
+        pub(crate) y: Out,
+        pub(crate) lanes: Lanes,
+        pub(crate) exclusive: bool,
+        pub(crate) reverse: bool,
+    }
+}
+
+pub(crate) static CUM_SUM: Kernel = kernel!(CumSum, cum_sum);
+
+fn cum_sum(step: Step<'_>) {
+    let (record, operands) = step.decode::<CumSumRecord>();
+    by_dtype!(operands.dtype_in(&record.x), cum_sum_of(record, operands))
+}
+
+fn cum_sum_of<T: Number>(record: CumSumRecord, operands: Operands<'_>) {
+    let lanes = record.lanes.at(&operands);
+    let (x, y) = (operands.read::<T>(record.x), operands.write::<T>(record.y));
+    lanes::cum_sum(lanes, record.exclusive, record.reverse, x, y);
+}
+
+crate::record! {
+    /// The position of an extreme.
+    pub(crate) struct ArgReduceRecord {
+        pub(crate) x: In,
+        pub(crate) y: Out,
+        pub(crate) lanes: Lanes,
+        pub(crate) largest: bool,
+        pub(crate) select_last: bool,
+    }
+}
+
+pub(crate) static ARG_REDUCE: Kernel = kernel!(ArgReduce, arg_reduce);
+
+fn arg_reduce(step: Step<'_>) {
+    let (record, operands) = step.decode::<ArgReduceRecord>();
+    by_dtype!(operands.dtype_in(&record.x), arg_reduce_of(record, operands))
+}
+
+fn arg_reduce_of<T: Number>(record: ArgReduceRecord, operands: Operands<'_>) {
+    let lanes = record.lanes.at(&operands);
+    let (x, y) = (operands.read::<T>(record.x), operands.write::<i64>(record.y));
+    lanes::arg_reduce(lanes, record.largest, record.select_last, x, y);
+}
+
+crate::record! {
+    /// The largest or smallest elements, and where they are.
+    pub(crate) struct TopKRecord {
+        pub(crate) x: In,
+        pub(crate) values: Out,
+        pub(crate) positions: Out,
+        pub(crate) scratch: Scratch,
+        pub(crate) lanes: Lanes,
+        pub(crate) k: Extent,
+        pub(crate) largest: bool,
+    }
+}
+
+pub(crate) static TOP_K: Kernel = kernel!(TopK, top_k);
+
+fn top_k(step: Step<'_>) {
+    let (record, operands) = step.decode::<TopKRecord>();
+    by_dtype!(operands.dtype_in(&record.x), top_k_of(record, operands))
+}
+
+fn top_k_of<T: Number>(record: TopKRecord, operands: Operands<'_>) {
+    let lanes = record.lanes.at(&operands);
+    lanes::top_k(
+        lanes,
+        operands.extent(record.k),
+        record.largest,
+        operands.read::<T>(record.x),
+        operands.scratch(record.scratch),
+        operands.write::<T>(record.values),
+        operands.write(record.positions),
+    );
+}

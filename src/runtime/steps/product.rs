@@ -1,0 +1,314 @@
+//! Matrix products.
+
+use crate::kernels::gemm::{Arithmetic, Bias, GemmF32, GemmScalar, PANEL, gemm_f32, gemm_scalar};
+use crate::kernels::number::Number;
+use crate::kernels::pack::pack_panels_f32;
+use crate::kernels::{Activation, Simd};
+use crate::runtime::record::{Extent, Extents, In, Out, Scratch};
+use crate::runtime::step::{Kernel, Operands, Step, kernel};
+use crate::tensor::DType;
+
+use super::walk::rows;
+
+crate::record! {
+    /// A function applied to each element of a product; the numbers are pinned.
+    pub(crate) struct ActivationWords {
+        pub(crate) code: u32,
+        pub(crate) p: [f32; 2],
+    }
+}
+
+impl ActivationWords {
+    #[cfg(feature = "std")]
+    pub(crate) fn new(activation: Activation) -> Self {
+        let (code, p) = match activation {
+            Activation::Relu => (1, [0.0; 2]),
+            Activation::LeakyRelu(alpha) => (2, [alpha, 0.0]),
+            Activation::Clip(min, max) => (3, [min, max]),
+            Activation::Sigmoid => (4, [0.0; 2]),
+            Activation::Tanh => (5, [0.0; 2]),
+            Activation::Gelu => (6, [0.0; 2]),
+            Activation::GeluTanh => (7, [0.0; 2]),
+            Activation::Silu => (8, [0.0; 2]),
+            Activation::None => (0, [0.0; 2]),
+        };
+        Self { code, p }
+    }
+
+    #[inline(always)]
+    pub(crate) fn activation(&self) -> Activation {
+        match self.code {
+            1 => Activation::Relu,
+            2 => Activation::LeakyRelu(self.p[0]),
+            3 => Activation::Clip(self.p[0], self.p[1]),
+            4 => Activation::Sigmoid,
+            5 => Activation::Tanh,
+            6 => Activation::Gelu,
+            7 => Activation::GeluTanh,
+            8 => Activation::Silu,
+            _ => Activation::None,
+        }
+    }
+}
+
+crate::record! {
+    /// `y[rows, n] = activation(x[rows, k] · w[k, n] + bias[n])`; `w` in panels of 16 columns.
+    pub(crate) struct LinearRecord {
+        pub(crate) x: In,
+        pub(crate) x_offset: Extent,
+        pub(crate) x_row_stride: Extent,
+        pub(crate) rows: Extent,
+        pub(crate) k: u32,
+        pub(crate) n: u32,
+        pub(crate) w: In,
+        pub(crate) bias: Option<In>,
+        pub(crate) activation: ActivationWords,
+        pub(crate) y: Out,
+    }
+}
+
+pub(crate) static LINEAR_F32: Kernel = kernel!(LinearF32, simd linear_f32);
+
+fn linear_f32<S: Simd>(step: Step<'_>) {
+    let (record, operands) = step.decode::<LinearRecord>();
+    let Some(s) = S::from_level(operands.level()) else { return };
+    let (m, k, n) = (operands.extent(record.rows), record.k as usize, record.n as usize);
+    if m == 0 {
+        return;
+    }
+    let gemm = GemmF32 {
+        m,
+        n,
+        k,
+        a_row_stride: operands.extent(record.x_row_stride),
+        a: &operands.read(record.x)[operands.extent(record.x_offset)..],
+        b: operands.read(record.w),
+        b_k_stride: PANEL,
+        b_panel_stride: PANEL * k,
+        bias: record.bias.map_or(Bias::None, |bias| Bias::PerCol(operands.read(bias))),
+        activation: record.activation.activation(),
+        accumulate: false,
+        c: operands.write(record.y),
+        c_row_stride: n,
+    };
+    gemm_f32(s, gemm);
+}
+
+crate::record! {
+    /// A matrix written in panels of 16 columns: weights that are not constant.
+    pub(crate) struct PackRecord {
+        pub(crate) src: In,
+        pub(crate) offset: Extent,
+        pub(crate) k: u32,
+        pub(crate) n: u32,
+        pub(crate) row_stride: u32,
+        pub(crate) col_stride: u32,
+        pub(crate) out: Out,
+    }
+}
+
+pub(crate) static PACK_F32: Kernel = kernel!(PackF32, pack_f32);
+
+fn pack_f32(step: Step<'_>) {
+    let (record, operands) = step.decode::<PackRecord>();
+    let src = &operands.read::<f32>(record.src)[operands.extent(record.offset)..];
+    let (row, col) = (record.row_stride as usize, record.col_stride as usize);
+    let out = operands.write(record.out);
+    pack_panels_f32(src, record.k as usize, record.n as usize, row, col, out);
+}
+
+crate::record! {
+    /// A matrix in memory: its first element and its strides.
+    pub(crate) struct Matrix {
+        pub(crate) memory: In,
+        pub(crate) offset: Extent,
+        pub(crate) row_stride: Extent,
+        pub(crate) col_stride: Extent,
+        /// Strides over the batch.
+        pub(crate) batch: Extents,
+    }
+}
+
+crate::record! {
+    /// `c = alpha * a · b + beta * d` for each matrix of a batch; `c` is row-major.
+    pub(crate) struct MatMulRecord {
+        pub(crate) batch: Extents,
+        pub(crate) m: Extent,
+        pub(crate) n: Extent,
+        pub(crate) k: Extent,
+        pub(crate) a: Matrix,
+        pub(crate) b: Matrix,
+        pub(crate) c: Out,
+        /// Room for `b` in panels, where its rows are not contiguous.
+        pub(crate) panels: Option<Scratch>,
+        pub(crate) alpha: f32,
+        pub(crate) d: Option<Matrix>,
+        pub(crate) beta: f32,
+    }
+}
+
+/// The numbers of a product once extents are known.
+struct Product<'a> {
+    batch: arrayvec::ArrayVec<usize, 8>,
+    m: usize,
+    n: usize,
+    k: usize,
+    a: Plain,
+    b: Plain,
+    d: Option<Plain>,
+    operands: &'a Operands<'a>,
+}
+
+struct Plain {
+    offset: isize,
+    row: usize,
+    col: usize,
+    batch: arrayvec::ArrayVec<isize, 8>,
+}
+
+impl<'a> Product<'a> {
+    fn new(record: &MatMulRecord, operands: &'a Operands<'a>) -> Self {
+        let plain = |matrix: &Matrix| Plain {
+            offset: operands.signed(matrix.offset),
+            row: operands.extent(matrix.row_stride),
+            col: operands.extent(matrix.col_stride),
+            batch: operands.strides(&matrix.batch),
+        };
+        Self {
+            batch: operands.extents(&record.batch),
+            m: operands.extent(record.m),
+            n: operands.extent(record.n),
+            k: operands.extent(record.k),
+            a: plain(&record.a),
+            b: plain(&record.b),
+            d: record.d.as_ref().map(plain),
+            operands,
+        }
+    }
+
+    /// Calls `product(a, b, d, i)` with the place of each operand for the `i`-th matrix.
+    fn each(&self, mut product: impl FnMut(usize, usize, usize, usize)) {
+        let axes = self.batch.len();
+        let zeros = [0isize; 8];
+        let d = self.d.as_ref();
+        let d_strides = d.map_or(&zeros[..axes], |d| &d.batch[..]);
+        let offsets = [self.a.offset, self.b.offset, d.map_or(0, |d| d.offset)];
+        // Rows of the walk run along the last axis of the batch: step through it by hand.
+        let last = self.batch.last().copied().unwrap_or(1);
+        let step = |strides: &[isize]| strides.last().copied().unwrap_or(0);
+        let steps = [step(&self.a.batch), step(&self.b.batch), step(d_strides)];
+        let mut i = 0;
+        rows(&self.batch, [&self.a.batch, &self.b.batch, d_strides], offsets, |at| {
+            for j in 0..last as isize {
+                let place = |o: usize| (at[o] + j * steps[o]) as usize;
+                product(place(0), place(1), place(2), i);
+                i += 1;
+            }
+        });
+    }
+}
+
+pub(crate) static MATMUL_F32: Kernel = kernel!(MatMulF32, simd matmul_f32);
+
+fn matmul_f32<S: Simd>(step: Step<'_>) {
+    let (record, operands) = step.decode::<MatMulRecord>();
+    let Some(s) = S::from_level(operands.level()) else { return };
+    let product = Product::new(&record, &operands);
+    let (m, n, k) = (product.m, product.n, product.k);
+    if m == 0 || n == 0 {
+        return;
+    }
+    let (a, b) = (operands.read::<f32>(record.a.memory), operands.read::<f32>(record.b.memory));
+    let d = record.d.map(|d| operands.read::<f32>(d.memory));
+    let c = operands.write::<f32>(record.c);
+    let mut panels = record.panels.map(|p| operands.scratch::<f32>(p));
+    let mut packed = None;
+    product.each(|at_a, at_b, at_d, i| {
+        let (b, b_k_stride, b_panel_stride) = match &mut panels {
+            None => (&b[at_b..], product.b.row, PANEL),
+            Some(panels) => {
+                // Heads that share keys are packed once.
+                if packed != Some(at_b) && k > 0 {
+                    pack_panels_f32(&b[at_b..], k, n, product.b.row, product.b.col, panels);
+                    packed = Some(at_b);
+                }
+                (&**panels, PANEL, PANEL * k)
+            }
+        };
+        let c = &mut c[i * m * n..][..m * n];
+        let gemm = GemmF32 {
+            m,
+            n,
+            k,
+            a_row_stride: product.a.row,
+            a: if k == 0 { &[] } else { &a[at_a..] },
+            b: if k == 0 { &[] } else { b },
+            b_k_stride,
+            b_panel_stride,
+            bias: Bias::None,
+            activation: Activation::None,
+            accumulate: false,
+            c: &mut *c,
+            c_row_stride: n,
+        };
+        gemm_f32(s, gemm);
+        if record.alpha != 1.0 {
+            c.iter_mut().for_each(|x| *x *= record.alpha);
+        }
+        if let (Some(d), Some(plain)) = (d, &product.d) {
+            for (row, c) in c.chunks_exact_mut(n).enumerate() {
+                for (col, c) in c.iter_mut().enumerate() {
+                    *c += record.beta * d[at_d + row * plain.row + col * plain.col];
+                }
+            }
+        }
+    });
+}
+
+pub(crate) static MATMUL: Kernel = kernel!(MatMul, matmul);
+
+fn matmul(step: Step<'_>) {
+    let (record, operands) = step.decode::<MatMulRecord>();
+    match operands.dtype_in(&record.a.memory) {
+        DType::F64 => matmul_of::<f64>(record, &operands),
+        DType::I32 => matmul_of::<i32>(record, &operands),
+        DType::I64 => matmul_of::<i64>(record, &operands),
+        DType::U32 => matmul_of::<u32>(record, &operands),
+        _ => matmul_of::<u64>(record, &operands),
+    }
+}
+
+fn matmul_of<T: Arithmetic + Number>(record: MatMulRecord, operands: &Operands<'_>) {
+    let product = Product::new(&record, operands);
+    let (m, n, k) = (product.m, product.n, product.k);
+    let (a, b) = (operands.read::<T>(record.a.memory), operands.read::<T>(record.b.memory));
+    let d = record.d.map(|d| operands.read::<T>(d.memory));
+    let c = product.operands.write::<T>(record.c);
+    let (alpha, beta) = (f64::from(record.alpha), f64::from(record.beta));
+    product.each(|at_a, at_b, at_d, i| {
+        let c = &mut c[i * m * n..][..m * n];
+        gemm_scalar(GemmScalar {
+            m,
+            n,
+            k,
+            a: if k == 0 { &[] } else { &a[at_a..] },
+            a_strides: [product.a.row, product.a.col],
+            b: if k == 0 { &[] } else { &b[at_b..] },
+            b_strides: [product.b.row, product.b.col],
+            accumulate: false,
+            c: &mut *c,
+            c_row_stride: n,
+        });
+        if alpha != 1.0 {
+            c.iter_mut().for_each(|x| *x = T::from_f64(x.to_f64() * alpha));
+        }
+        if let (Some(d), Some(plain)) = (d, &product.d) {
+            for (row, c) in c.chunks_exact_mut(n.max(1)).enumerate() {
+                for (col, c) in c.iter_mut().enumerate() {
+                    let addend = d[at_d + row * plain.row + col * plain.col].to_f64();
+                    *c = T::from_f64(c.to_f64() + beta * addend);
+                }
+            }
+        }
+    });
+}

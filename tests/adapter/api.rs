@@ -1,0 +1,119 @@
+//! The calls themselves.
+
+use std::path::Path;
+
+use nowcast::graph::Tensor;
+use nowcast::kernels::Level;
+use nowcast::load::{self, LoadError, Options};
+use nowcast::onnx::ImportError;
+use nowcast::runtime::{KERNELS, Program, Session, prepare_thread};
+use nowcast::sampling::{OwnedGaussian, PathAddress};
+
+use super::models::{self, Random};
+use super::{Array, Failure};
+
+/// The outputs of `model` for `inputs`; those in `bound` are constants when it is loaded.
+pub(crate) fn answer(
+    model: &Path,
+    inputs: &[Array],
+    bound: &[Array],
+) -> Result<Vec<Array>, Failure> {
+    let mut options = Options::default();
+    for array in inputs {
+        options = options.input_shape(&array.name, &array.shape);
+    }
+    for array in bound {
+        let tensor = Tensor::from_bytes(array.dtype, &array.shape, &array.bytes);
+        options = options.bind_value(&array.name, tensor);
+    }
+    let program = load(model, &options)?;
+    let mut session = Session::new(&program, &KERNELS).map_err(run_failure)?;
+    for (i, port) in program.inputs().enumerate() {
+        let array = inputs
+            .iter()
+            .find(|array| array.name == port.name)
+            .ok_or_else(|| Failure::Run(format!("input `{}` has no value", port.name)))?;
+        let bytes = session.input_bytes_mut(i).map_err(run_failure)?;
+        if bytes.len() != array.bytes.len() {
+            return Err(Failure::Run(format!("input `{}` has another length", port.name)));
+        }
+        bytes.copy_from_slice(&array.bytes);
+    }
+    session.run().map_err(run_failure)?;
+    let output = |(i, port): (usize, nowcast::runtime::Port<'_>)| {
+        Ok(Array {
+            name: port.name.to_owned(),
+            dtype: port.dtype,
+            shape: session.output_shape(i).map_err(run_failure)?.to_vec(),
+            bytes: session.output_bytes(i).map_err(run_failure)?.to_vec(),
+        })
+    };
+    program.outputs().enumerate().map(output).collect()
+}
+
+/// Everything that is served, by name: the models, and the sampling calls.
+pub(crate) fn served() -> Vec<String> {
+    let models = models::models().into_iter().map(|path| path.display().to_string());
+    models.chain(["draw".to_owned()]).collect()
+}
+
+/// Sets up `what` (one of [`served`]) and passes `body` its serving call.
+pub(crate) fn with_serving(
+    what: &str,
+    body: &mut dyn FnMut(&mut dyn FnMut()),
+) -> Result<(), Failure> {
+    if what == "draw" {
+        return with_draw(body);
+    }
+    let program = load(Path::new(what), &Options::default())?;
+    let mut session = Session::new(&program, &KERNELS).map_err(run_failure)?;
+    let mut random = Random::new(what);
+    let mut inputs = Vec::new();
+    for (i, port) in program.inputs().enumerate() {
+        let bytes_len = session.input_bytes_mut(i).map_err(run_failure)?.len();
+        inputs.push(random.elements(port.dtype, bytes_len / port.dtype.bytes()));
+    }
+    let outputs_len = program.outputs().len();
+    prepare_thread();
+    session.prefault();
+    body(&mut || {
+        for (i, bytes) in inputs.iter().enumerate() {
+            session.input_bytes_mut(i).expect("port exists").copy_from_slice(bytes);
+        }
+        session.run().expect("inputs are whole");
+        for i in 0..outputs_len {
+            std::hint::black_box(session.output_bytes(i).expect("port exists"));
+        }
+    });
+    Ok(())
+}
+
+fn with_draw(body: &mut dyn FnMut(&mut dyn FnMut())) -> Result<(), Failure> {
+    const DIM: usize = 20;
+    let mut covariance = [0.5f64; DIM * DIM];
+    covariance.iter_mut().step_by(DIM + 1).for_each(|variance| *variance = 1.0);
+    let owned = OwnedGaussian::full(&[0.0; DIM], &covariance).map_err(run_failure)?;
+    let gaussian = owned.gaussian();
+    let mut paths = vec![0f32; DIM * 100];
+    let level = Level::detect();
+    let mut address = PathAddress { seed: 1, stream: 0, path: 0 };
+    prepare_thread();
+    body(&mut || {
+        gaussian.draw(level, address, &mut paths).expect("whole paths");
+        address.path += 100;
+    });
+    Ok(())
+}
+
+fn load(model: &Path, options: &Options) -> Result<Program<'static>, Failure> {
+    load::from_path(model, options).map_err(|error| match error {
+        LoadError::Import { source: ImportError::NotConstant { .. }, .. } => {
+            Failure::InputMustBeKnown(error.to_string())
+        }
+        _ => Failure::Load(error.to_string()),
+    })
+}
+
+fn run_failure(error: impl std::fmt::Display) -> Failure {
+    Failure::Run(error.to_string())
+}

@@ -1,0 +1,80 @@
+//! The oracle: ONNX Runtime and the ONNX node suite, installed in `.oracle/`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::context::{Context, Failure, Outcome, Stamp, output, run};
+
+fn python(context: &Context) -> PathBuf {
+    context.oracle.join("venv/bin/python")
+}
+
+/// Installs the pinned packages of tests/oracle/requirements.txt; does nothing if they are there.
+pub(crate) fn install(context: &Context) -> Outcome {
+    let requirements = context.root.join("tests/oracle/requirements.txt");
+    let venv = context.oracle.join("venv");
+    let stamp = Stamp::new(context.oracle.join("venv.stamp"), std::slice::from_ref(&requirements))?;
+    if stamp.is_current() && python(context).exists() && runtime_library(context).is_ok() {
+        println!("    already installed");
+        return Ok(());
+    }
+    stamp.clear();
+    if venv.exists() {
+        fs::remove_dir_all(&venv).map_err(|error| Failure::io(&venv, &error))?;
+    }
+    fs::create_dir_all(&context.oracle).map_err(|error| Failure::io(&context.oracle, &error))?;
+    // pip of the host installs into the environment: one without a pip of its own can be made
+    // where Python comes without `ensurepip`.
+    let host = Context::tool("PYTHON", "python3");
+    run(
+        context.command(&host).args(["-m", "venv", "--without-pip"]).arg(&venv),
+        "the oracle needs Python 3.11 or later (set PYTHON to name it)",
+    )?;
+    run(
+        context
+            .command(&host)
+            .args(["-m", "pip", "--python"])
+            .arg(python(context))
+            .args(["install", "--quiet", "--no-deps", "--only-binary", ":all:", "--requirement"])
+            .arg(&requirements),
+        "the oracle needs pip 22.3 or later and, on the first run, a network",
+    )?;
+    runtime_library(context)?;
+    stamp.set()
+}
+
+/// Writes the node suite to `.oracle/node`; does nothing if it is there.
+pub(crate) fn node_suite(context: &Context) -> Outcome {
+    let script = context.root.join("tests/oracle/export_node_suite.py");
+    let requirements = context.root.join("tests/oracle/requirements.txt");
+    let folder = context.oracle.join("node");
+    let stamp = Stamp::new(context.oracle.join("node.stamp"), &[requirements, script.clone()])?;
+    if stamp.is_current() && folder.join("index.json").exists() {
+        println!("    already exported");
+        return Ok(());
+    }
+    stamp.clear();
+    let report = output(
+        context.command(python(context)).arg(&script).arg(&folder),
+        "the node suite was not exported",
+    )?;
+    print!("    {report}");
+    stamp.set()
+}
+
+/// The shared library of ONNX Runtime inside its wheel.
+pub(crate) fn runtime_library(context: &Context) -> Outcome<PathBuf> {
+    let entries = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
+    entries(context.oracle.join("venv/lib"))
+        .flat_map(|python| entries(python.path().join("site-packages/onnxruntime/capi")))
+        .map(|file| file.path())
+        .find(|path| {
+            path.file_name().is_some_and(|name| {
+                let name = name.to_string_lossy();
+                name.starts_with("libonnxruntime.so") || name.starts_with("libonnxruntime.1")
+            })
+        })
+        .ok_or_else(|| {
+            Failure::new("ONNX Runtime's library is not in .oracle/venv; delete .oracle and retry")
+        })
+}
