@@ -28,6 +28,7 @@
 
 mod cholesky;
 mod draw;
+mod error;
 mod gaussian;
 mod normal;
 #[cfg(feature = "std")]
@@ -37,8 +38,9 @@ mod philox;
 mod quantile;
 mod tile;
 
-pub use draw::{DrawError, standard_normals};
-pub use gaussian::{Gaussian, GaussianError};
+pub use draw::standard_normals;
+pub use error::{DrawError, GaussianError};
+pub use gaussian::Gaussian;
 #[cfg(feature = "std")]
 pub use owned::OwnedGaussian;
 pub use paths::{PathAddress, PathWords};

@@ -9,6 +9,7 @@
 //! elements will be: from the last block of rows up, each is read for the last time by the block
 //! that replaces it. So working memory has a fixed size, whatever the dimension.
 
+use super::error::DrawError;
 use super::normal::normal;
 use super::paths::{Lanes, PathAddress};
 use super::tile;
@@ -22,31 +23,6 @@ const BLOCK: usize = 32;
 const WIDTH: usize = 32;
 /// Elements by dimension and path.
 type Tile = [f32; BLOCK * WIDTH];
-
-/// Why a draw was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DrawError {
-    /// The output has `len` elements, which is no whole number of paths of `dim`.
-    NotWholePaths {
-        /// Elements of a path.
-        dim: usize,
-        /// Elements of the output.
-        len: usize,
-    },
-}
-
-impl core::fmt::Display for DrawError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::NotWholePaths { dim, len } => {
-                write!(f, "an output of {len} elements is no whole number of paths of {dim}")
-            }
-        }
-    }
-}
-
-impl core::error::Error for DrawError {}
 
 /// Fills `out` with independent standard normals.
 ///

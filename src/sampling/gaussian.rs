@@ -4,7 +4,8 @@
 //! invariant: a `Gaussian` that exists can be drawn from.
 
 use super::cholesky::{self, BadPivot, packed_len, packed_row};
-use super::draw::{self, DrawError, Shape};
+use super::draw::{self, Shape};
+use super::error::{DrawError, GaussianError};
 use super::paths::PathAddress;
 use super::quantile::normal_quantile;
 use crate::kernels::Level;
@@ -12,101 +13,6 @@ use crate::kernels::Level;
 /// How far from symmetric a covariance may be: of the geometric mean of the two variances, about
 /// one part in a million, since the factor is rounded to single precision in the end.
 const ASYMMETRY: f64 = 1.0 / (1 << 20) as f64;
-
-/// Why a Gaussian was refused.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum GaussianError {
-    /// There is no dimension.
-    Empty,
-    /// The covariance or the variances have `got` elements, not `expected`.
-    Length {
-        /// Elements for the dimension of the mean.
-        expected: usize,
-        /// Elements given.
-        got: usize,
-    },
-    /// `storage` is shorter than [`Gaussian::full_len`] or [`Gaussian::diagonal_len`].
-    StorageTooSmall {
-        /// Elements needed.
-        needed: usize,
-        /// Elements given.
-        got: usize,
-    },
-    /// `scratch` is shorter than [`Gaussian::full_scratch_len`].
-    ScratchTooSmall {
-        /// Elements needed.
-        needed: usize,
-        /// Elements given.
-        got: usize,
-    },
-    /// This mean is infinite, NaN or beyond the range of `f32`.
-    MeanNotFinite {
-        /// Its dimension.
-        index: usize,
-    },
-    /// This covariance is infinite or NaN, or the square root of this variance is beyond the range
-    /// of `f32`.
-    NotFinite {
-        /// Its row.
-        row: usize,
-        /// Its column.
-        col: usize,
-    },
-    /// This covariance differs from its mirror image by more than `2^-20` of the geometric mean of
-    /// the two variances.
-    NotSymmetric {
-        /// Its row.
-        row: usize,
-        /// Its column, before the row.
-        col: usize,
-    },
-    /// What is left of this variance, given the dimensions before it, is not above
-    /// `dim * 2^-52` of the whole: the matrix is indefinite, or singular up to rounding.
-    NotPositiveDefinite {
-        /// Its dimension.
-        pivot: usize,
-        /// What is left of the variance.
-        value: f64,
-    },
-    /// This variance of a diagonal form is below zero.
-    NegativeVariance {
-        /// Its dimension.
-        index: usize,
-        /// The variance.
-        value: f64,
-    },
-}
-
-impl core::fmt::Display for GaussianError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Empty => write!(f, "a distribution of no dimension"),
-            Self::Length { expected, got } => {
-                write!(f, "{got} (co)variances where the mean asks for {expected}")
-            }
-            Self::StorageTooSmall { needed, got } => {
-                write!(f, "storage of {got} elements, {needed} needed")
-            }
-            Self::ScratchTooSmall { needed, got } => {
-                write!(f, "scratch of {got} elements, {needed} needed")
-            }
-            Self::MeanNotFinite { index } => write!(f, "mean {index} is no finite f32"),
-            Self::NotFinite { row, col } => write!(f, "covariance [{row}, {col}] is not finite"),
-            Self::NotSymmetric { row, col } => {
-                write!(f, "covariance [{row}, {col}] is not [{col}, {row}]")
-            }
-            Self::NotPositiveDefinite { pivot, value } => {
-                write!(f, "the covariance is not positive definite: {value:e} at pivot {pivot}")
-            }
-            Self::NegativeVariance { index, value } => {
-                write!(f, "variance {index} is negative: {value:e}")
-            }
-        }
-    }
-}
-
-impl core::error::Error for GaussianError {}
 
 /// Which numbers follow mean and deviations in storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
