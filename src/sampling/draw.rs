@@ -178,7 +178,7 @@ impl Paths<'_> {
                 Shape::Full { .. } if blocks == 1 => continue,
                 _ => {}
             }
-            tile::write(&z[..dims * width], width, self.out, self.dim, start);
+            tile::write(s, &z[..dims * width], width, self.out, self.dim, start);
         }
         let Shape::Full { mean, factor } = shape else { return };
         for rows in (0..blocks).rev() {
@@ -186,7 +186,15 @@ impl Paths<'_> {
             let mean = &mean[start..][..BLOCK.min(self.dim - start)];
             for columns in 0..=rows {
                 if blocks > 1 {
-                    tile::read(&mut z[..BLOCK * width], width, self.out, self.dim, columns * BLOCK);
+                    let dims = BLOCK.min(self.dim - columns * BLOCK);
+                    tile::read(
+                        s,
+                        &mut z[..dims * width],
+                        width,
+                        self.out,
+                        self.dim,
+                        columns * BLOCK,
+                    );
                 }
                 let panels = start / ROWS..(start + mean.len()).div_ceil(ROWS);
                 for (panel, y) in panels.zip(y.chunks_exact_mut(ROWS * width)) {
@@ -210,7 +218,7 @@ impl Paths<'_> {
                     store(s, &sums, y);
                 }
             }
-            tile::write(&y[..mean.len() * width], width, self.out, self.dim, start);
+            tile::write(s, &y[..mean.len() * width], width, self.out, self.dim, start);
         }
     }
 }
