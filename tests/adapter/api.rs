@@ -105,13 +105,40 @@ fn with_draw(body: &mut dyn FnMut(&mut dyn FnMut())) -> Result<(), Failure> {
     Ok(())
 }
 
-fn load(model: &Path, options: &Options) -> Result<Program<'static>, Failure> {
-    load::from_path(model, options).map_err(|error| match error {
-        LoadError::Import { source: ImportError::NotConstant { .. }, .. } => {
-            Failure::InputMustBeKnown(error.to_string())
+/// Loads a model whose open dimensions nobody has chosen: gives each a small extent as the model
+/// asks for it.
+fn load_open(model: &Path) -> Result<Program<'static>, Failure> {
+    let mut options = Options::default();
+    loop {
+        match load::from_path(model, &options) {
+            Err(LoadError::Import {
+                source: ImportError::OpenDimension { input, axis, name },
+                ..
+            }) if !options.dims().contains_key(&name) => {
+                let unnamed = name == format!("{input}.{axis}");
+                let extent = models::open_extent(axis, if unnamed { "" } else { &name });
+                options = options.dim(&name, extent);
+            }
+            other => return other.map_err(|error| load_failure(model, &error)),
         }
-        _ => Failure::Load(error.to_string()),
-    })
+    }
+}
+
+fn load(model: &Path, options: &Options) -> Result<Program<'static>, Failure> {
+    load::from_path(model, options).map_err(|error| load_failure(model, &error))
+}
+
+/// The failure without the path, which the tests name themselves.
+fn load_failure(model: &Path, error: &LoadError) -> Failure {
+    let text = error.to_string();
+    let prefix = format!("{}: ", model.display());
+    let text = text.strip_prefix(&prefix).unwrap_or(&text).to_owned();
+    match error {
+        LoadError::Import { source: ImportError::NotConstant { .. }, .. } => {
+            Failure::InputMustBeKnown(text)
+        }
+        _ => Failure::Load(text),
+    }
 }
 
 /// Loads a model; each dimension that it leaves open takes five, a batch two.

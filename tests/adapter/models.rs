@@ -23,6 +23,14 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// The extent of an open dimension: its name decides, or its place where it has none. Inputs that
+/// share a name get the same extent.
+pub(crate) fn open_extent(axis: usize, symbol: &str) -> usize {
+    let symbol = symbol.to_ascii_lowercase();
+    let is_batch = symbol.contains("batch") || matches!(symbol.as_str(), "n" | "b");
+    if is_batch || (symbol.is_empty() && axis == 0) { 2 } else { 5 }
+}
+
 /// SplitMix64: inputs are the same on every host and in every run.
 /// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
 pub(crate) struct Random(u64);
