@@ -188,14 +188,10 @@ mod tests {
         assert_eq!(npy(&bytes).expect("good").elements, [1.0, 2.0]);
         let error = npy(&bytes[..bytes.len() - 3]).expect_err("short");
         assert!(error.contains("end early"), "{error}");
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        assert!(text.contains("(2,)"));
-        let huge: Vec<u8> = {
-            let at = bytes.windows(4).position(|w| w == b"(2,)").expect("the shape");
-            let mut huge = bytes.clone();
-            huge.splice(at..at + 4, *b"(2**9,)");
-            huge
-        };
-        assert!(npy(&huge).is_err());
+        let mut huge = bytes.clone();
+        let at = bytes.windows(2).position(|two| two == b"(2").expect("the shape");
+        huge[at + 1] = b'9';
+        let error = npy(&huge).expect_err("nine elements");
+        assert!(error.contains("end early"), "{error}");
     }
 }

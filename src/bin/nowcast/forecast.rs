@@ -26,7 +26,7 @@ const COVARIANCE: &[u8] = include_bytes!("../../../models/jfk-temperature/covari
 const SERIES: &[u8] = include_bytes!("../../../models/jfk-temperature/series.csv");
 
 /// Paths that a plot shows.
-const PLOTTED_PATHS: usize = 24;
+const PLOTTED_PATHS: usize = 16;
 
 /// Without options: the temperature at JFK airport, from the model and series built in.
 #[derive(clap::Args)]

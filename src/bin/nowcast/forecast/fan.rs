@@ -102,10 +102,10 @@ impl Fan {
         between(&self.history, oldest, step + self.history.len() as f64)
     }
 
-    /// Lowest and highest value that is drawn, with a margin.
-    pub(super) fn range(&self) -> (f64, f64) {
+    /// Lowest and highest value of what is drawn, `paths` besides the rest, with a margin.
+    pub(super) fn range(&self, paths: &[f32]) -> (f64, f64) {
         let [low, .., high] = &self.quantiles;
-        let drawn = [&self.history, low, high, &self.observed, &self.paths];
+        let drawn = [&self.history, low, high, &self.observed, paths];
         let drawn = || drawn.into_iter().flatten().map(|x| f64::from(*x));
         let (low, high) = (drawn().fold(f64::MAX, f64::min), drawn().fold(f64::MIN, f64::max));
         let margin = (0.04 * (high - low)).max(1e-3 * low.abs().max(high.abs())).max(1e-30);
@@ -185,7 +185,7 @@ pub(super) mod tests {
         assert_eq!(fan.quantile_at(4, -1.0), fan.line_at(-1.0));
         let middle = f64::from(fan.mean[2] + fan.mean[3]) / 2.0;
         assert!((fan.line_at(2.5) - middle).abs() < 1e-5);
-        let (low, high) = fan.range();
+        let (low, high) = fan.range(&[]);
         assert!(low < 40.0 && high > 60.0 && high < 66.0);
     }
 

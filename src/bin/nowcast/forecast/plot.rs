@@ -25,7 +25,7 @@ type Drawn = Result<(), Box<dyn std::error::Error>>;
 /// Draws history, mean, intervals and paths.
 pub(super) fn svg(fan: &Fan) -> Result<String, String> {
     let mut text = String::new();
-    let plot = Plot { fan, values: fan.range(), first: -(fan.history.len() as f64) };
+    let plot = Plot { fan, values: fan.range(&fan.paths), first: -(fan.history.len() as f64) };
     let drawn = plot.draw(&SVGBackend::with_string(&mut text, SIZE).into_drawing_area());
     drawn.map_err(|error| format!("the plot cannot be drawn: {error}"))?;
     // It scales to the page it is shown on.
@@ -134,39 +134,34 @@ impl Plot<'_> {
         text(area, &fan.name, (left, 34), 50, INK, start)?;
         let observed = super::fan::date_time(fan.seconds(-1)).to_string();
         let observed = observed.replace('T', " ").replace(":00Z", "");
-        let ahead = duration(fan.step_seconds * fan.horizon() as i64);
-        let line = format!("{ahead} ahead of {observed} UTC");
+        let step = duration(fan.step_seconds);
+        let line = format!("{} steps of {step} after {observed} UTC", fan.horizon());
         text(area, &line, (left, 88), 32, FAINT, start)?;
         text(area, &fan.unit, (left - 18, top - 44), 30, FAINT, (HPos::Right, VPos::Top))
     }
 
     /// Samples of what is drawn, from the right.
     fn legend(&self, area: &Area<'_>) -> Drawn {
-        let (.., right, _) = FRAME;
-        let y = 102;
-        let mut entries = vec![
-            ("90 %", 90, BLUE.mix(0.16), 28),
-            ("50 %", 90, BLUE.mix(0.38), 28),
-            ("mean", 98, BLUE.to_rgba(), 6),
-            ("history", 120, INK.to_rgba(), 4),
-        ];
+        const SAMPLE: i32 = 36;
+        const LETTER: i32 = 15;
+        let mut entries = vec![("history", INK.to_rgba(), 4), ("mean", BLUE.to_rgba(), 6)];
         if !self.fan.paths.is_empty() {
-            entries.insert(2, ("paths", 104, BLUE.mix(0.30), 2));
+            entries.push(("paths", BLUE.mix(0.30), 2));
         }
+        // The inner band lies on the outer one.
+        entries.extend([("50 %", BLUE.mix(0.38), 28), ("90 %", BLUE.mix(0.16), 28)]);
         if !self.fan.observed.is_empty() {
-            entries.insert(0, ("observed", 150, RED.to_rgba(), 10));
+            entries.push(("observed", RED.to_rgba(), 10));
         }
-        let mut x = right;
-        for (label, width, colour, height) in entries {
-            text(area, label, (x, y - 2), 30, FAINT, (HPos::Right, VPos::Center))?;
-            let (sample, half) = (x - width - 30, height / 2);
-            let corners = [(sample, y - half), (sample + 36, y - half + height)];
-            let corners = match label {
-                "observed" => [(sample + 22, y - half), (sample + 32, y + half)],
-                _ => corners,
-            };
-            area.draw(&Rectangle::new(corners, colour.filled()))?;
-            x = sample - 40;
+        let (mut right, y) = (FRAME.2, 102);
+        for (label, colour, height) in entries.into_iter().rev() {
+            let left = right - label.len() as i32 * LETTER;
+            text(area, label, (left, y - 2), 30, FAINT, (HPos::Left, VPos::Center))?;
+            let (x, top) = (left - SAMPLE - 14, y - height / 2);
+            let width = if label == "observed" { height } else { SAMPLE };
+            let (x, end) = (x + SAMPLE - width, x + SAMPLE);
+            area.draw(&Rectangle::new([(x, top), (end, top + height)], colour.filled()))?;
+            right = x - 36;
         }
         Ok(())
     }
@@ -195,9 +190,14 @@ mod tests {
         let text = svg(&fan()).expect("drawn");
         assert!(text.starts_with("<svg width=\"900\" height=\"480\" viewBox=\"0 0 1800 960\""));
         assert_eq!(text.matches("<polygon").count(), 2);
-        for label in
-            ["waves", "8 h ahead of 2013-12-31 05:00 UTC", "mean", "90 %", ">m\n<", "06:00"]
-        {
+        for label in [
+            "waves",
+            "8 steps of 1 h after 2013-12-31 05:00 UTC",
+            "mean",
+            "90 %",
+            ">\nm\n<",
+            "06:00",
+        ] {
             assert!(text.contains(label), "no {label:?}");
         }
         assert!(!text.contains("NaN"));
