@@ -12,12 +12,28 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput};
 use nowcast::kernels::gemm::{Activation, Bias, GemmF32, PANEL, gemm_f32};
-use nowcast::kernels::pack::{pack_panels_f32, packed_len};
+use nowcast::kernels::pack::{pack_panels_f32, pack_transposed_f32, packed_len};
 use nowcast::kernels::rows::softmax_f32;
 use nowcast::kernels::{Isa, Level, Simd, Vectorized, dispatch, elementwise};
 
 fn numbers(len: usize) -> Vec<f32> {
     (0..len).map(|i| ((i * 2_654_435_761) % 1000) as f32 / 500.0 - 1.0).collect()
+}
+
+/// A copy that begins at a cache line, as in an arena.
+fn aligned(data: &[f32]) -> &'static mut [f32] {
+    let room = vec![0.0; data.len() + 16].leak();
+    let skip = room.as_ptr().align_offset(64);
+    let copy = &mut room[skip..][..data.len()];
+    copy.copy_from_slice(data);
+    copy
+}
+
+/// Two vectors of 4096, half a page apart: at the same offset in their pages, a load would wait
+/// for a store to the other.
+fn input_and_output() -> (&'static [Cell<f32>], &'static [Cell<f32>]) {
+    let both = Cell::from_mut(aligned(&numbers(4096 + 512 + 4096))).as_slice_of_cells();
+    (&both[..4096], &both[4096 + 512..])
 }
 
 /// Multiply-adds in sixteen chains: the peak rate.
@@ -121,16 +137,27 @@ impl Vectorized for Softmax<'_> {
     }
 }
 
+/// Keys of an attention head as the second operand of the product with its queries.
+struct Pack<'a>(&'a [f32], &'a mut [f32]);
+
+impl Vectorized for Pack<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        pack_transposed_f32(s, self.0, 32, 64, 32, self.1);
+    }
+}
+
 /// A product with its operands.
 struct Case {
     m: usize,
     n: usize,
     k: usize,
     packed: bool,
-    a: Vec<f32>,
-    b: Vec<f32>,
-    bias: Vec<f32>,
-    c: Vec<f32>,
+    a: &'static [f32],
+    b: &'static [f32],
+    bias: &'static [f32],
+    c: &'static mut [f32],
 }
 
 impl Case {
@@ -141,7 +168,8 @@ impl Case {
             b = vec![0.0; packed_len(k, n).unwrap()];
             pack_panels_f32(&plain, k, n, n, 1, &mut b);
         }
-        let mut case = Self { m, n, k, packed, a, b, bias: numbers(n), c: vec![0.0; m * n] };
+        let (bias, c) = (aligned(&numbers(n)), aligned(&vec![0.0; m * n]));
+        let mut case = Self { m, n, k, packed, a: aligned(&a), b: aligned(&b), bias, c };
         case.run(Level::detect());
         for (i, j) in [(0, 0), (m - 1, n - 1), (m / 2, n / 3)] {
             let sum: f32 = (0..k).map(|p| case.a[i * k + p] * plain[p * n + j]).sum();
@@ -152,7 +180,7 @@ impl Case {
     }
 
     fn run(&mut self, level: Level) {
-        let Self { m, n, k, packed, ref a, ref b, ref bias, ref mut c } = *self;
+        let Self { m, n, k, packed, a, b, bias, ref mut c } = *self;
         dispatch(level, Gemm { m, n, k, a, b, packed, bias, c });
     }
 
@@ -213,21 +241,23 @@ fn report(level: Level) {
     .into_iter()
     .map(|(m, n, k, packed)| Case::new(m, n, k, packed))
     .collect();
-    let buffer = numbers(320 << 8);
-    let x: Vec<Cell<f32>> = numbers(64 * 64).into_iter().map(Cell::new).collect();
-    let y = x.clone();
+    let buffer = aligned(&numbers(320 << 8));
+    let (x, y) = input_and_output();
 
     let mut times: Vec<Best> = (0..cases.len()).map(|_| Best(f64::INFINITY)).collect();
-    let [mut peak, mut stream, mut tanh, mut exp, mut softmax] = [const { Best(f64::INFINITY) }; 5];
+    let [mut peak, mut stream, mut tanh, mut exp, mut softmax, mut pack] =
+        [const { Best(f64::INFINITY) }; 6];
+    let (keys, panels) = (aligned(&numbers(64 * 32)), aligned(&[0.0; 64 * 32]));
     for _ in 0..ROUNDS {
         peak.measure(|| _ = black_box(dispatch(level, Peak(100))));
-        stream.measure(|| _ = black_box(dispatch(level, Stream(black_box(&buffer)))));
+        stream.measure(|| _ = black_box(dispatch(level, Stream(black_box(&*buffer)))));
         for (case, time) in cases.iter_mut().zip(&mut times) {
             time.measure(|| case.run(level));
         }
-        tanh.measure(|| dispatch(level, Unary(elementwise::UnaryOp::Tanh, &x, &y)));
-        exp.measure(|| dispatch(level, Unary(elementwise::UnaryOp::Exp, &x, &y)));
-        softmax.measure(|| dispatch(level, Softmax([64, 64], &x, &y)));
+        tanh.measure(|| dispatch(level, Unary(elementwise::UnaryOp::Tanh, x, y)));
+        exp.measure(|| dispatch(level, Unary(elementwise::UnaryOp::Exp, x, y)));
+        softmax.measure(|| dispatch(level, Softmax([64, 64], x, y)));
+        pack.measure(|| dispatch(level, Pack(black_box(&*keys), panels)));
     }
     let rate = Peak(100).multiply_adds(lanes) / peak.0;
     let bandwidth = (buffer.len() * 4) as f64 / stream.0;
@@ -247,7 +277,7 @@ fn report(level: Level) {
             time.0 * 1e9
         );
     }
-    println!();
+    println!("| pack 64 rows of 32 transposed | {:.0} | | |\n", pack.0 * 1e9);
 }
 
 fn criterion(c: &mut Criterion) {
@@ -259,17 +289,15 @@ fn criterion(c: &mut Criterion) {
         group.bench_function(case.name(), |b| b.iter(|| case.run(level)));
         group.finish();
     }
-    let x: Vec<Cell<f32>> = numbers(64 * 64).into_iter().map(Cell::new).collect();
-    let y = x.clone();
+    let (x, y) = input_and_output();
     let mut group = c.benchmark_group("elementwise");
     group.throughput(Throughput::Elements(64 * 64));
     for op in [elementwise::UnaryOp::Tanh, elementwise::UnaryOp::Exp] {
         group.bench_function(format!("{op:?}"), |b| {
-            b.iter(|| dispatch(level, Unary(op, &x, &y)));
+            b.iter(|| dispatch(level, Unary(op, x, y)));
         });
     }
-    group
-        .bench_function("softmax 64x64", |b| b.iter(|| dispatch(level, Softmax([64, 64], &x, &y))));
+    group.bench_function("softmax 64x64", |b| b.iter(|| dispatch(level, Softmax([64, 64], x, y))));
     group.finish();
 }
 

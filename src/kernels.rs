@@ -11,6 +11,7 @@
 //! lengths once, when a program is made, so that serving never gets there.
 
 pub mod activation;
+pub mod channel;
 pub mod conv;
 pub mod elementwise;
 mod fold;
@@ -22,6 +23,7 @@ pub mod math;
 pub mod movement;
 pub mod number;
 pub mod pack;
+pub mod quantize;
 pub mod recurrent;
 pub mod reduce;
 pub mod rows;

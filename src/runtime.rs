@@ -15,6 +15,7 @@ pub(crate) mod steps;
 
 pub use image::ImageError;
 pub use memory::MemoryNeeds;
+pub(crate) use memory::split_elements;
 pub use program::{Port, Program, StepInfo};
 pub use session::{
     BindError, MAX_PORT_RANK, RunError, Session, SessionError, Shape, View, ViewMut, prepare_thread,

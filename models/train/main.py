@@ -36,7 +36,7 @@ def source(series: data.Series) -> dict:
         "time": "UTC",
         "hours": len(series.value),
         "filled_hours": series.filled,
-        "fill": "linear interpolation between the neighbouring hours",
+        "fill": "linear interpolation, rounded to 0.01",
     }
 
 
@@ -50,9 +50,7 @@ def split(origins: dict[str, np.ndarray]) -> dict:
 def write_folder(trained: Trained, series: data.Series, peers: dict):
     """Writes one forecaster's folder; its manifest comes last, with the sums."""
     spec = trained.spec
-    origins = {
-        part: series.origins(part, LONGEST_CONTEXT) for part in data.PARTS
-    }
+    origins = {part: series.origins(part, LONGEST_CONTEXT) for part in data.PARTS}
     exported = Exported(trained)
     exported.check_parity(trained, series, origins["test"])
     validation, test = origins["validation"], origins["test"]

@@ -32,6 +32,7 @@ def restore_horizon(model: onnx.ModelProto):
     (reshape,) = (node for node in model.graph.node if node.op_type == "Reshape")
     (shape,) = (c for c in model.graph.initializer if c.name == reshape.input[1])
     shape.CopyFrom(numpy_helper.from_array(np.array([-1, data.HORIZON]), shape.name))
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = data.HORIZON
 
 
 def train() -> Trained:

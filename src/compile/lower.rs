@@ -8,8 +8,11 @@ mod elementwise;
 mod index;
 mod lanes;
 pub(super) mod movement;
+mod normalize;
 mod product;
+mod quantize;
 mod recurrent;
+mod window;
 
 use crate::graph::{Node, Op, ValueId};
 
@@ -70,6 +73,16 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::Linear { activation } => product::linear(b, node, *activation),
         Op::Gemm(op) => product::gemm(b, node, op),
         Op::Recurrent(op) => recurrent::recurrent(b, node, op),
-        other => Err(format!("no kernel computes {} yet", other.name())),
+        Op::Reduce(op) => normalize::reduce(b, node, op),
+        Op::Softmax { axis } => normalize::softmax(b, node, *axis, false),
+        Op::LogSoftmax { axis } => normalize::softmax(b, node, *axis, true),
+        Op::LayerNorm { axis, epsilon } => normalize::norm(b, node, *axis, *epsilon, true),
+        Op::RmsNorm { axis, epsilon } => normalize::norm(b, node, *axis, *epsilon, false),
+        Op::BatchNorm { epsilon } => normalize::batch_norm(b, node, *epsilon),
+        Op::GroupNorm { groups, epsilon } => normalize::group_norm(b, node, *groups, *epsilon),
+        Op::QuantizeLinear(op) => quantize::quantize(b, node, op),
+        Op::DequantizeLinear(op) => quantize::dequantize(b, node, op),
+        Op::Conv(op) => window::conv(b, node, op),
+        Op::Pool(op) => window::pool(b, node, op),
     }
 }

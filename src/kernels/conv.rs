@@ -1,18 +1,22 @@
 //! Convolution and pooling over one to three spatial dimensions.
 //!
 //! Owns the geometry of a sliding [`Window`]. A convolution is a matrix product whose `B` is the
-//! input unrolled by [`im2col_panels_f32`]; with one channel a group it is computed directly by
-//! [`depthwise_f32`].
+//! input unrolled by [`im2col_panels_f32`] ([`conv_f32`]); with one channel a group it is computed
+//! directly by [`depthwise_f32`].
 
 use core::ops::Range;
 
 mod depthwise;
+mod generic;
 mod im2col;
 mod pool;
+mod product;
 
 pub use depthwise::{DepthwiseF32, depthwise_f32};
+pub use generic::{Pooling, pool_scalar};
 pub use im2col::im2col_panels_f32;
 pub use pool::{PoolOp, pool_f32};
+pub use product::{Geometry, conv_f32, conv_f64};
 
 /// A window that slides over the last three dimensions of a tensor: depth, height and width.
 ///

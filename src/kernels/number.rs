@@ -331,7 +331,10 @@ macro_rules! integer {
                     BinaryCode::BitwiseOr => x | y,
                     BinaryCode::BitwiseXor => x ^ y,
                     BinaryCode::ShiftLeft => x.checked_shl(y as u32).unwrap_or(0),
-                    BinaryCode::ShiftRight => x.checked_shr(y as u32).unwrap_or(0),
+                    #[allow(unused_comparisons, reason = "written once for all integer types")]
+                    BinaryCode::ShiftRight => x
+                        .checked_shr(y as u32)
+                        .unwrap_or(if x < 0 { (0 as $ty).wrapping_sub(1) } else { 0 }),
                 }
             }
             #[inline(always)]

@@ -1,6 +1,7 @@
 //! Writes a matrix as panels of 16 columns, k-major: the one layout of packed `f32` weights.
 
 use super::gemm::PANEL;
+use super::simd::{Simd, Vectorized};
 
 /// Elements of a packed `k` by `n` matrix: the last panel is padded to 16 columns.
 ///
@@ -56,6 +57,62 @@ pub fn pack_panels_f32(
     }
 }
 
+/// Packs the transpose of `n` contiguous rows of `k` elements, `stride` apart: what
+/// [`pack_panels_f32`] does with strides 1 and `stride`, fast enough to be done at every run.
+///
+/// **Panics**: if a slice is too short.
+///
+/// **Cost**: one pass, no allocation; blocks of eight by eight are transposed in registers.
+pub fn pack_transposed_f32<S: Simd>(
+    s: S,
+    src: &[f32],
+    k: usize,
+    n: usize,
+    stride: usize,
+    out: &mut [f32],
+) {
+    s.vectorize(PackTransposed { src, k, n, stride, out });
+}
+
+struct PackTransposed<'a> {
+    src: &'a [f32],
+    k: usize,
+    n: usize,
+    stride: usize,
+    out: &'a mut [f32],
+}
+
+impl Vectorized for PackTransposed<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        const BLOCK: usize = 8;
+        let Self { src, k, n, stride, out } = self;
+        let whole = n / PANEL;
+        for panel in 0..whole {
+            let out = &mut out[panel * PANEL * k..][..PANEL * k];
+            for half in [0, BLOCK] {
+                let src = &src[(panel * PANEL + half) * stride..];
+                let mut p = 0;
+                while p + BLOCK <= k {
+                    s.transpose8(&src[p..], stride, &mut out[p * PANEL + half..], PANEL);
+                    p += BLOCK;
+                }
+                for j in 0..BLOCK {
+                    for p in p..k {
+                        out[p * PANEL + half + j] = src[j * stride + p];
+                    }
+                }
+            }
+        }
+        if n % PANEL != 0 {
+            let src = &src[whole * PANEL * stride..];
+            pack_panels_f32(src, k, n % PANEL, 1, stride, &mut out[whole * PANEL * k..]);
+        }
+    }
+}
+
 /// Transposes 16 contiguous columns of `k` elements.
 fn transpose(src: &[f32], k: usize, col_stride: usize, out: &mut [f32]) {
     /// Rows of a block: one cache line of each column.
@@ -75,7 +132,8 @@ fn transpose(src: &[f32], k: usize, col_stride: usize, out: &mut [f32]) {
 mod tests {
     extern crate std;
     use super::*;
-    use crate::kernels::suite::Rng;
+    use crate::kernels::dispatch;
+    use crate::kernels::suite::{Rng, levels};
     use std::vec;
 
     #[test]
@@ -88,6 +146,15 @@ mod tests {
                     let mut out = vec![f32::NAN; packed_len(k, n).unwrap() + 1];
                     pack_panels_f32(&src, k, n, row_stride, col_stride, &mut out);
                     assert!(out.pop().unwrap().is_nan());
+                    if row_stride == 1 {
+                        for level in levels() {
+                            let (src, stride) = (&src, col_stride);
+                            let mut fast = vec![f32::NAN; out.len()];
+                            let pack = PackTransposed { src, k, n, stride, out: &mut fast };
+                            dispatch(level, pack);
+                            assert_eq!(fast, out, "{k}x{n} on {}", level.isa());
+                        }
+                    }
                     for (i, &got) in out.iter().enumerate() {
                         let (panel, p, j) = (i / (PANEL * k), i / PANEL % k, i % PANEL);
                         let j = panel * PANEL + j;

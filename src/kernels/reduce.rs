@@ -2,6 +2,10 @@
 
 use core::cell::Cell;
 
+mod generic;
+
+pub use generic::reduce_scalar;
+
 use super::fold::{
     Max, Min, Product, Sum, SumAbs, SumExp, SumSquare, columns, contiguous, load_some, store_some,
 };

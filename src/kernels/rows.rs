@@ -4,6 +4,10 @@
 
 use core::cell::Cell;
 
+mod generic;
+
+pub use generic::{moments_of_rows, norm_f64, softmax_f64};
+
 use super::fold::{
     Max, Sum, SumExp, SumSquare, columns, contiguous, first_lanes, load_some, store_some,
 };

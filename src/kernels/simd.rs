@@ -125,6 +125,17 @@ pub trait Simd: Copy + core::fmt::Debug + Send + Sync + 'static {
     /// [`store_tail`](Self::store_tail) to cells.
     fn store_cells_tail(self, x: Self::F32, to: &[Cell<f32>]);
 
+    /// Transposes eight by eight elements: `to[i * to_stride + j] = from[j * from_stride + i]`.
+    #[inline(always)]
+    fn transpose8(self, from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
+        for j in 0..8 {
+            let row = &from[j * from_stride..][..8];
+            for (i, x) in row.iter().enumerate() {
+                to[i * to_stride + j] = *x;
+            }
+        }
+    }
+
     // f32: arithmetic
 
     /// `a + b`.

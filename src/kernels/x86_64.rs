@@ -73,3 +73,39 @@ scalar! {
     fma_f64(a, b, c: f64) =
         _mm_cvtsd_f64(_mm_fmadd_sd(_mm_set_sd(a), _mm_set_sd(b), _mm_set_sd(c)));
 }
+
+/// `to[i * to_stride + j] = from[j * from_stride + i]` for eight by eight elements.
+///
+/// # Safety
+/// The CPU has AVX.
+#[inline(always)]
+unsafe fn transpose8(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
+    // SAFETY: as the caller promises; the slices are checked to hold eight elements.
+    unsafe {
+        let mut rows = [_mm256_setzero_ps(); 8];
+        for (j, row) in rows.iter_mut().enumerate() {
+            *row = _mm256_loadu_ps(from[j * from_stride..][..8].as_ptr());
+        }
+        // Pairs of rows, then fours, then halves.
+        let mut pairs = rows;
+        for j in 0..4 {
+            pairs[2 * j] = _mm256_unpacklo_ps(rows[2 * j], rows[2 * j + 1]);
+            pairs[2 * j + 1] = _mm256_unpackhi_ps(rows[2 * j], rows[2 * j + 1]);
+        }
+        let mut fours = pairs;
+        for half in [0, 4] {
+            for i in 0..2 {
+                let (a, b) = (pairs[half + i], pairs[half + 2 + i]);
+                fours[half + 2 * i] = _mm256_shuffle_ps::<0b01_00_01_00>(a, b);
+                fours[half + 2 * i + 1] = _mm256_shuffle_ps::<0b11_10_11_10>(a, b);
+            }
+        }
+        for i in 0..4 {
+            let (a, b) = (fours[i], fours[4 + i]);
+            let (low, high) =
+                (_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b));
+            _mm256_storeu_ps(to[i * to_stride..][..8].as_mut_ptr(), low);
+            _mm256_storeu_ps(to[(i + 4) * to_stride..][..8].as_mut_ptr(), high);
+        }
+    }
+}

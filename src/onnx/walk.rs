@@ -18,6 +18,10 @@ use super::{ops, order, tensor};
 
 /// The operator sets that are supported, of the standard domain.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
+/// Nodes that a model may have whatever its size; functions that call functions multiply them.
+const FREE_NODES: usize = 100_000;
+/// Nodes that each node of the file may become.
+const NODES_PER_NODE: usize = 16;
 /// Functions and branches nest at most this deep.
 const MAX_DEPTH: usize = 32;
 
@@ -130,6 +134,8 @@ pub(super) struct Walker<'m, 'c, 'f> {
     functions: HashMap<Key<'m>, &'m FunctionProto>,
     folder: Option<&'c Path>,
     scopes: Vec<Scope>,
+    /// Nodes that may still be visited.
+    nodes_left: usize,
 }
 
 impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
@@ -139,7 +145,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         folder: Option<&'c Path>,
     ) -> Self {
         let functions = functions.iter().map(|f| (function_key(f), f)).collect();
-        Self { builder, functions, folder, scopes: Vec::new() }
+        Self { builder, functions, folder, scopes: Vec::new(), nodes_left: 0 }
     }
 
     /// Adds all nodes; returns the graph and the values by name.
@@ -150,6 +156,8 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         opsets: &Opsets,
     ) -> Result<(Builder<'f>, Scope), ImportError> {
         self.scopes.push(scope);
+        let bodies: usize = self.functions.values().map(|f| f.node.len()).sum();
+        self.nodes_left = (nodes.len() + bodies) * NODES_PER_NODE + FREE_NODES;
         let frame =
             Frame { opsets, attributes: Vec::new(), functions: Vec::new(), base: 0, depth: 0 };
         self.nodes(nodes, &frame)?;
@@ -195,6 +203,11 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         name: NodeRef,
         frame: &Frame<'m, '_>,
     ) -> Result<Vec<ValueId>, ImportError> {
+        let Some(left) = self.nodes_left.checked_sub(1) else {
+            let problem = "functions multiply the model beyond all measure; inline fewer".into();
+            return Err(ImportError::Node { node: name, problem });
+        };
+        self.nodes_left = left;
         let mut inputs = Vec::with_capacity(node.input.len());
         for input in &node.input {
             inputs.push(match (input.is_empty(), self.lookup(input, frame.base)) {

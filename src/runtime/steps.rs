@@ -8,10 +8,13 @@ pub(crate) mod elementwise;
 pub(crate) mod index;
 pub(crate) mod lanes;
 pub(crate) mod movement;
+pub(crate) mod normalize;
 pub(crate) mod product;
+pub(crate) mod quantize;
 pub(crate) mod recurrent;
 mod types;
 pub(crate) mod walk;
+pub(crate) mod window;
 
 use super::step::Kernels;
 
@@ -88,6 +91,48 @@ kernel_ids! {
     ArgReduce = 30, "arg_reduce";
     /// Running sum.
     CumSum = 31, "cum_sum";
+    /// A reduction, f32.
+    ReduceF32 = 32, "reduce_f32";
+    /// A reduction, other types.
+    Reduce = 33, "reduce";
+    /// Softmax, f32.
+    SoftmaxF32 = 34, "softmax_f32";
+    /// Softmax, f64.
+    Softmax = 35, "softmax";
+    /// Layer or root mean square normalization, f32.
+    NormF32 = 36, "norm_f32";
+    /// Layer or root mean square normalization, f64.
+    Norm = 37, "norm";
+    /// Mean and inverse deviation.
+    Moments = 38, "moments";
+    /// What a batch normalization multiplies and adds.
+    BatchCoefficients = 39, "batch_coefficients";
+    /// One factor and summand a channel, f32.
+    ChannelAffineF32 = 40, "channel_affine_f32";
+    /// One factor and summand a channel, f64.
+    ChannelAffine = 41, "channel_affine";
+    /// Normalization of groups of channels, f32.
+    GroupNormF32 = 42, "group_norm_f32";
+    /// Normalization of groups of channels, f64.
+    GroupNorm = 43, "group_norm";
+    /// f32 to integers.
+    QuantizeF32 = 44, "quantize_f32";
+    /// f64 to integers.
+    Quantize = 45, "quantize";
+    /// Integers to f32.
+    DequantizeF32 = 46, "dequantize_f32";
+    /// Integers to f64.
+    Dequantize = 47, "dequantize";
+    /// Convolution by products, f32.
+    ConvF32 = 48, "conv_f32";
+    /// Convolution of each channel by itself, f32.
+    ConvDepthwiseF32 = 49, "conv_depthwise_f32";
+    /// Convolution, f64.
+    Conv = 50, "conv";
+    /// Largest or mean element of windows, f32.
+    PoolF32 = 51, "pool_f32";
+    /// Pooling, other types and norms.
+    Pool = 52, "pool";
     /// Product with packed weights, bias and activation.
     LinearF32 = 80, "linear_f32";
     /// Batched product of two operands, f32.
@@ -132,6 +177,27 @@ pub static KERNELS: Kernels = Kernels::new(&[
     &lanes::TOP_K,
     &lanes::ARG_REDUCE,
     &lanes::CUM_SUM,
+    &normalize::REDUCE_F32,
+    &normalize::REDUCE,
+    &normalize::SOFTMAX_F32,
+    &normalize::SOFTMAX,
+    &normalize::NORM_F32,
+    &normalize::NORM,
+    &normalize::MOMENTS,
+    &normalize::BATCH_COEFFICIENTS,
+    &normalize::CHANNEL_AFFINE_F32,
+    &normalize::CHANNEL_AFFINE,
+    &normalize::GROUP_NORM_F32,
+    &normalize::GROUP_NORM,
+    &quantize::QUANTIZE_F32,
+    &quantize::QUANTIZE,
+    &quantize::DEQUANTIZE_F32,
+    &quantize::DEQUANTIZE,
+    &window::CONV_F32,
+    &window::CONV_DEPTHWISE_F32,
+    &window::CONV,
+    &window::POOL_F32,
+    &window::POOL,
     &product::LINEAR_F32,
     &product::MATMUL_F32,
     &product::MATMUL,

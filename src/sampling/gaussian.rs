@@ -19,9 +19,9 @@ const ASYMMETRY: f64 = 1.0 / (1 << 20) as f64;
 pub enum GaussianError {
     /// There is no dimension.
     Empty,
-    /// The covariance or the variances have `got` elements, not `expected`.
+    /// The covariance, the variances or other means have `got` elements, not `expected`.
     Length {
-        /// Elements for the dimension of the mean.
+        /// Elements for the dimension.
         expected: usize,
         /// Elements given.
         got: usize,
@@ -83,7 +83,7 @@ impl core::fmt::Display for GaussianError {
         match self {
             Self::Empty => write!(f, "a distribution of no dimension"),
             Self::Length { expected, got } => {
-                write!(f, "{got} (co)variances where the mean asks for {expected}")
+                write!(f, "{got} elements where the dimension asks for {expected}")
             }
             Self::StorageTooSmall { needed, got } => {
                 write!(f, "storage of {got} elements, {needed} needed")
@@ -262,6 +262,34 @@ impl<'a> Gaussian<'a> {
     /// The means.
     pub fn mean(&self) -> &'a [f32] {
         self.mean
+    }
+
+    /// The same distribution about other means, in the memory of the caller.
+    ///
+    /// **Errors**: [`GaussianError::Length`] if there are not `dim` of them,
+    /// [`GaussianError::MeanNotFinite`].
+    ///
+    /// **Cost**: no allocation, no copy.
+    ///
+    /// # Examples
+    /// ```
+    /// use nowcast::sampling::Gaussian;
+    ///
+    /// let mut storage = [0.0; Gaussian::diagonal_len(1)];
+    /// let errors = Gaussian::diagonal(&[0.0], &[4.0], &mut storage)?;
+    /// let mean = [10.0];
+    /// assert_eq!(errors.with_mean(&mean)?.marginal_quantile(0, 0.5), 10.0);
+    /// # Ok::<(), nowcast::sampling::GaussianError>(())
+    /// ```
+    pub fn with_mean(self, mean: &'a [f32]) -> Result<Self, GaussianError> {
+        let (expected, got) = (self.dim(), mean.len());
+        if got != expected {
+            return Err(GaussianError::Length { expected, got });
+        }
+        match mean.iter().position(|mean| !mean.is_finite()) {
+            Some(index) => Err(GaussianError::MeanNotFinite { index }),
+            None => Ok(Self { mean, ..self }),
+        }
     }
 
     /// The standard deviation of dimension `index`, from the variance that was given.

@@ -73,6 +73,12 @@ impl Simd for Avx2 {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(data.as_ptr().wrapping_add(index).cast()) }
     }
 
+    #[inline(always)]
+    fn transpose8(self, from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
+        // SAFETY: the token proves AVX2.
+        unsafe { super::transpose8(from, from_stride, to, to_stride) }
+    }
+
     ops! {
         splat(x: f32) -> __m256 = _mm256_set1_ps(x);
         load(from: &[f32]) -> __m256 = {

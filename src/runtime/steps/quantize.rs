@@ -1,0 +1,111 @@
+//! Floats to integers of few bits and back.
+
+use crate::kernels::Simd;
+use crate::kernels::quantize::{self, Grid, Quantized};
+use crate::runtime::record::{In, Out};
+use crate::runtime::step::{Kernel, Operands, Step, kernel};
+use crate::tensor::DType;
+
+use super::lanes::Lanes;
+
+crate::record! {
+    /// Data, where its scales and zero points lie, and the result. The types of the operands
+    /// are those of their buffers; `integer` is the pinned number of the integer one.
+    pub(crate) struct QuantizeRecord {
+        pub(crate) x: In,
+        pub(crate) scale: In,
+        pub(crate) zero: Option<In>,
+        pub(crate) y: Out,
+        pub(crate) integer: u32,
+        pub(crate) lanes: Lanes,
+        pub(crate) block: u32,
+        pub(crate) by_outer: bool,
+        pub(crate) by_inner: bool,
+    }
+}
+
+impl QuantizeRecord {
+    fn grid(&self, operands: &Operands<'_>) -> Grid {
+        Grid {
+            lanes: self.lanes.at(operands),
+            block: self.block as usize,
+            by_outer: self.by_outer,
+            by_inner: self.by_inner,
+        }
+    }
+
+    fn integer(&self) -> DType {
+        DType::from_code(self.integer as u8).unwrap_or(DType::U8)
+    }
+}
+
+/// Calls a function generic over the integer type.
+macro_rules! by_integer {
+    ($dtype:expr, $f:ident$(::<$s:ty>)?($($arg:expr),*)) => {
+        match $dtype {
+            DType::I8 => $f::<$($s,)? i8>($($arg),*),
+            DType::U16 => $f::<$($s,)? u16>($($arg),*),
+            DType::I16 => $f::<$($s,)? i16>($($arg),*),
+            DType::I32 => $f::<$($s,)? i32>($($arg),*),
+            _ => $f::<$($s,)? u8>($($arg),*),
+        }
+    };
+}
+
+fn zeros<'s, T: Quantized>(zero: Option<In>, operands: &Operands<'s>) -> &'s [T] {
+    zero.map_or(&[], |zero| operands.read(zero))
+}
+
+pub(crate) static QUANTIZE_F32: Kernel = kernel!(QuantizeF32, simd quantize_f32);
+
+fn quantize_f32<S: Simd>(step: Step<'_>) {
+    let (record, operands) = step.decode::<QuantizeRecord>();
+    by_integer!(record.integer(), quantize_f32_to::<S>(record, operands))
+}
+
+fn quantize_f32_to<S: Simd, T: Quantized>(record: QuantizeRecord, operands: Operands<'_>) {
+    let Some(s) = S::from_level(operands.level()) else { return };
+    let (grid, zero) = (record.grid(&operands), zeros::<T>(record.zero, &operands));
+    let (x, scale) = (operands.read(record.x), operands.read(record.scale));
+    quantize::quantize_f32(s, grid, x, scale, zero, operands.write(record.y));
+}
+
+pub(crate) static QUANTIZE: Kernel = kernel!(Quantize, quantize);
+
+fn quantize(step: Step<'_>) {
+    let (record, operands) = step.decode::<QuantizeRecord>();
+    by_integer!(record.integer(), quantize_to(record, operands))
+}
+
+fn quantize_to<T: Quantized>(record: QuantizeRecord, operands: Operands<'_>) {
+    let (grid, zero) = (record.grid(&operands), zeros::<T>(record.zero, &operands));
+    let (x, scale) = (operands.read(record.x), operands.read(record.scale));
+    quantize::quantize_f64(grid, x, scale, zero, operands.write(record.y));
+}
+
+pub(crate) static DEQUANTIZE_F32: Kernel = kernel!(DequantizeF32, simd dequantize_f32);
+
+fn dequantize_f32<S: Simd>(step: Step<'_>) {
+    let (record, operands) = step.decode::<QuantizeRecord>();
+    by_integer!(record.integer(), dequantize_f32_from::<S>(record, operands))
+}
+
+fn dequantize_f32_from<S: Simd, T: Quantized>(record: QuantizeRecord, operands: Operands<'_>) {
+    let Some(s) = S::from_level(operands.level()) else { return };
+    let (grid, zero) = (record.grid(&operands), zeros::<T>(record.zero, &operands));
+    let (x, scale) = (operands.read(record.x), operands.read(record.scale));
+    quantize::dequantize_f32(s, grid, x, scale, zero, operands.write(record.y));
+}
+
+pub(crate) static DEQUANTIZE: Kernel = kernel!(Dequantize, dequantize);
+
+fn dequantize(step: Step<'_>) {
+    let (record, operands) = step.decode::<QuantizeRecord>();
+    by_integer!(record.integer(), dequantize_from(record, operands))
+}
+
+fn dequantize_from<T: Quantized>(record: QuantizeRecord, operands: Operands<'_>) {
+    let (grid, zero) = (record.grid(&operands), zeros::<T>(record.zero, &operands));
+    let (x, scale) = (operands.read(record.x), operands.read(record.scale));
+    quantize::dequantize_f64(grid, x, scale, zero, operands.write(record.y));
+}
