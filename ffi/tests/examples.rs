@@ -172,8 +172,7 @@ fn serving_calls_leave_the_heap_alone() {
     let to = folder("no_alloc");
     let functions = ["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc", "free"];
     let wraps = functions.map(|function| format!("-Wl,--wrap={function}"));
-    let program =
-        build("ffi/tests/c/no_alloc.c", &to, &wraps.each_ref().map(String::as_str));
+    let program = build("ffi/tests/c/no_alloc.c", &to, &wraps.each_ref().map(String::as_str));
     let [affine, ..] = models(&to);
     finish(Command::new(program).arg(affine).arg(forecaster()));
 }

@@ -172,6 +172,11 @@ impl<'f> Builder<'f> {
         if matches!(op, Op::DequantizeLinear(_)) || inputs.is_empty() {
             return None;
         }
+        if let (Op::Reshape { .. }, [Some(id)], [result]) = (op, inputs, results) {
+            let shape = result.shape.iter().map(|d| usize::try_from(d.fixed()?).ok());
+            let shape: Vec<usize> = shape.collect::<Option<_>>()?;
+            return Some(vec![self.constant(*id)?.reshaped(&shape)]);
+        }
         let mut operands = Vec::with_capacity(inputs.len());
         for id in inputs {
             operands.push(match id {

@@ -174,6 +174,79 @@ fn attention_is_decomposed() {
 }
 
 #[test]
+fn quantized_constants_stay_integers() {
+    let weights = super::proto::TensorProto {
+        name: "q".into(),
+        dims: vec![2, 3],
+        data_type: U8,
+        int32_data: vec![1; 6],
+        ..Default::default()
+    };
+    let nodes =
+        vec![node("DequantizeLinear", &["q", "scale"], &["w"]), node("Add", &["x", "w"], &["y"])];
+    let constants = vec![weights, floats("scale", &[1], &[0.5])];
+    let ports = (port("x", F32, &["2", "3"]), port("y", F32, &["2", "3"]));
+    let graph = body(vec![ports.0], constants, nodes, vec![ports.1]);
+    let graph =
+        import(&model(17, graph).encode_to_vec(), None, &Bindings::default(), &mut |op, _, _| {
+            panic!("{} was folded", op.name())
+        });
+    assert_eq!(graph.unwrap().nodes[0].op.name(), "DequantizeLinear");
+}
+
+#[test]
+fn classical_models() {
+    let mut regressor = node_with("LinearRegressor", &["x"], &["y"], vec![int("targets", 2)]);
+    regressor.domain = "ai.onnx.ml".into();
+    regressor.attribute.push(super::proto::AttributeProto {
+        name: "coefficients".into(),
+        r#type: 6,
+        floats: vec![0.5; 6],
+        ..Default::default()
+    });
+    let graph =
+        body(vec![port("x", F32, &["b", "3"])], vec![], vec![regressor], vec![port("y", F32, &[])]);
+    let mut model = model(17, graph);
+    model.opset_import.push(OperatorSetIdProto { domain: "ai.onnx.ml".into(), version: 1 });
+    let mut bindings = Bindings::default();
+    bindings.dims.insert("b".into(), Extent::Fixed(4));
+    let graph = load(&model, &bindings).unwrap();
+    assert_eq!((graph.nodes[0].op.name(), shape(&graph, 0).as_str()), ("Gemm", "f32 [4, 2]"));
+}
+
+#[test]
+fn folding_is_bounded() {
+    // Each step doubles a constant; the importer must stop long before the last.
+    let mut nodes = vec![node_with("Concat", &["c", "c"], &["v0"], vec![int("axis", 0)])];
+    for i in 0..40 {
+        let (from, to) = (format!("v{i}"), format!("v{}", i + 1));
+        nodes.push(node_with("Concat", &[&from, &from], &[&to], vec![int("axis", 0)]));
+    }
+    nodes.push(node("Add", &["x", "c"], &["y"]));
+    let graph = body(
+        vec![port("x", F32, &["1"])],
+        vec![floats("c", &[1], &[1.0])],
+        nodes,
+        vec![port("y", F32, &[])],
+    );
+    let mut taken = 0;
+    let result = import(
+        &model(17, graph).encode_to_vec(),
+        None,
+        &Bindings::default(),
+        &mut |_, _, results| {
+            let shape: Vec<usize> =
+                results[0].shape.iter().map(|d| d.fixed().unwrap() as usize).collect();
+            let bytes = vec![0; shape.iter().product::<usize>() * 4];
+            taken += bytes.len();
+            Some(vec![Tensor::from_bytes(DType::F32, &shape, &bytes)])
+        },
+    );
+    assert!(result.is_err(), "2^40 elements");
+    assert!(taken < 32 << 20, "{taken} bytes");
+}
+
+#[test]
 fn states_may_grow_along_one_ranged_axis() {
     let concat = node_with("Concat", &["past", "x"], &["present"], vec![int("axis", 1)]);
     let graph = body(

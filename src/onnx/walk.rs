@@ -170,13 +170,13 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         visible.iter().rev().find_map(|scope| scope.get(name).copied())
     }
 
-    fn node_ref(node: &NodeProto, i: usize, frame: &Frame<'m, '_>) -> NodeRef {
-        NodeRef {
+    fn node_ref(node: &NodeProto, i: usize, frame: &Frame<'m, '_>) -> Box<NodeRef> {
+        Box::new(NodeRef {
             name: node.name.clone(),
             position: i,
             op: node.op_type.clone(),
             function: frame.functions.last().map(|(_, name, _)| (*name).to_owned()),
-        }
+        })
     }
 
     fn nodes(&mut self, nodes: &'m [NodeProto], frame: &Frame<'m, '_>) -> Result<(), ImportError> {
@@ -200,7 +200,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
     fn node(
         &mut self,
         node: &'m NodeProto,
-        name: NodeRef,
+        name: Box<NodeRef>,
         frame: &Frame<'m, '_>,
     ) -> Result<Vec<ValueId>, ImportError> {
         let Some(left) = self.nodes_left.checked_sub(1) else {
@@ -243,7 +243,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
     fn operator(
         &mut self,
         node: &'m NodeProto,
-        name: NodeRef,
+        name: Box<NodeRef>,
         inputs: Vec<Option<ValueId>>,
         attributes: Attributes<'m>,
         (entry, version): (ops::Entry, i64),
@@ -288,7 +288,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         mut attributes: Vec<Named<'m>>,
         frame: &Frame<'m, '_>,
     ) -> Result<Vec<ValueId>, ImportError> {
-        let fail = |problem: String| ImportError::Node { node: name.clone(), problem };
+        let fail = |problem: String| ImportError::Node { node: Box::new(name.clone()), problem };
         let key = function_key(function);
         if frame.functions.contains(&key) {
             return Err(fail("the function calls itself".into()));
@@ -311,7 +311,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         };
         if let Some((unknown, _)) = attributes.iter().find(|(name, _)| !known(name)) {
             return Err(ImportError::Attribute {
-                node: name.clone(),
+                node: Box::new(name.clone()),
                 attribute: (*unknown).to_owned(),
                 problem: "is not known to the function".into(),
             });
@@ -347,8 +347,10 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         inputs: &[Option<ValueId>],
         frame: &Frame<'m, '_>,
     ) -> Result<Vec<ValueId>, ImportError> {
-        let fail =
-            |problem: &str| ImportError::Node { node: name.clone(), problem: problem.into() };
+        let fail = |problem: &str| ImportError::Node {
+            node: Box::new(name.clone()),
+            problem: problem.into(),
+        };
         let condition = match inputs {
             [Some(id)] => *id,
             _ => return Err(fail("it needs one input, the condition")),
@@ -367,7 +369,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
                 ),
                 None => "the condition is computed at run time, which is not supported".into(),
             };
-            return Err(ImportError::Node { node: name.clone(), problem });
+            return Err(ImportError::Node { node: Box::new(name.clone()), problem });
         };
         if frame.depth >= MAX_DEPTH {
             return Err(fail("branches nest too deep"));
@@ -384,7 +386,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
                 }
                 other => {
                     return Err(ImportError::Attribute {
-                        node: name.clone(),
+                        node: Box::new(name.clone()),
                         attribute: other.to_owned(),
                         problem: "is not known or no graph".into(),
                     });

@@ -57,12 +57,6 @@ impl<'s> Operands<'s> {
         self.buffers.at(operand.0).dtype
     }
 
-    /// Element type of an operand that is only read.
-    #[inline(always)]
-    pub(crate) fn dtype_in(&self, operand: &In) -> DType {
-        self.buffers.at(operand.0).dtype
-    }
-
     /// Element type of a result.
     #[inline(always)]
     pub(crate) fn dtype_out(&self, operand: &SharedOut) -> DType {

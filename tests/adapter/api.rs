@@ -141,21 +141,6 @@ fn load_failure(model: &Path, error: &LoadError) -> Failure {
     }
 }
 
-/// Loads a model; each dimension that it leaves open takes five, a batch two.
-fn load_open(model: &Path) -> Result<Program<'static>, Failure> {
-    let mut options = Options::default();
-    loop {
-        match load::from_path(model, &options) {
-            Err(LoadError::Import { source: ImportError::OpenDimension { name, .. }, .. })
-                if !options.dims().contains_key(&name) =>
-            {
-                options = options.dim(&name, if name.contains("batch") { 2 } else { 5 });
-            }
-            other => return other.map_err(|error| Failure::Load(error.to_string())),
-        }
-    }
-}
-
 fn run_failure(error: impl std::fmt::Display) -> Failure {
     Failure::Run(error.to_string())
 }

@@ -153,8 +153,7 @@ pub(super) fn binary(b: &mut Builder<'_>, node: &Node, op: Binary) -> Lowered<()
         return Err(format!("{base} to a power of {exponent}: cast the exponent"));
     }
     let record = pair(b, node, code as u32)?;
-    let vector = base == DType::F32 && (code as u32) < BinaryCode::Mod as u32;
-    b.step(if vector { KernelId::BinaryF32 } else { KernelId::Binary }, &record);
+    b.step(if base == DType::F32 { KernelId::BinaryF32 } else { KernelId::Binary }, &record);
     Ok(())
 }
 
@@ -202,3 +201,6 @@ pub(super) fn cast(b: &mut Builder<'_>, node: &Node, to: DType) -> Lowered<()> {
     b.step(KernelId::Cast, &CastRecord { a: views.remove(0), out, shape });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
