@@ -226,7 +226,8 @@ fn samples_have_the_moments_that_were_asked_for() {
         let output = nowcast(&[&args[..], &["--paths", "7", "--seed", "3", "--out", out]].concat());
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
-    let npy = npyz::NpyFile::new(&std::fs::read(&npy).expect("there")[..]).expect("an array");
+    let bytes = std::fs::read(&npy).expect("there");
+    let npy = npyz::NpyFile::new(&bytes[..]).expect("an array");
     assert_eq!(npy.shape(), [7, 2]);
     let elements = npy.into_vec::<f32>().expect("f32");
     let csv = std::fs::read_to_string(&csv).expect("there");
@@ -236,7 +237,7 @@ fn samples_have_the_moments_that_were_asked_for() {
     let indefinite = file("indefinite.csv", "1,2\n2,1\n");
     let expected = "indefinite.csv: the covariance is not positive definite";
     refused(&["sample", "--covariance", &indefinite], expected);
-    refused(&["sample", "--mean", &mean, "--covariance", &mean, "--out", "x.txt"], ".npy or .csv");
+    refused(&["sample", "--covariance", &covariance, "--out", "x.txt"], ".npy or .csv");
     let three = file("three.csv", "1,1,1\n");
     let expected = "2 means, but";
     refused(&["sample", "--mean", &mean, "--covariance", &three], expected);

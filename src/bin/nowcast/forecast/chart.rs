@@ -10,6 +10,8 @@ use super::ticks;
 
 const ROWS: usize = 16;
 const DOTS: usize = 4;
+/// Room for the legend.
+const MIN_WIDTH: usize = 60;
 const MAX_WIDTH: usize = 120;
 
 /// How the chart is drawn.
@@ -24,7 +26,7 @@ impl Style {
     pub(super) fn of_standard_output() -> Self {
         let size = console::Term::stdout().size_checked();
         let width = size.map_or(80, |(_, cols)| usize::from(cols));
-        Self { width: width.clamp(40, MAX_WIDTH), colour: super::wants_colour() }
+        Self { width: width.clamp(MIN_WIDTH, MAX_WIDTH), colour: super::wants_colour() }
     }
 }
 
@@ -245,7 +247,7 @@ mod tests {
 
     #[test]
     fn the_plain_chart_fits_and_shows_its_parts() {
-        for width in [40, 80, 120] {
+        for width in [MIN_WIDTH, 80, MAX_WIDTH] {
             let mut fan = fan();
             fan.observed = vec![40.5, 41.0];
             let text = draw(&fan, &Style { width, colour: false });
