@@ -10,6 +10,8 @@ pub(crate) enum Failure {
     User(String),
     /// A mistake of ours.
     Internal(String),
+    /// A check that was asked for says no.
+    Different(String),
     /// Whoever reads our output has stopped.
     Closed,
 }
@@ -19,7 +21,7 @@ impl Failure {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::User(_) => 2,
-            Self::Internal(_) => 1,
+            Self::Internal(_) | Self::Different(_) => 1,
             Self::Closed => 0,
         }
     }
@@ -36,7 +38,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::User(sentence) => f.write_str(sentence),
+            Self::User(sentence) | Self::Different(sentence) => f.write_str(sentence),
             Self::Internal(what) => write!(f, "{what} (this is a defect of nowcast: report it)"),
             Self::Closed => f.write_str("the output was closed"),
         }

@@ -3,13 +3,20 @@
 //! Owns arguments, files and what is printed; each verb is a file. It uses the library's public
 //! interface only.
 
+mod against;
 mod allocations;
 mod arrays;
+mod bench;
 mod failure;
 mod forecast;
+mod inputs;
+mod inspect;
+mod npy;
 mod output;
 mod progress;
+mod run;
 mod sample;
+mod verify;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -32,12 +39,24 @@ enum Verb {
     Forecast(forecast::ForecastArgs),
     /// Sample paths of a Gaussian with a given mean and covariance.
     Sample(sample::SampleArgs),
+    /// Run a model on arrays.
+    Run(run::RunArgs),
+    /// Show inputs, outputs, memory and kernels of a model.
+    Inspect(inspect::InspectArgs),
+    /// Time calls of a model: p50, p99, p99.9, the worst.
+    Bench(bench::BenchArgs),
+    /// Compare a model's answer with another runtime's.
+    Verify(verify::VerifyArgs),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Forecast(args) => forecast::run(args),
         Verb::Sample(args) => sample::run(args),
+        Verb::Run(args) => run::run(args),
+        Verb::Inspect(args) => inspect::run(args),
+        Verb::Bench(args) => bench::run(args),
+        Verb::Verify(args) => verify::run(args),
     };
     match done {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
