@@ -133,7 +133,8 @@ fn mistakes_are_told_in_one_sentence() {
     let good = series();
     let path = folder.join("series.csv");
     let file = path.to_str().expect("text");
-    let cases: [(&str, &dyn Fn(&mut Vec<String>)); 6] = [
+    type Spoil<'a> = &'a dyn Fn(&mut Vec<String>);
+    let cases: [(&str, Spoil<'_>); 6] = [
         ("series.csv, line 9: a gap: 2013-01-01T15:00:00Z is 2 h after", &|l| drop(l.remove(8))),
         ("series.csv, line 9: expected a finite number", &|l| l[8] = good[8].replace(',', ",N")),
         ("series.csv, line 9: expected two columns, time and value", &|l| l[8] = "x".into()),
