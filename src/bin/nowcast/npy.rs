@@ -146,7 +146,7 @@ mod tests {
         let columns: Vec<u8> = [1i16, 4, 2, 5, 3, 6].iter().flat_map(|n| n.to_le_bytes()).collect();
         let rows: Vec<u8> = (1i16..=6).flat_map(|n| n.to_le_bytes()).collect();
         assert_eq!(row_major(&columns, &[2, 3], 2), rows);
-        assert_eq!(row_major(&[], &[0, 3], 2), []);
+        assert!(row_major(&[], &[0, 3], 2).is_empty());
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
         let cases: [(Vec<u8>, &str); 5] = [
             (b"1,2\n".to_vec(), "no NPY array"),
             (good[..good.len() - 1].to_vec(), "the elements end early"),
-            (swap("(2,)", "(9,)"), "the elements end early"),
+            (swap("(2,", "(9,"), "the elements end early"),
             (swap("<f4", ">f4"), "the elements are >f4: save them as little-endian"),
             (swap("<f4", "<c8"), "the elements are <c8"),
         ];
