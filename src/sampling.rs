@@ -23,12 +23,12 @@
 //!   MurmurHash3 applied to `s[1] ^ rotate_left(s[2], 16)`. It takes nothing from the sequence, so
 //!   the number of words a path uses is the number of its normals.
 //!
-//! Magnitudes reach from `2.9e-10` to 9.08, no normal is zero, and `!w` in place of `w` would give
-//! exactly the opposite normal in the first case. See [`standard_normals`] for
-//! the accuracy of the inverse.
+//! Magnitudes reach from `2.9e-10` to 9.08, and no normal is zero. See [`standard_normals`] for the
+//! accuracy of the inverse.
 
 mod cholesky;
 mod draw;
+mod error;
 mod gaussian;
 mod normal;
 #[cfg(feature = "std")]
@@ -36,9 +36,11 @@ mod owned;
 mod paths;
 mod philox;
 mod quantile;
+mod tile;
 
-pub use draw::{DrawError, standard_normals};
-pub use gaussian::{Gaussian, GaussianError};
+pub use draw::standard_normals;
+pub use error::{DrawError, GaussianError};
+pub use gaussian::Gaussian;
 #[cfg(feature = "std")]
 pub use owned::OwnedGaussian;
 pub use paths::{PathAddress, PathWords};

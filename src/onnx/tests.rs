@@ -155,6 +155,16 @@ fn products_and_windows() {
 }
 
 #[test]
+fn resampling_is_a_product() {
+    let linear = node_with("Resize", &["x", "", "", "s"], &["y"], vec![string("mode", "linear")]);
+    let sizes = || vec![numbers("s", &[2, 3, 8])];
+    let (ops, shape) = one(13, &["2", "3", "4"], sizes(), linear);
+    assert_eq!((ops, shape.as_str()), (vec!["MatMul"], "f32 [2, 3, 8]"));
+    let nearest = node("Resize", &["x", "", "", "s"], &["y"]);
+    assert_eq!(one(13, &["2", "3", "4"], sizes(), nearest).0, ["Gather"]);
+}
+
+#[test]
 fn recurrent_layers_take_their_defaults() {
     let constants = vec![floats("w", &[2, 8, 3], &[0.1; 48]), floats("r", &[2, 8, 2], &[0.1; 32])];
     let attributes = vec![int("hidden_size", 2), string("direction", "bidirectional")];

@@ -193,7 +193,6 @@ pub(super) struct RawPort<'p> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RawStep<'p> {
     pub(super) kernel: u32,
-    pub(super) words: &'p [u32],
     pub(super) name: &'p str,
 }
 
@@ -372,11 +371,7 @@ impl<'p> Image<'p> {
     #[inline(always)]
     pub(super) fn step(&self, i: usize) -> RawStep<'p> {
         let s = &self.section(Section::Steps)[i * STEP_WORDS..][..STEP_WORDS];
-        RawStep {
-            kernel: s[0],
-            words: &self.section(Section::Records)[s[1] as usize..][..s[2] as usize],
-            name: self.text(s[3], s[4]),
-        }
+        RawStep { kernel: s[0], name: self.text(s[3], s[4]) }
     }
 
     /// Steps as (kernel, record), the way `run` walks them.

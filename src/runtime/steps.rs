@@ -127,7 +127,7 @@ kernel_ids! {
     ConvF32 = 48, "conv_f32";
     /// Convolution of each channel by itself, f32.
     ConvDepthwiseF32 = 49, "conv_depthwise_f32";
-    /// Convolution, f64.
+    /// Convolution, f64 and i32.
     Conv = 50, "conv";
     /// Largest or mean element of windows, f32.
     PoolF32 = 51, "pool_f32";

@@ -42,8 +42,7 @@ pub(super) fn factor(triangle: &mut [f64], dim: usize) -> Result<(), BadPivot> {
             todo[0] = sum / other[j];
         }
         let value = row.iter().fold(diagonal[0], |sum, a| fma_f64(-a, *a, sum));
-        // Not `<=`: NaN is refused as well.
-        if !(value > threshold * diagonal[0]) {
+        if value.is_nan() || value <= threshold * diagonal[0] {
             return Err(BadPivot { pivot: i, value });
         }
         diagonal[0] = sqrt_f64(value);

@@ -9,8 +9,10 @@
 //! elements will be: from the last block of rows up, each is read for the last time by the block
 //! that replaces it. So working memory has a fixed size, whatever the dimension.
 
+use super::error::DrawError;
 use super::normal::normal;
 use super::paths::{Lanes, PathAddress};
+use super::tile;
 use crate::kernels::{Level, Simd, Vectorized, dispatch};
 
 /// Rows of the factor that are stored and multiplied together.
@@ -22,31 +24,6 @@ const WIDTH: usize = 32;
 /// Elements by dimension and path.
 type Tile = [f32; BLOCK * WIDTH];
 
-/// Why a draw was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DrawError {
-    /// The output has `len` elements, which is no whole number of paths of `dim`.
-    NotWholePaths {
-        /// Elements of a path.
-        dim: usize,
-        /// Elements of the output.
-        len: usize,
-    },
-}
-
-impl core::fmt::Display for DrawError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::NotWholePaths { dim, len } => {
-                write!(f, "an output of {len} elements is no whole number of paths of {dim}")
-            }
-        }
-    }
-}
-
-impl core::error::Error for DrawError {}
-
 /// Fills `out` with independent standard normals.
 ///
 /// **Shapes and units**: `out` is `[paths, dim]`, row-major, as many paths as fit; row `n` is the
@@ -56,8 +33,8 @@ impl core::error::Error for DrawError {}
 /// **Errors**: [`DrawError::NotWholePaths`] unless `dim` divides the length of `out` (zero
 /// divides none but an empty one); `out` is unchanged.
 ///
-/// **Cost**: no allocation; at most 10 KiB of stack. 1 to 4096 normals of a path cost the same
-/// each; a single path costs as much as `LANES` of them.
+/// **Cost**: no allocation; at most 10 KiB of stack; one Philox block for each path and one word
+/// and inverse for each normal. A single path costs as much as `LANES` of them.
 ///
 /// # Examples
 /// ```
@@ -171,7 +148,7 @@ struct Paths<'a> {
 impl Paths<'_> {
     #[inline(always)]
     fn draw<S: Simd, const VECTORS: usize>(
-        mut self,
+        self,
         s: S,
         shape: Shape<'_>,
         first: PathAddress,
@@ -201,25 +178,36 @@ impl Paths<'_> {
                 Shape::Full { .. } if blocks == 1 => continue,
                 _ => {}
             }
-            self.write(start, width, &z[..dims * width]);
+            tile::write(s, &z[..dims * width], width, self.out, self.dim, start);
         }
         let Shape::Full { mean, factor } = shape else { return };
         for rows in (0..blocks).rev() {
             let start = rows * BLOCK;
             let mean = &mean[start..][..BLOCK.min(self.dim - start)];
-            for (row, mean) in y.chunks_exact_mut(width).zip(mean) {
-                row.fill(*mean);
-            }
             for columns in 0..=rows {
                 if blocks > 1 {
-                    self.read(columns * BLOCK, width, z);
+                    let dims = BLOCK.min(self.dim - columns * BLOCK);
+                    tile::read(
+                        s,
+                        &mut z[..dims * width],
+                        width,
+                        self.out,
+                        self.dim,
+                        columns * BLOCK,
+                    );
                 }
                 let panels = start / ROWS..(start + mean.len()).div_ceil(ROWS);
                 for (panel, y) in panels.zip(y.chunks_exact_mut(ROWS * width)) {
                     let before = ROWS * panel - columns * BLOCK;
                     let coefficients = &factor[panel_start(panel)..][ROWS * columns * BLOCK..];
                     let mut sums = [[s.splat(0.0); VECTORS]; ROWS];
-                    load(s, y, &mut sums);
+                    if columns == 0 {
+                        for (row, mean) in sums.iter_mut().zip(&mean[ROWS * panel - start..]) {
+                            *row = [s.splat(*mean); VECTORS];
+                        }
+                    } else {
+                        load(s, y, &mut sums);
+                    }
                     if columns < rows {
                         multiply(s, &coefficients[..ROWS * BLOCK], z, &mut sums);
                     } else {
@@ -230,34 +218,7 @@ impl Paths<'_> {
                     store(s, &sums, y);
                 }
             }
-            self.write(start, width, &y[..mean.len() * width]);
-        }
-    }
-
-    /// Writes the dimensions of a tile, from `start`.
-    #[inline(always)]
-    fn write(&mut self, start: usize, width: usize, tile: &[f32]) {
-        let dims = tile.len() / width;
-        for (lane, path) in self.out.chunks_exact_mut(self.dim).enumerate() {
-            let (quads, rest) = path[start..][..dims].as_chunks_mut::<ROWS>();
-            let mut rows = tile.chunks_exact(ROWS * width);
-            for (quad, rows) in quads.iter_mut().zip(&mut rows) {
-                let rows = &rows[..ROWS * width];
-                *quad = core::array::from_fn(|row| rows[row * width + lane]);
-            }
-            for (element, row) in rest.iter_mut().zip(rows.remainder().chunks_exact(width)) {
-                *element = row[lane];
-            }
-        }
-    }
-
-    /// Reads the dimensions of a tile, from `start`: a whole block, or what is left.
-    #[inline(always)]
-    fn read(&self, start: usize, width: usize, tile: &mut Tile) {
-        for (lane, path) in self.out.chunks_exact(self.dim).enumerate() {
-            for (row, element) in tile.chunks_exact_mut(width).zip(&path[start..]) {
-                row[lane] = *element;
-            }
+            tile::write(s, &y[..mean.len() * width], width, self.out, self.dim, start);
         }
     }
 }

@@ -4,7 +4,8 @@
 //! invariant: a `Gaussian` that exists can be drawn from.
 
 use super::cholesky::{self, BadPivot, packed_len, packed_row};
-use super::draw::{self, DrawError, Shape};
+use super::draw::{self, Shape};
+use super::error::{DrawError, GaussianError};
 use super::paths::PathAddress;
 use super::quantile::normal_quantile;
 use crate::kernels::Level;
@@ -12,101 +13,6 @@ use crate::kernels::Level;
 /// How far from symmetric a covariance may be: of the geometric mean of the two variances, about
 /// one part in a million, since the factor is rounded to single precision in the end.
 const ASYMMETRY: f64 = 1.0 / (1 << 20) as f64;
-
-/// Why a Gaussian was refused.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum GaussianError {
-    /// There is no dimension.
-    Empty,
-    /// The covariance, the variances or other means have `got` elements, not `expected`.
-    Length {
-        /// Elements for the dimension.
-        expected: usize,
-        /// Elements given.
-        got: usize,
-    },
-    /// `storage` is shorter than [`Gaussian::full_len`] or [`Gaussian::diagonal_len`].
-    StorageTooSmall {
-        /// Elements needed.
-        needed: usize,
-        /// Elements given.
-        got: usize,
-    },
-    /// `scratch` is shorter than [`Gaussian::full_scratch_len`].
-    ScratchTooSmall {
-        /// Elements needed.
-        needed: usize,
-        /// Elements given.
-        got: usize,
-    },
-    /// This mean is infinite, NaN or beyond the range of `f32`.
-    MeanNotFinite {
-        /// Its dimension.
-        index: usize,
-    },
-    /// This covariance is infinite or NaN, or the square root of this variance is beyond the range
-    /// of `f32`.
-    NotFinite {
-        /// Its row.
-        row: usize,
-        /// Its column.
-        col: usize,
-    },
-    /// This covariance differs from its mirror image by more than `2^-20` of the geometric mean of
-    /// the two variances.
-    NotSymmetric {
-        /// Its row.
-        row: usize,
-        /// Its column, before the row.
-        col: usize,
-    },
-    /// What is left of this variance, given the dimensions before it, is not above
-    /// `dim * 2^-52` of the whole: the matrix is indefinite, or singular up to rounding.
-    NotPositiveDefinite {
-        /// Its dimension.
-        pivot: usize,
-        /// What is left of the variance.
-        value: f64,
-    },
-    /// This variance of a diagonal form is below zero.
-    NegativeVariance {
-        /// Its dimension.
-        index: usize,
-        /// The variance.
-        value: f64,
-    },
-}
-
-impl core::fmt::Display for GaussianError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Empty => write!(f, "a distribution of no dimension"),
-            Self::Length { expected, got } => {
-                write!(f, "{got} elements where the dimension asks for {expected}")
-            }
-            Self::StorageTooSmall { needed, got } => {
-                write!(f, "storage of {got} elements, {needed} needed")
-            }
-            Self::ScratchTooSmall { needed, got } => {
-                write!(f, "scratch of {got} elements, {needed} needed")
-            }
-            Self::MeanNotFinite { index } => write!(f, "mean {index} is no finite f32"),
-            Self::NotFinite { row, col } => write!(f, "covariance [{row}, {col}] is not finite"),
-            Self::NotSymmetric { row, col } => {
-                write!(f, "covariance [{row}, {col}] is not [{col}, {row}]")
-            }
-            Self::NotPositiveDefinite { pivot, value } => {
-                write!(f, "the covariance is not positive definite: {value:e} at pivot {pivot}")
-            }
-            Self::NegativeVariance { index, value } => {
-                write!(f, "variance {index} is negative: {value:e}")
-            }
-        }
-    }
-}
-
-impl core::error::Error for GaussianError {}
 
 /// Which numbers follow mean and deviations in storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -378,7 +284,7 @@ fn check_covariance(dim: usize, covariance: &[f64]) -> Result<(), GaussianError>
         for col in 0..row {
             let difference = covariance[row * dim + col] - covariance[col * dim + row];
             let scale = libm::sqrt(variance(row)) * libm::sqrt(variance(col));
-            if !(difference.abs() <= ASYMMETRY * scale) {
+            if difference.abs() > ASYMMETRY * scale {
                 return Err(GaussianError::NotSymmetric { row, col });
             }
         }
@@ -397,5 +303,97 @@ fn write_head<'v>(mean: &[f64], variances: impl Iterator<Item = &'v f64>, head: 
     }
     for (to, variance) in deviations.iter_mut().zip(variances) {
         *to = deviation(*variance);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full(mean: &[f64], covariance: &[f64]) -> Result<(), GaussianError> {
+        let mut storage = [f32::MAX; Gaussian::full_len(3)];
+        let mut scratch = [0.0; Gaussian::full_scratch_len(3)];
+        let made = Gaussian::full(mean, covariance, &mut storage, &mut scratch).map(|_| ());
+        assert!(made.is_ok() || storage == [f32::MAX; Gaussian::full_len(3)]);
+        made
+    }
+
+    #[test]
+    fn refusals_of_the_full_form() {
+        let nan = f64::NAN;
+        let near = 0.5 + 0.9 * ASYMMETRY;
+        let far = 0.5 + 1.1 * ASYMMETRY;
+        let not_finite = |row, col| Err(GaussianError::NotFinite { row, col });
+        let not_positive = |pivot, value| Err(GaussianError::NotPositiveDefinite { pivot, value });
+        let cases = [
+            ([0.0, 0.0], [1.0, 0.5, 0.5, 1.0], Ok(())),
+            ([0.0, 0.0], [1.0, near, 0.5, 1.0], Ok(())),
+            ([0.0, 0.0], [1.0, far, 0.5, 1.0], Err(GaussianError::NotSymmetric { row: 1, col: 0 })),
+            ([0.0, nan], [1.0, 0.5, 0.5, 1.0], Err(GaussianError::MeanNotFinite { index: 1 })),
+            ([1e39, 0.0], [1.0, 0.5, 0.5, 1.0], Err(GaussianError::MeanNotFinite { index: 0 })),
+            ([0.0, 0.0], [1.0, nan, nan, 1.0], not_finite(0, 1)),
+            ([0.0, 0.0], [1.0, 0.0, 0.0, f64::INFINITY], not_finite(1, 1)),
+            ([0.0, 0.0], [1.0, 0.0, 0.0, 1e80], not_finite(1, 1)),
+            ([0.0, 0.0], [1.0, 2.0, 2.0, 1.0], not_positive(1, -3.0)),
+            ([0.0, 0.0], [1.0, 1.0, 1.0, 1.0], not_positive(1, 0.0)),
+            ([0.0, 0.0], [0.0, 0.0, 0.0, 1.0], not_positive(0, 0.0)),
+            ([0.0, 0.0], [1.0, 0.0, 0.0, -1.0], not_positive(1, -1.0)),
+        ];
+        for (mean, covariance, expected) in cases {
+            assert_eq!(full(&mean, &covariance), expected, "{mean:?} {covariance:?}");
+        }
+    }
+
+    #[test]
+    fn refusals_of_lengths() {
+        assert_eq!(full(&[], &[]), Err(GaussianError::Empty));
+        assert_eq!(full(&[0.0; 2], &[1.0; 3]), Err(GaussianError::Length { expected: 4, got: 3 }));
+        let identity = [1.0, 0.0, 0.0, 1.0];
+        let (needed, got) = (Gaussian::full_len(2), Gaussian::full_len(2) - 1);
+        let (mut storage, mut scratch) = ([0.0; Gaussian::full_len(2)], [0.0; 3]);
+        assert_eq!(
+            Gaussian::full(&[0.0; 2], &identity, &mut storage[1..], &mut scratch).err(),
+            Some(GaussianError::StorageTooSmall { needed, got })
+        );
+        assert_eq!(
+            Gaussian::full(&[0.0; 2], &identity, &mut storage, &mut scratch[1..]).err(),
+            Some(GaussianError::ScratchTooSmall { needed: 3, got: 2 })
+        );
+    }
+
+    #[test]
+    fn refusals_of_the_diagonal_form() {
+        let mut storage = [0.0; 4];
+        let mut diagonal = |variances: &[f64]| {
+            Gaussian::diagonal(&[0.0, 1.0], variances, &mut storage).map(|_| ())
+        };
+        assert_eq!(diagonal(&[0.0, -0.0]), Ok(()));
+        assert_eq!(diagonal(&[1.0]), Err(GaussianError::Length { expected: 2, got: 1 }));
+        let negative = GaussianError::NegativeVariance { index: 1, value: -1e-300 };
+        assert_eq!(diagonal(&[1.0, -1e-300]), Err(negative));
+        let not_finite = Err(GaussianError::NotFinite { row: 0, col: 0 });
+        assert_eq!(diagonal(&[f64::NAN, 1.0]), not_finite);
+        assert_eq!(diagonal(&[f64::INFINITY, 1.0]), not_finite);
+    }
+
+    #[test]
+    fn a_part_of_a_path_is_refused() {
+        let mut storage = [0.0; 4];
+        let gaussian = Gaussian::diagonal(&[0.0; 2], &[1.0; 2], &mut storage).unwrap();
+        let first = PathAddress { seed: 0, stream: 0, path: 0 };
+        let mut out = [7.0; 5];
+        let refused = gaussian.draw(Level::scalar(), first, &mut out);
+        assert_eq!(refused, Err(DrawError::NotWholePaths { dim: 2, len: 5 }));
+        assert_eq!(out, [7.0; 5]);
+        assert_eq!(gaussian.draw(Level::scalar(), first, &mut []), Ok(()));
+    }
+
+    #[test]
+    fn marginals() {
+        let mut storage = [0.0; 4];
+        let gaussian = Gaussian::diagonal(&[1.0, 2.0], &[4.0, 0.0], &mut storage).unwrap();
+        assert_eq!(gaussian.marginal_quantile(0, 0.975), 1.0 + 2.0 * normal_quantile(0.975));
+        assert_eq!(gaussian.marginal_quantile(1, 0.1), 2.0);
+        assert!(gaussian.marginal_quantile(1, 1.0).is_nan());
     }
 }

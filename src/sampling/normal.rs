@@ -34,22 +34,23 @@ const fn power(exponent: u32) -> f32 {
 /// One standard normal for each path, from its next word (and the second that goes with it).
 #[inline(always)]
 pub(super) fn normal<S: Simd>(s: S, lanes: &mut Lanes<S>) -> S::F32 {
-    let word = lanes.next(s);
-    let negative = s.i32_to_u32(s.i32_shr::<31>(s.u32_to_i32(word)));
-    let m = s.u32_xor(word, negative);
-    let tail = s.u32_to_i32(s.u32_sub(s.u32_splat(i32::MAX as u32), m));
-    let mut magnitude = centre(s, s.u32_to_i32(m), tail);
+    let word = s.u32_to_i32(lanes.next(s));
+    let ones_if_negative = s.i32_to_u32(s.i32_shr::<31>(word));
+    let magnitude = s.u32_xor(s.i32_to_u32(word), ones_if_negative);
+    let tail = s.u32_to_i32(s.u32_xor(magnitude, s.u32_splat(i32::MAX as u32)));
+    let z = centre(s, word, tail);
     let in_tail = s.i32_gt(s.i32_splat(TAIL_END), tail);
     if s.mask_any(in_tail) {
-        magnitude = s.select(in_tail, far(s, tail, lanes.second(s)), magnitude);
+        let magnitude = far(s, tail, lanes.second(s));
+        return s.select(in_tail, s.copysign(magnitude, z), z);
     }
-    s.copysign(magnitude, s.from_bits(word))
+    z
 }
 
-/// The magnitude of the normal where `tail` is at least [`TAIL_END`], any number elsewhere.
+/// The normal of `word` where `tail` is at least [`TAIL_END`], its sign alone elsewhere.
 #[inline(always)]
-fn centre<S: Simd>(s: S, m: S::I32, tail: S::I32) -> S::F32 {
-    let q = s.mul_add(s.i32_to_f32(m), s.splat(power(32)), s.splat(power(33)));
+fn centre<S: Simd>(s: S, word: S::I32, tail: S::I32) -> S::F32 {
+    let q = s.mul_add(s.i32_to_f32(word), s.splat(power(32)), s.splat(power(33)));
     // Less than the probability by one part in 2^24, so that rounding never takes it to 1/2, which
     // would be the first of the next sixteen half octaves. R hardly notices.
     const SCALE: f32 = power(32) - power(56);

@@ -2,7 +2,8 @@
 //!
 //! Owns the allocation, for set-up and for programs that have a heap.
 
-use super::gaussian::{Form, Gaussian, GaussianError, check_len};
+use super::error::GaussianError;
+use super::gaussian::{Form, Gaussian, check_len};
 
 /// A [`Gaussian`] that owns its memory.
 ///

@@ -72,19 +72,16 @@ impl<S: Simd> Lanes<S> {
     /// The path at `first` and those after it.
     #[inline(always)]
     pub(super) fn new(s: S, first: PathAddress) -> Self {
-        let mut low = [0; 16];
-        let mut high = [0; 16];
-        for (lane, (low, high)) in low.iter_mut().zip(&mut high).enumerate() {
-            let path = first.path.wrapping_add(lane as u64);
-            *low = path as u32;
-            *high = (path >> 32) as u32;
-        }
-        let counter = [
-            s.u32_load(&low),
-            s.u32_load(&high),
-            s.u32_splat(first.stream as u32),
-            s.u32_splat((first.stream >> 32) as u32),
-        ];
+        let start = s.u32_splat(first.path as u32);
+        let low = s.u32_add(start, s.u32_lane_index());
+        // An unsigned comparison, as one of signed integers that are as far from their smallest.
+        let flip = s.u32_splat(1 << 31);
+        let (before, after) = (s.u32_xor(start, flip), s.u32_xor(low, flip));
+        let carried = s.i32_gt(s.u32_to_i32(before), s.u32_to_i32(after));
+        let high = (first.path >> 32) as u32;
+        let high = s.u32_select(carried, s.u32_splat(high.wrapping_add(1)), s.u32_splat(high));
+        let counter =
+            [low, high, s.u32_splat(first.stream as u32), s.u32_splat((first.stream >> 32) as u32)];
         Self::from_state(s, philox(s, counter, [first.seed as u32, (first.seed >> 32) as u32]))
     }
 

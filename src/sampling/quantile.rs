@@ -46,6 +46,7 @@ fn ratio([above, below]: &Ratio, x: f64) -> f64 {
 }
 
 #[rustfmt::skip]
+#[expect(clippy::excessive_precision, reason = "as printed in the paper")]
 const CENTRE: Ratio = [
     [
         3.387_132_872_796_366_608, 1.331_416_678_917_843_774_5e2, 1.971_590_950_306_551_442_7e3,
@@ -62,6 +63,7 @@ const CENTRE: Ratio = [
 ];
 
 #[rustfmt::skip]
+#[expect(clippy::excessive_precision, reason = "as printed in the paper")]
 const MIDDLE: Ratio = [
     [
         1.423_437_110_749_683_577_34, 4.630_337_846_156_545_295_9, 5.769_497_221_460_691_405_5,
@@ -78,6 +80,7 @@ const MIDDLE: Ratio = [
 ];
 
 #[rustfmt::skip]
+#[expect(clippy::excessive_precision, reason = "as printed in the paper")]
 const FAR: Ratio = [
     [
         6.657_904_643_501_103_777_2, 5.463_784_911_164_114_369_9, 1.784_826_539_917_291_335_8,

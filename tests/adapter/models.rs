@@ -12,6 +12,16 @@ pub(crate) fn models() -> Vec<PathBuf> {
     found
 }
 
+/// Every folder of a forecaster under `models/`, in order of path.
+pub(crate) fn forecasters() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = entries.map(|entry| entry.path());
+    let mut found: Vec<_> = folders.filter(|f| f.join("forecaster.json").exists()).collect();
+    found.sort();
+    found
+}
+
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();

@@ -59,13 +59,7 @@ pub(crate) fn tables(cases: &[Case], outcomes: &[Outcome]) {
             }
         }
         if let Some(text) = text {
-<<<<<<< HEAD
-            // What stands before is the case's own path.
-            let text = text.rsplit_once("model.onnx: ").map_or(&*text, |(_, reason)| reason);
-            let row = texts.entry(text.chars().take(60).collect()).or_default();
-=======
             let row = texts.entry(without_names(&text).chars().take(60).collect()).or_default();
->>>>>>> xtask
             *row = (row.0 + 1, row.1 + 1, &case.name);
         }
     }

@@ -54,7 +54,7 @@ pub(super) fn conv(b: &mut Builder<'_>, node: &Node, op: &Conv) -> Lowered<()> {
     };
     let groups = op.group.max(1) as u32;
     let (channels, outputs) = (fixed(&weights[1])?, fixed(&weights[0])? / groups);
-    if !matches!(dtype, DType::F32 | DType::F64) {
+    if !matches!(dtype, DType::F32 | DType::F64 | DType::I32) {
         return Err(format!("no convolution of {dtype}"));
     }
     let to = b.shape(y);
@@ -66,7 +66,7 @@ pub(super) fn conv(b: &mut Builder<'_>, node: &Node, op: &Conv) -> Lowered<()> {
         && all(&op.pads_before, 0)
         && all(&op.pads_after, 0);
     let kernel = match (dtype, channels) {
-        (DType::F64, _) => KernelId::Conv,
+        (DType::F64 | DType::I32, _) => KernelId::Conv,
         (_, 1) if !pointwise => KernelId::ConvDepthwiseF32,
         _ => KernelId::ConvF32,
     };

@@ -8,6 +8,7 @@ use crate::kernels::conv::{
 use crate::kernels::number::Number;
 use crate::runtime::record::{Extent, In, Out, Scratch};
 use crate::runtime::step::{Kernel, Operands, Step, kernel};
+use crate::tensor::DType;
 
 use super::types::by_dtype;
 
@@ -106,14 +107,21 @@ fn conv_depthwise_f32<S: Simd>(step: Step<'_>) {
     }
 }
 
-pub(crate) static CONV: Kernel = kernel!(Conv, conv_f64);
+pub(crate) static CONV: Kernel = kernel!(Conv, conv);
 
-fn conv_f64(step: Step<'_>) {
+fn conv(step: Step<'_>) {
     let (record, operands) = step.decode::<ConvRecord>();
+    match operands.dtype_in(&record.x) {
+        DType::I32 => conv_of::<i32>(record, operands),
+        _ => conv_of::<f64>(record, operands),
+    }
+}
+
+fn conv_of<T: Number>(record: ConvRecord, operands: Operands<'_>) {
     let geometry = record.geometry(&operands);
-    let (x, weights) = (operands.read(record.x), operands.read(record.weights));
+    let (x, weights) = (operands.read::<T>(record.x), operands.read(record.weights));
     let bias = record.bias.map_or(&[][..], |bias| operands.read(bias));
-    conv::conv_f64(&geometry, x, weights, bias, operands.write(record.y));
+    conv::conv_scalar(&geometry, x, weights, bias, operands.write(record.y));
 }
 
 crate::record! {

@@ -1,4 +1,6 @@
-use super::super::super::harness::{check, check_ranged, doubled, f32s, noise, run};
+use std::slice::from_ref;
+
+use super::super::super::harness::{check, check_ranged, doubled, f32s, i64s, noise, run};
 use super::*;
 use crate::graph::{Graph, Op, Port, Tensor};
 use crate::kernels::{Isa, Level};
@@ -62,7 +64,7 @@ fn functions_agree_with_double_precision() {
         check_ranged(|_| Op::Unary(op), &[Some(x.clone())], &[(0, 0)], Some(want));
     }
     let none = f32s(&[0, 2], &[]);
-    check_ranged(|_| Op::Unary(Unary::Exp), &[none.clone()], &[(0, 0)], none);
+    check_ranged(|_| Op::Unary(Unary::Exp), from_ref(&none), &[(0, 0)], none.clone());
 }
 
 #[test]
@@ -105,4 +107,13 @@ fn operands_under_any_strides() {
             assert!((y - want).abs() <= 1e-5 * want.abs().max(1.0), "{i}: {y} {want}");
         }
     }
+}
+
+#[test]
+fn powers_of_mixed_types() {
+    let exponent = i64s(&[2], &[2, 3]);
+    let op = Op::Binary(Binary::Pow);
+    check(op.clone(), &[f32s(&[2], &[1.5, -2.]), exponent], f32s(&[2], &[2.25, -8.]));
+    let base = i64s(&[2, 1], &[2, 9]);
+    check(op, &[base, f32s(&[2], &[2., 0.5])], i64s(&[2, 2], &[4, 1, 81, 3]));
 }

@@ -1,3 +1,5 @@
+use std::slice::from_ref;
+
 use super::super::super::harness::{
     assert_same, check, check_ranged, doubled, f32s, noise, run, run_ranged,
 };
@@ -84,8 +86,8 @@ fn pools_of_every_kind() {
     let pair = || Conv { strides: vec![2], pads_before: vec![1], ..plain(&[2]) };
     let two = |kind, want: [f32; 3]| {
         let op = pool(kind, pair(), false);
-        check(op.clone(), &[x.clone()], f32s(&[1, 1, 3], &want));
-        check_ranged(|_| op.clone(), &[x.clone()], &[(0, 2)], f32s(&[1, 1, 3], &want));
+        check(op.clone(), from_ref(&x), f32s(&[1, 1, 3], &want));
+        check_ranged(|_| op.clone(), from_ref(&x), &[(0, 2)], f32s(&[1, 1, 3], &want));
         let doubles = x.clone().map(|x| doubled(&x));
         check(op, &[doubles], Some(doubled(&Tensor::new(&[1, 1, 3], &want))));
     };
@@ -106,4 +108,11 @@ fn pools_of_every_kind() {
     check(op.clone(), &[bytes], Some(Tensor::new(&[1, 1, 2, 1], &[2u8, 7])));
     let none = f32s(&[0, 3, 2, 2], &[]);
     check_ranged(|_| op.clone(), &[none], &[(0, 0)], f32s(&[0, 3, 2, 1], &[]));
+}
+
+#[test]
+fn integers_are_convolved() {
+    let ints = |shape: &[usize], data: &[i32]| Some(Tensor::new(shape, data));
+    let operands = [ints(&[1, 1, 3], &[1, 2, -3]), ints(&[1, 1, 2], &[10, 1])];
+    check(Op::Conv(plain(&[2])), &operands, ints(&[1, 1, 2], &[12, 17]));
 }

@@ -1,0 +1,126 @@
+//! Why a distribution or a draw was refused.
+//!
+//! Owns the error enums of this module: small, `Copy`, numbers only.
+
+#[cfg(doc)]
+use super::gaussian::Gaussian;
+
+/// Why a Gaussian was refused.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum GaussianError {
+    /// There is no dimension.
+    Empty,
+    /// The covariance or the variances have `got` elements, not `expected`.
+    Length {
+        /// Elements for the dimension of the mean.
+        expected: usize,
+        /// Elements given.
+        got: usize,
+    },
+    /// `storage` is shorter than [`Gaussian::full_len`] or [`Gaussian::diagonal_len`].
+    StorageTooSmall {
+        /// Elements needed.
+        needed: usize,
+        /// Elements given.
+        got: usize,
+    },
+    /// `scratch` is shorter than [`Gaussian::full_scratch_len`].
+    ScratchTooSmall {
+        /// Elements needed.
+        needed: usize,
+        /// Elements given.
+        got: usize,
+    },
+    /// This mean is infinite, NaN or beyond the range of `f32`.
+    MeanNotFinite {
+        /// Its dimension.
+        index: usize,
+    },
+    /// This covariance is infinite or NaN, or the square root of this variance is beyond the range
+    /// of `f32`.
+    NotFinite {
+        /// Its row.
+        row: usize,
+        /// Its column.
+        col: usize,
+    },
+    /// This covariance differs from its mirror image by more than `2^-20` of the geometric mean of
+    /// the two variances.
+    NotSymmetric {
+        /// Its row.
+        row: usize,
+        /// Its column, before the row.
+        col: usize,
+    },
+    /// What is left of this variance, given the dimensions before it, is not above
+    /// `dim * 2^-52` of the whole: the matrix is indefinite, or singular up to rounding.
+    NotPositiveDefinite {
+        /// Its dimension.
+        pivot: usize,
+        /// What is left of the variance.
+        value: f64,
+    },
+    /// This variance of a diagonal form is below zero.
+    NegativeVariance {
+        /// Its dimension.
+        index: usize,
+        /// The variance.
+        value: f64,
+    },
+}
+
+impl core::fmt::Display for GaussianError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Empty => write!(f, "a distribution of no dimension"),
+            Self::Length { expected, got } => {
+                write!(f, "{got} (co)variances where the mean asks for {expected}")
+            }
+            Self::StorageTooSmall { needed, got } => {
+                write!(f, "storage of {got} elements, {needed} needed")
+            }
+            Self::ScratchTooSmall { needed, got } => {
+                write!(f, "scratch of {got} elements, {needed} needed")
+            }
+            Self::MeanNotFinite { index } => write!(f, "mean {index} is no finite f32"),
+            Self::NotFinite { row, col } => write!(f, "covariance [{row}, {col}] is not finite"),
+            Self::NotSymmetric { row, col } => {
+                write!(f, "covariance [{row}, {col}] is not [{col}, {row}]")
+            }
+            Self::NotPositiveDefinite { pivot, value } => {
+                write!(f, "the covariance is not positive definite: {value:e} at pivot {pivot}")
+            }
+            Self::NegativeVariance { index, value } => {
+                write!(f, "variance {index} is negative: {value:e}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for GaussianError {}
+
+/// Why a draw was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DrawError {
+    /// The output has `len` elements, which is no whole number of paths of `dim`.
+    NotWholePaths {
+        /// Elements of a path.
+        dim: usize,
+        /// Elements of the output.
+        len: usize,
+    },
+}
+
+impl core::fmt::Display for DrawError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NotWholePaths { dim, len } => {
+                write!(f, "an output of {len} elements is no whole number of paths of {dim}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for DrawError {}
