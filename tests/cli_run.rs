@@ -296,7 +296,7 @@ mod oracle {
             let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
             assert_eq!(report["agrees"], true);
         }
-        let strict = ["verify", "affine.onnx", "--dim", "rows=1", "--tolerance", "-1"];
+        let strict = ["verify", "affine.onnx", "--dim", "rows=1", "--tolerance=-1"];
         let output = with_oracle(&folder, &strict);
         assert_eq!(output.status.code(), Some(1));
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
