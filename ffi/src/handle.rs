@@ -84,12 +84,12 @@ pub(crate) unsafe fn carve<T: Object>(
 ///
 /// # Safety
 /// As for [`carve`].
-pub(crate) unsafe fn room(
+pub(crate) unsafe fn room<'m>(
     what: &'static str,
     memory: *mut u8,
     bytes: u64,
     needed: usize,
-) -> Result<&'static mut [u8], Failure> {
+) -> Result<&'m mut [u8], Failure> {
     if memory.is_null() {
         return Err(Failure::Null(what));
     }

@@ -92,7 +92,7 @@ fn checked_len(code: i32, address: usize, bytes: u64) -> Result<(DType, u64), Fa
     let dtype = dtype(code)
         .ok_or(Failure::Invalid("the dtype of a binding", "one of NOWCAST_F32 to NOWCAST_U64"))?;
     let len = bytes / dtype.bytes() as u64;
-    if bytes % dtype.bytes() as u64 != 0 {
+    if !bytes.is_multiple_of(dtype.bytes() as u64) {
         let expected = (len as usize).saturating_mul(dtype.bytes());
         return Err(BindError::Length { expected, got: bytes as usize }.into());
     }

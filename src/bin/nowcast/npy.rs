@@ -162,7 +162,7 @@ mod tests {
         let cases: [(Vec<u8>, &str); 5] = [
             (b"1,2\n".to_vec(), "no NPY array"),
             (good[..good.len() - 1].to_vec(), "the elements end early"),
-            (swap("(2,)", "(9,)"), "the elements end early"),
+            (swap("(2,", "(9,"), "the elements end early"),
             (swap("<f4", ">f4"), "the elements are >f4: save them as little-endian"),
             (swap("<f4", "<c8"), "the elements are <c8"),
         ];
