@@ -299,8 +299,8 @@ fn a_million_draws_have_the_moments_asked_for() {
         let x: [f64; 6] = core::array::from_fn(|index| f64::from(path[index]) - mean[index]);
         for row in 0..dim {
             sums[row] += x[row];
-            for col in 0..=row {
-                products[row][col] += x[row] * x[col];
+            for (product, other) in products[row].iter_mut().zip(&x[..=row]) {
+                *product += x[row] * other;
             }
         }
     }

@@ -13,8 +13,7 @@ pub(super) fn fuse(graph: &mut Graph) {
     let mut uses = graph.use_counts();
     for i in 0..graph.nodes.len() {
         let Some(mut node) = as_linear(graph, i) else { continue };
-        loop {
-            let Some(y) = node.outputs[0].filter(|y| uses[y.0 as usize] == 1) else { break };
+        while let Some(y) = node.outputs[0].filter(|y| uses[y.0 as usize] == 1) {
             let Some((reader, step)) = next(graph, &node, y, i) else { break };
             match step {
                 Step::Bias(bias) => node.inputs.push(Some(bias)),
