@@ -11,7 +11,8 @@
 //! it.
 //!
 //! # Examples
-//! ```no_run
+//! ```
+//! # #[cfg(feature = "onnx")] {
 //! use nowcast::forecast::{ForecastSession, Forecaster};
 //!
 //! let forecaster = Forecaster::from_folder("models/jfk-temperature")?;
@@ -25,7 +26,8 @@
 //! let mut paths = vec![0.0; 100 * forecaster.horizon()];
 //! session.paths(42, 0, 0, &mut paths)?;
 //! assert!(session.mean().iter().zip(&upper).all(|(mean, upper)| mean < upper));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }
+//! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 
 pub mod calendar;

@@ -1,4 +1,6 @@
-//! nowcast: an embedded inference runtime for probabilistic forecasting.
+//! An embedded inference runtime for probabilistic forecasting: ONNX in; forecasts and correlated
+//! paths out, without allocation.
+#![cfg_attr(feature = "onnx", doc = include_str!("../README.md"))]
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[macro_use]
@@ -10,7 +12,7 @@ pub mod tensor;
 
 #[cfg(feature = "std")]
 pub mod compile;
-#[cfg(any(feature = "ort", feature = "tract"))]
+#[cfg(feature = "ort")]
 pub mod engine;
 #[cfg(feature = "std")]
 pub mod graph;

@@ -133,7 +133,8 @@ fn mistakes_are_told_in_one_sentence() {
     let good = series();
     let path = folder.join("series.csv");
     let file = path.to_str().expect("text");
-    let cases: [(&str, &dyn Fn(&mut Vec<String>)); 6] = [
+    type Spoil<'a> = &'a dyn Fn(&mut Vec<String>);
+    let cases: [(&str, Spoil<'_>); 6] = [
         ("series.csv, line 9: a gap: 2013-01-01T15:00:00Z is 2 h after", &|l| drop(l.remove(8))),
         ("series.csv, line 9: expected a finite number", &|l| l[8] = good[8].replace(',', ",N")),
         ("series.csv, line 9: expected two columns, time and value", &|l| l[8] = "x".into()),
@@ -226,7 +227,8 @@ fn samples_have_the_moments_that_were_asked_for() {
         let output = nowcast(&[&args[..], &["--paths", "7", "--seed", "3", "--out", out]].concat());
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
-    let npy = npyz::NpyFile::new(&std::fs::read(&npy).expect("there")[..]).expect("an array");
+    let bytes = std::fs::read(&npy).expect("there");
+    let npy = npyz::NpyFile::new(&bytes[..]).expect("an array");
     assert_eq!(npy.shape(), [7, 2]);
     let elements = npy.into_vec::<f32>().expect("f32");
     let csv = std::fs::read_to_string(&csv).expect("there");
@@ -236,7 +238,7 @@ fn samples_have_the_moments_that_were_asked_for() {
     let indefinite = file("indefinite.csv", "1,2\n2,1\n");
     let expected = "indefinite.csv: the covariance is not positive definite";
     refused(&["sample", "--covariance", &indefinite], expected);
-    refused(&["sample", "--mean", &mean, "--covariance", &mean, "--out", "x.txt"], ".npy or .csv");
+    refused(&["sample", "--covariance", &covariance, "--out", "x.txt"], ".npy or .csv");
     let three = file("three.csv", "1,1,1\n");
     let expected = "2 means, but";
     refused(&["sample", "--mean", &mean, "--covariance", &three], expected);

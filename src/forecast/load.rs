@@ -14,6 +14,7 @@ use crate::runtime::Program;
 use crate::sampling::OwnedGaussian;
 
 const DESCRIPTION: &str = "forecaster.json";
+const NPY_HEADER_BYTES: usize = 1024;
 
 /// Why a forecaster cannot be loaded. Its text names the file.
 #[derive(Debug, Error)]
@@ -37,7 +38,7 @@ pub enum ForecasterError {
     },
     /// The model cannot be loaded.
     #[error(transparent)]
-    Model(#[from] LoadError),
+    Model(Box<LoadError>),
     /// The model does not suit the description.
     #[error("{path}: {reason}", path = path.display())]
     Layout {
@@ -54,6 +55,12 @@ pub enum ForecasterError {
         /// What is wrong.
         reason: String,
     },
+}
+
+impl From<LoadError> for ForecasterError {
+    fn from(error: LoadError) -> Self {
+        Self::Model(Box::new(error))
+    }
 }
 
 impl Description {
@@ -195,6 +202,7 @@ fn covariance(
 
 /// The elements of an array of f64 `[dim, dim]`, row-major.
 fn square_npy(bytes: &[u8], dim: usize) -> Result<Vec<f64>, String> {
+    check_npy_header(bytes).ok_or("this is no NPY array")?;
     let mut rest = bytes;
     let not_npy = |error: std::io::Error| format!("this is no NPY array: {error}");
     let header = npyz::NpyHeader::from_reader(&mut rest).map_err(not_npy)?;
@@ -212,6 +220,21 @@ fn square_npy(bytes: &[u8], dim: usize) -> Result<Vec<f64>, String> {
         return Ok(elements);
     }
     Ok((0..dim * dim).map(|i| elements[i % dim * dim + i / dim]).collect())
+}
+
+/// A header that can be parsed in little stack and memory: of at most [`NPY_HEADER_BYTES`], and
+/// with so few digits that no product of its numbers overflows.
+fn check_npy_header(bytes: &[u8]) -> Option<()> {
+    let (version, rest) = bytes.strip_prefix(b"\x93NUMPY")?.split_at_checked(2)?;
+    let (len, text) = match version[0] {
+        1 => {
+            rest.split_first_chunk::<2>().map(|(len, text)| (u16::from_le_bytes(*len).into(), text))
+        }
+        _ => rest.split_first_chunk::<4>().map(|(len, text)| (u32::from_le_bytes(*len), text)),
+    }?;
+    let text = text.get(..usize::try_from(len).ok()?)?;
+    let digits = text.iter().filter(|byte| byte.is_ascii_digit()).count();
+    (text.len() <= NPY_HEADER_BYTES && digits < u64::MAX.ilog10() as usize).then_some(())
 }
 
 #[cfg(test)]
@@ -240,7 +263,14 @@ mod tests {
     #[test]
     fn what_is_no_square_is_refused() {
         let good = npy(&[2, 2], &[1.0, 0.0, 0.0, 1.0], npyz::Order::C);
-        let cases: [(&[u8], usize, &str); 4] = [
+        let with_shape = |shape: &[u8]| {
+            let at = good.windows(2).position(|two| two == b"(2").expect("the shape");
+            [&good[..at], shape, &good[at + shape.len()..]].concat()
+        };
+        let cases: [(&[u8], usize, &str); 7] = [
+            (&with_shape(b"(9999999999,9999999999)"), 2, "this is no NPY array"),
+            (&with_shape(&[b'('; 50]), 2, "this is no NPY array"),
+            (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{", 2, "this is no NPY array"),
             (b"time,value\n", 2, "this is no NPY array"),
             (&good, 3, "the shape is [2, 2], expected [3, 3]"),
             (&good[..good.len() - 1], 2, "fewer than 2 x 2 elements"),

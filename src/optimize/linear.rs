@@ -71,7 +71,10 @@ fn as_linear(graph: &mut Graph, i: usize) -> Option<Node> {
                         .cycle()
                         .take(columns)
                         .collect();
-                    Some(graph.add_constant(graph.value(c).name.clone(), Tensor::vector(&scaled)))
+                    // Exporters write a bias of zeros in front of the true one.
+                    let nothing = scaled.iter().all(|v| *v == 0.0);
+                    let name = graph.value(c).name.clone();
+                    (!nothing).then(|| graph.add_constant(name, Tensor::vector(&scaled)))
                 }
             };
             let w = if gemm.trans_b || gemm.alpha != 1.0 {

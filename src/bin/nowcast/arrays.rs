@@ -48,7 +48,7 @@ fn npy(bytes: &[u8]) -> Result<Array, String> {
     let extents = file.shape().to_vec();
     let shape: Vec<usize> = extents.iter().map(|n| *n as usize).collect();
     let len = extents.iter().try_fold(1u64, |len, n| len.checked_mul(*n));
-    if !len.is_some_and(|len| len <= MAX_ELEMENTS.min(bytes.len() as u64)) {
+    if len.is_none_or(|len| len > MAX_ELEMENTS.min(bytes.len() as u64)) {
         return Err(format!(": the shape {shape:?} asks for more elements than there are"));
     }
     if file.order() == npyz::Order::Fortran && shape.iter().filter(|n| **n > 1).count() > 1 {

@@ -10,6 +10,8 @@ use super::ticks;
 
 const ROWS: usize = 16;
 const DOTS: usize = 4;
+/// Room for the legend.
+const MIN_WIDTH: usize = 60;
 const MAX_WIDTH: usize = 120;
 
 /// How the chart is drawn.
@@ -24,7 +26,7 @@ impl Style {
     pub(super) fn of_standard_output() -> Self {
         let size = console::Term::stdout().size_checked();
         let width = size.map_or(80, |(_, cols)| usize::from(cols));
-        Self { width: width.clamp(40, MAX_WIDTH), colour: super::wants_colour() }
+        Self { width: width.clamp(MIN_WIDTH, MAX_WIDTH), colour: super::wants_colour() }
     }
 }
 
@@ -104,19 +106,25 @@ pub(super) fn draw(fan: &Fan, style: &Style) -> String {
 }
 
 fn shade(fan: &Fan, plane: &Plane, rows: &mut [Vec<Cell>]) {
-    for col in 0..plane.cols {
-        let step = (plane.step(2 * col) + plane.step(2 * col + 1)) / 2.0;
-        if step < -1.0 {
-            continue;
-        }
-        let [p05, p25, p75, p95] = [0, 1, 3, 4].map(|q| plane.dot(fan.quantile_at(q, step)));
-        for half in 0..2 * ROWS {
-            let middle = half as f64 * 2.0 + 0.5;
-            let inside = |low: f64, high: f64| (high..=low).contains(&middle);
-            let band = if inside(p25, p75) { 2 } else { u8::from(inside(p05, p95)) };
-            rows[half / 2][col].bands[half % 2] = band;
+    for (r, row) in rows.iter_mut().enumerate() {
+        for (col, cell) in row.iter_mut().enumerate() {
+            let step = (plane.step(2 * col) + plane.step(2 * col + 1)) / 2.0;
+            if step >= -1.0 {
+                // The middle of the upper half lies between its two rows of dots.
+                let upper = (r * DOTS) as f64 + 0.5;
+                cell.bands = [upper, upper + 2.0].map(|dot| band(fan, plane, step, dot));
+            }
         }
     }
+}
+
+/// The band that a row of dots is in: 2 is the inner one, 0 none.
+fn band(fan: &Fan, plane: &Plane, step: f64, dot: f64) -> u8 {
+    let inside = |low: usize, high: usize| {
+        let [low, high] = [low, high].map(|q| plane.dot(fan.quantile_at(q, step)));
+        (high..=low).contains(&dot)
+    };
+    if inside(1, 3) { 2 } else { u8::from(inside(0, 4)) }
 }
 
 fn trace(fan: &Fan, plane: &Plane, rows: &mut [Vec<Cell>]) {
@@ -245,7 +253,7 @@ mod tests {
 
     #[test]
     fn the_plain_chart_fits_and_shows_its_parts() {
-        for width in [40, 80, 120] {
+        for width in [MIN_WIDTH, 80, MAX_WIDTH] {
             let mut fan = fan();
             fan.observed = vec![40.5, 41.0];
             let text = draw(&fan, &Style { width, colour: false });
@@ -278,8 +286,9 @@ mod tests {
         let plane = Plane { cols: 30, steps: (-16.0, 7.0), values: fan.range(&[]) };
         let mut rows = vec![vec![Cell::default(); 30]; ROWS];
         trace(&fan, &plane, &mut rows);
-        for col in 0..30 {
-            let drawn: Vec<_> = (0..ROWS).filter(|r| rows[*r][col].dots != 0).collect();
+        for col in 0..plane.cols {
+            let drawn: Vec<_> =
+                (0..ROWS).filter(|r| rows.get(*r).is_some_and(|row| row[col].dots != 0)).collect();
             let (first, last) = (drawn[0], drawn[drawn.len() - 1]);
             assert_eq!(drawn, (first..=last).collect::<Vec<_>>(), "column {col}");
         }
