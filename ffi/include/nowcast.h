@@ -84,6 +84,7 @@ enum {
     NOWCAST_NOT_COVARIANCE = 23,       /* not symmetric, not positive definite, or negative */
     NOWCAST_INVALID_FORECASTER = 24,   /* a forecaster's folder that is not usable */
     NOWCAST_NO_FORECAST = 25,          /* asked before a forecast was made */
+    NOWCAST_IN_PLACE = 26,             /* a cache that grows in place has no single pointer */
     NOWCAST_PANIC = 100                /* an error of this library */
 };
 
@@ -386,17 +387,35 @@ nowcast_status nowcast_session_output_shape(const nowcast_session *session, uint
 
 /* Where input `index` lies, to be written before a run, and its bytes under the present extents.
  * Inputs keep their elements from run to run. The pointer is valid until the session is closed.
- * Errors: NOWCAST_NOT_FOUND, NOWCAST_NULL_ARGUMENT, NOWCAST_INVALID_HANDLE.
+ * Errors: NOWCAST_NOT_FOUND, NOWCAST_IN_PLACE (nowcast_session_copy_input takes it),
+ *   NOWCAST_NULL_ARGUMENT, NOWCAST_INVALID_HANDLE.
  * Threads: one. */
 nowcast_status nowcast_session_input(nowcast_session *session, uint32_t index, void **data,
                                      uint64_t *bytes, nowcast_error *error);
 
 /* Where output `index` of the last run lies, and its bytes under the present extents; zeros before
  * the first run. The pointer is valid until the session is closed; the next run writes there.
- * Errors: NOWCAST_NOT_FOUND, NOWCAST_NULL_ARGUMENT, NOWCAST_INVALID_HANDLE.
+ * Errors: NOWCAST_NOT_FOUND, NOWCAST_IN_PLACE (nowcast_session_copy_output gives it),
+ *   NOWCAST_NULL_ARGUMENT, NOWCAST_INVALID_HANDLE.
  * Threads: one. */
 nowcast_status nowcast_session_output(const nowcast_session *session, uint32_t index,
                                       const void **data, uint64_t *bytes, nowcast_error *error);
+
+/* Copies `bytes` bytes of elements into input `index`, row-major, also into a cache that grows in
+ * place. NOWCAST_U8 also serves a boolean input.
+ * Errors: NOWCAST_NOT_FOUND, NOWCAST_WRONG_DTYPE, NOWCAST_WRONG_LENGTH, NOWCAST_MISALIGNED,
+ *   NOWCAST_INVALID_ARGUMENT (dtype), NOWCAST_NULL_ARGUMENT, NOWCAST_INVALID_HANDLE.
+ * Threads: one. */
+nowcast_status nowcast_session_copy_input(nowcast_session *session, uint32_t index,
+                                          nowcast_dtype dtype, const void *data, uint64_t bytes,
+                                          nowcast_error *error);
+
+/* Copies the elements of output `index` of the last run, row-major, to exactly as many bytes at
+ * `data`, also those of a cache that grows in place.
+ * Otherwise as nowcast_session_copy_input. */
+nowcast_status nowcast_session_copy_output(const nowcast_session *session, uint32_t index,
+                                           nowcast_dtype dtype, void *data, uint64_t bytes,
+                                           nowcast_error *error);
 
 /* Runs the program on the inputs as they are.
  * Errors: NOWCAST_STATE_FULL, with outputs and state unchanged; NOWCAST_NULL_ARGUMENT,

@@ -8,6 +8,7 @@
 //! takes that promise away.
 #![allow(unsafe_code)]
 
+mod copy;
 mod forecast;
 mod forecaster;
 mod gaussian;

@@ -88,9 +88,9 @@ fn at(port: usize, failure: Failure) -> Failure {
 }
 
 /// Bytes of a binding, whole elements on an aligned address.
-fn checked_len(code: i32, address: usize, bytes: u64) -> Result<(DType, u64), Failure> {
+pub(crate) fn checked_len(code: i32, address: usize, bytes: u64) -> Result<(DType, u64), Failure> {
     let dtype = dtype(code)
-        .ok_or(Failure::Invalid("the dtype of a binding", "one of NOWCAST_F32 to NOWCAST_U64"))?;
+        .ok_or(Failure::Invalid("the dtype of elements", "one of NOWCAST_F32 to NOWCAST_U64"))?;
     let len = bytes / dtype.bytes() as u64;
     if !bytes.is_multiple_of(dtype.bytes() as u64) {
         let expected = (len as usize).saturating_mul(dtype.bytes());

@@ -58,6 +58,7 @@ statuses! {
     NotCovariance = 23, c"NOWCAST_NOT_COVARIANCE";
     InvalidForecaster = 24, c"NOWCAST_INVALID_FORECASTER";
     NoForecast = 25, c"NOWCAST_NO_FORECAST";
+    InPlace = 26, c"NOWCAST_IN_PLACE";
     Panic = 100, c"NOWCAST_PANIC";
 }
 
@@ -152,6 +153,7 @@ fn of_bind(error: &BindError) -> Status {
         BindError::Extent { .. } => Status::ExtentOutOfBounds,
         BindError::State => Status::IsState,
         BindError::Misaligned => Status::Misaligned,
+        BindError::InPlace => Status::InPlace,
         _ => Status::InvalidArgument,
     }
 }

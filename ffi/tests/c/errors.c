@@ -245,6 +245,29 @@ static void serving(nowcast_session *session)
     EXPECT(nowcast_session_output(session, 0, &read, &bytes, &error), NOWCAST_OK);
     CHECK(bytes == sizeof expected && memcmp(read, expected, sizeof expected) == 0);
 
+    float copied[7] = { 0 };
+    EXPECT(nowcast_session_copy_output(session, 0, NOWCAST_F32, copied, 24, &error), NOWCAST_OK);
+    CHECK(memcmp(copied, expected, sizeof expected) == 0);
+    EXPECT(nowcast_session_copy_input(session, 0, NOWCAST_F32, x, sizeof x, &error), NOWCAST_OK);
+    EXPECT(nowcast_session_copy_input(session, 0, NOWCAST_F32, NULL, sizeof x, &error),
+           NOWCAST_NULL_ARGUMENT);
+    EXPECT(nowcast_session_copy_input(NULL, 0, NOWCAST_F32, x, sizeof x, &error),
+           NOWCAST_NULL_ARGUMENT);
+    EXPECT(nowcast_session_copy_input(session, 1, NOWCAST_F32, x, sizeof x, &error),
+           NOWCAST_NOT_FOUND);
+    EXPECT(nowcast_session_copy_output(session, 2, NOWCAST_F32, copied, 24, &error),
+           NOWCAST_NOT_FOUND);
+    EXPECT(nowcast_session_copy_output(session, 0, NOWCAST_I32, copied, 24, &error),
+           NOWCAST_WRONG_DTYPE);
+    EXPECT(nowcast_session_copy_output(session, 0, 0, copied, 24, &error),
+           NOWCAST_INVALID_ARGUMENT);
+    EXPECT(nowcast_session_copy_output(session, 0, NOWCAST_F32, copied, 28, &error),
+           NOWCAST_WRONG_LENGTH);
+    EXPECT(nowcast_session_copy_output(session, 0, NOWCAST_F32, copied, 23, &error),
+           NOWCAST_WRONG_LENGTH);
+    EXPECT(nowcast_session_copy_output(session, 0, NOWCAST_F32, (char *)copied + 1, 24, &error),
+           NOWCAST_MISALIGNED);
+
     float y[7] = { 0 };
     uint8_t positive[8];
     nowcast_input_binding in = { 0, NOWCAST_F32, x, sizeof x };

@@ -104,6 +104,8 @@ static void session(const char *path)
     memcpy(data, x, sizeof x);
     SERVES(nowcast_session_run(session, &error));
     SERVES(nowcast_session_output(session, 0, &read, &bytes, &error));
+    SERVES(nowcast_session_copy_input(session, 0, NOWCAST_F32, x, sizeof x, &error));
+    SERVES(nowcast_session_copy_output(session, 0, NOWCAST_F32, y, sizeof y, &error));
     nowcast_input_binding in = { 0, NOWCAST_F32, x, sizeof x };
     nowcast_output_binding out = { 0, NOWCAST_F32, y, sizeof y };
     SERVES(nowcast_session_run_with(session, &in, 1, &out, 1, &error));

@@ -259,8 +259,12 @@ impl Model {
         for (i, port) in self.program.inputs().enumerate() {
             let internal = |error: BindError| Failure::Internal(error.to_string());
             let shape = session.input_shape(i).map_err(internal)?;
-            let bytes = session.input_bytes_mut(i).map_err(internal)?;
-            let tensor = Tensor::from_bytes(port.dtype, &shape, bytes);
+            // A state is as it was cleared, also one that cannot be looked at in one piece.
+            let tensor = match session.input_bytes_mut(i) {
+                Ok(bytes) => Tensor::from_bytes(port.dtype, &shape, bytes),
+                Err(_) if port.is_state() => zeros(port.dtype, &shape),
+                Err(error) => return Err(internal(error)),
+            };
             all.push(Given { name: port.name.to_owned(), tensor, file: String::new() });
         }
         Ok(all)
@@ -271,11 +275,46 @@ impl Model {
         let output = |(i, port): (usize, Port<'_>)| {
             let internal = |error: BindError| Failure::Internal(error.to_string());
             let shape = session.output_shape(i).map_err(internal)?;
-            let bytes = session.output_bytes(i).map_err(internal)?;
-            Ok((port.name.to_owned(), Tensor::from_bytes(port.dtype, &shape, bytes)))
+            let tensor = copied(session, i, port.dtype, &shape).map_err(internal)?;
+            Ok((port.name.to_owned(), tensor))
         };
         self.program.outputs().enumerate().map(output).collect()
     }
+}
+
+fn zeros(dtype: DType, shape: &[usize]) -> Tensor {
+    let bytes = shape.iter().product::<usize>() * dtype.bytes();
+    Tensor::from_bytes(dtype, shape, &vec![0; bytes])
+}
+
+/// Output `i`, also one whose elements do not lie behind one another.
+fn copied(
+    session: &Session<'_>,
+    i: usize,
+    dtype: DType,
+    shape: &[usize],
+) -> Result<Tensor, BindError> {
+    let len = shape.iter().product();
+    macro_rules! of {
+        ($element:ty) => {{
+            let mut elements = vec![<$element>::default(); len];
+            session.copy_output(i, &mut elements)?;
+            let bytes: Vec<u8> = elements.iter().flat_map(|e| e.to_le_bytes()).collect();
+            Tensor::from_bytes(dtype, shape, &bytes)
+        }};
+    }
+    Ok(match dtype {
+        DType::F32 => of!(f32),
+        DType::F64 => of!(f64),
+        DType::I32 => of!(i32),
+        DType::I64 => of!(i64),
+        DType::I8 => of!(i8),
+        DType::U16 => of!(u16),
+        DType::I16 => of!(i16),
+        DType::U32 => of!(u32),
+        DType::U64 => of!(u64),
+        _ => of!(u8),
+    })
 }
 
 fn refused(given: &Given, port: &Port<'_>, error: BindError) -> Failure {
