@@ -80,7 +80,7 @@ impl<'p> Session<'p> {
     /// A session in the caller's memory.
     ///
     /// **Shapes and units**: `memory` has at least `program.memory().session_bytes` bytes and
-    /// starts on a multiple of [`MemoryNeeds::ALIGNMENT`].
+    /// starts on a multiple of [`MemoryNeeds::ALIGNMENT`](super::MemoryNeeds::ALIGNMENT).
     ///
     /// **Errors**: memory too small or misaligned; a missing kernel.
     ///
@@ -315,7 +315,7 @@ impl<'p> Session<'p> {
 
 /// Pays beforehand what a thread's first run would: the pages of its stack.
 ///
-/// **Cost**: writes [`MemoryNeeds::stack_bytes`] of stack once.
+/// **Cost**: writes [`MemoryNeeds::stack_bytes`](super::MemoryNeeds::stack_bytes) of stack once.
 #[inline(never)]
 pub fn prepare_thread() {
     let mut stack = [0u8; STACK_BYTES];
