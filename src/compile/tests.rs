@@ -183,6 +183,33 @@ fn gemm_in_every_form_equals_the_naive_one() {
 }
 
 #[test]
+#[allow(unsafe_code, reason = "the words are those of a program")]
+fn a_program_is_plain_data() {
+    let mut g = Graph::default();
+    let x = input(&mut g, "x", fixed(&[1, 2]));
+    let w = g.add_constant("w", Tensor::new(&[2, 2], &[1.0f32, 2.0, 3.0, 4.0]));
+    let y = node(&mut g, Op::MatMul, &[x, w]);
+    output(&mut g, "y", y);
+    let compiled = compile(&g).expect("compiles");
+    // SAFETY: unchanged.
+    let borrowed = unsafe { Program::from_words(compiled.words()) }.expect("checks");
+    assert_eq!(borrowed.words().as_ptr(), compiled.words().as_ptr());
+    run_all_levels(&borrowed, |session| {
+        session.input_mut::<f32>(0).expect("f32").copy_from_slice(&[10.0, 1.0]);
+        session.run().expect("runs");
+        assert_eq!(session.output::<f32>(0), Ok(&[13.0, 24.0][..]));
+    });
+    // Every word changed, one at a time, is refused or leaves a program that can be looked at.
+    for at in 0..compiled.words().len() {
+        let mut words = compiled.words().to_vec();
+        words[at] ^= 0x8000_0001;
+        if let Ok(program) = Program::owned(&words) {
+            let _ = format!("{program:?} {:?}", program.steps().collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
 fn a_bias_of_zeros_makes_room_for_the_true_one() {
     let mut g = Graph::default();
     let x = input(&mut g, "x", fixed(&[1, 4]));

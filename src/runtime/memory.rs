@@ -35,6 +35,9 @@ pub struct MemoryNeeds {
 impl MemoryNeeds {
     /// Alignment of a session's memory.
     pub const ALIGNMENT: usize = 64;
+    /// Upper bound of the stack that any run uses: kernels keep small tiles on it, nothing that
+    /// grows with the model.
+    pub const STACK_BYTES: usize = 32 * 1024;
 }
 
 /// One region that offsets count from.

@@ -9,10 +9,6 @@ use super::memory::{MemoryNeeds, Tables};
 use super::record::Extent;
 use super::step::KernelId;
 
-/// Upper bound of the stack that a run uses: kernels keep small tiles on it, nothing that grows
-/// with the model.
-pub(super) const STACK_BYTES: usize = 32 * 1024;
-
 /// A compiled model: steps, packed weights, memory plan. Plain data, shared by any number of
 /// sessions on any number of threads.
 ///
@@ -103,7 +99,12 @@ impl<'a> Program<'a> {
     /// **Errors**: an image that is no image, of another version, cut short or damaged.
     ///
     /// **Cost**: reads the tables once, copies nothing.
-    pub fn from_words(words: &'a [u32]) -> Result<Self, ImageError> {
+    ///
+    /// # Safety
+    /// The words are those of [`Program::words`], unchanged: tables are checked here, but not yet
+    /// that the operands of each step are as far apart as its kernel needs them.
+    #[allow(unsafe_code, reason = "the caller vouches for the records")]
+    pub unsafe fn from_words(words: &'a [u32]) -> Result<Self, ImageError> {
         Image::new(words)?;
         Ok(Self { words: Words::Borrowed(words) })
     }
@@ -147,7 +148,7 @@ impl<'a> Program<'a> {
             arena_bytes: image.arena_bytes(),
             state_bytes: image.state_bytes(),
             constant_bytes: image.constants().len(),
-            stack_bytes: STACK_BYTES,
+            stack_bytes: MemoryNeeds::STACK_BYTES,
         }
     }
 

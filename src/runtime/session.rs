@@ -13,8 +13,8 @@ pub use ports::{View, ViewMut};
 
 use super::errors::{BindError, RunError, SessionError};
 use super::image::{ARENA, CONSTANTS, PORTS, STATE};
-use super::memory::{Base, Bases, Block, Tables};
-use super::program::{Program, STACK_BYTES};
+use super::memory::{Base, Bases, Block, MemoryNeeds, Tables};
+use super::program::Program;
 use super::record::Extent;
 use super::step::{KernelId, Kernels, Operands, Step, StepFn};
 
@@ -318,7 +318,7 @@ impl<'p> Session<'p> {
 /// **Cost**: writes [`MemoryNeeds::stack_bytes`](super::MemoryNeeds::stack_bytes) of stack once.
 #[inline(never)]
 pub fn prepare_thread() {
-    let mut stack = [0u8; STACK_BYTES];
+    let mut stack = [0u8; MemoryNeeds::STACK_BYTES];
     core::hint::black_box(&mut stack);
 }
 
