@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput};
 use nowcast::kernels::gemm::{Activation, Bias, GemmF32, PANEL, gemm_f32};
+use nowcast::kernels::number::UnaryCode;
 use nowcast::kernels::pack::{pack_panels_f32, pack_transposed_f32, packed_len};
 use nowcast::kernels::rows::softmax_f32;
 use nowcast::kernels::{Isa, Level, Simd, Vectorized, dispatch, elementwise};
@@ -117,7 +118,7 @@ impl Vectorized for Gemm<'_> {
     }
 }
 
-struct Unary<'a>(elementwise::UnaryOp, &'a [Cell<f32>], &'a [Cell<f32>]);
+struct Unary<'a>(UnaryCode, &'a [Cell<f32>], &'a [Cell<f32>]);
 
 impl Vectorized for Unary<'_> {
     type Output = ();
@@ -254,8 +255,8 @@ fn report(level: Level) {
         for (case, time) in cases.iter_mut().zip(&mut times) {
             time.measure(|| case.run(level));
         }
-        tanh.measure(|| dispatch(level, Unary(elementwise::UnaryOp::Tanh, x, y)));
-        exp.measure(|| dispatch(level, Unary(elementwise::UnaryOp::Exp, x, y)));
+        tanh.measure(|| dispatch(level, Unary(UnaryCode::Tanh, x, y)));
+        exp.measure(|| dispatch(level, Unary(UnaryCode::Exp, x, y)));
         softmax.measure(|| dispatch(level, Softmax([64, 64], x, y)));
         pack.measure(|| dispatch(level, Pack(black_box(&*keys), panels)));
     }
@@ -292,7 +293,7 @@ fn criterion(c: &mut Criterion) {
     let (x, y) = input_and_output();
     let mut group = c.benchmark_group("elementwise");
     group.throughput(Throughput::Elements(64 * 64));
-    for op in [elementwise::UnaryOp::Tanh, elementwise::UnaryOp::Exp] {
+    for op in [UnaryCode::Tanh, UnaryCode::Exp] {
         group.bench_function(format!("{op:?}"), |b| {
             b.iter(|| dispatch(level, Unary(op, x, y)));
         });

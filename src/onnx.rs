@@ -14,6 +14,8 @@ mod attributes;
 mod builder;
 mod call;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod known;
 mod ops;
 mod order;
@@ -21,6 +23,8 @@ mod ports;
 pub mod proto;
 mod sweep;
 mod tensor;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::path::Path;

@@ -5,6 +5,7 @@
 //! allocation, no lock and no system call, and only buffer lengths, extents and input values can
 //! be wrong. It knows nothing of graphs or of ONNX.
 
+mod errors;
 mod image;
 mod memory;
 mod program;
@@ -13,12 +14,12 @@ mod session;
 pub(crate) mod step;
 pub(crate) mod steps;
 
+pub use errors::{BindError, RunError, SessionError};
 pub use image::ImageError;
 pub use memory::MemoryNeeds;
+pub(crate) use memory::split_elements;
 pub use program::{Port, Program, StepInfo};
-pub use session::{
-    BindError, MAX_PORT_RANK, RunError, Session, SessionError, Shape, View, ViewMut, prepare_thread,
-};
+pub use session::{MAX_PORT_RANK, Session, Shape, View, ViewMut, prepare_thread};
 pub use step::{KernelId, Kernels};
 pub use steps::KERNELS;
 

@@ -2,7 +2,7 @@
 //!
 //! Every case is run and ends as pass, error (refused at load, or by the session) or wrong
 //! (another answer, a panic, no answer in time). `tests/conformance/passing.txt` lists the cases
-//! that must pass; a line that ends in ` bound` passes with its integer inputs as constants.
+//! that must pass; a line that ends in ` bound` passes with inputs that are no floats as constants.
 //! `tests/conformance/known_wrong.txt` lists wrong cases that are tolerated: none, hopefully.
 #![expect(clippy::disallowed_types, reason = "a test harness may lock and wait")]
 

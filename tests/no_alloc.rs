@@ -79,7 +79,7 @@ fn serving_calls() {
     let served = adapter::served();
     let mut failures = Vec::new();
     for what in &served {
-        let outcome = adapter::with_serving(what, &mut |serve| {
+        let outcome = adapter::with_serving(what, false, &mut |serve| {
             let counts = heap_calls(serve);
             if counts.iter().any(|&calls| calls > 0) {
                 failures.push(format!("{what}: heap calls in successive calls: {counts:?}"));

@@ -9,7 +9,7 @@ mod adapter;
 
 use std::path::Path;
 
-use adapter::models::{Random, models};
+use adapter::models::{Random, models, open_extent};
 use nowcast::engine::{Array, EngineOptions, OrtEngine, Port, PortDim, Rewrite};
 use nowcast::tensor::DType;
 
@@ -99,14 +99,6 @@ fn inputs_for(name: &str, ports: &[Port]) -> Vec<Array> {
         Array { name: port.name.clone(), dtype: port.dtype, shape, bytes }
     };
     ports.iter().map(array).collect()
-}
-
-/// The extent of an open dimension: its name decides, or its place where it has none. Inputs that
-/// share a name get the same extent.
-fn open_extent(axis: usize, symbol: &str) -> usize {
-    let symbol = symbol.to_ascii_lowercase();
-    let is_batch = symbol.contains("batch") || matches!(symbol.as_str(), "n" | "b");
-    if is_batch || (symbol.is_empty() && axis == 0) { 2 } else { 5 }
 }
 
 /// The largest difference of any float output as a part of its largest element, or what differs

@@ -299,17 +299,17 @@ fn a_million_draws_have_the_moments_asked_for() {
         let x: [f64; 6] = core::array::from_fn(|index| f64::from(path[index]) - mean[index]);
         for row in 0..dim {
             sums[row] += x[row];
-            for col in 0..=row {
-                products[row][col] += x[row] * x[col];
+            for (product, other) in products[row].iter_mut().zip(&x[..=row]) {
+                *product += x[row] * other;
             }
         }
     }
     let paths = paths as f64;
     for row in 0..dim {
         assert_score(&format!("mean {row}"), sums[row] / paths.sqrt() / scale[row]);
-        for col in 0..=row {
+        for (col, product) in products[row].iter().enumerate().take(row + 1) {
             let variance = entry(row, row) * entry(col, col) + entry(row, col).powi(2);
-            let error = products[row][col] / paths - entry(row, col);
+            let error = product / paths - entry(row, col);
             assert_score(&format!("covariance {row} {col}"), error / (variance / paths).sqrt());
         }
     }

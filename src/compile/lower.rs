@@ -12,6 +12,7 @@ mod normalize;
 mod product;
 mod quantize;
 mod recurrent;
+mod window;
 
 use crate::graph::{Node, Op, ValueId};
 
@@ -81,6 +82,7 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::GroupNorm { groups, epsilon } => normalize::group_norm(b, node, *groups, *epsilon),
         Op::QuantizeLinear(op) => quantize::quantize(b, node, op),
         Op::DequantizeLinear(op) => quantize::dequantize(b, node, op),
-        other => Err(format!("no kernel computes {} yet", other.name())),
+        Op::Conv(op) => window::conv(b, node, op),
+        Op::Pool(op) => window::pool(b, node, op),
     }
 }

@@ -183,6 +183,26 @@ fn gemm_in_every_form_equals_the_naive_one() {
 }
 
 #[test]
+fn a_bias_of_zeros_makes_room_for_the_true_one() {
+    let mut g = Graph::default();
+    let x = input(&mut g, "x", fixed(&[1, 4]));
+    let w = g.add_constant("w", Tensor::new(&[4, 3], &whole(12, 5)));
+    let zero = g.add_constant("c", Tensor::scalar(0.0f32));
+    let bias = g.add_constant("b", Tensor::new(&[1, 3], &[1.0f32, 2.0, 3.0]));
+    let gemm = crate::graph::ops::Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: false };
+    let p = node(&mut g, Op::Gemm(gemm), &[x, w, zero]);
+    let y = node(&mut g, Op::Binary(Binary::Add), &[p, bias]);
+    output(&mut g, "y", y);
+    crate::optimize::run(&mut g);
+    let program = compile(&g).expect("compiles");
+    assert_eq!(program.steps().map(|s| s.kernel).collect::<Vec<_>>(), ["linear_f32"]);
+    run_all_levels(&program, |session| {
+        session.run().expect("runs");
+        assert_eq!(session.output::<f32>(0), Ok(&[1.0, 2.0, 3.0][..]));
+    });
+}
+
+#[test]
 fn constant_products_take_bias_and_activation_along() {
     let mut g = Graph::default();
     let x = input(&mut g, "x", fixed(&[2, 2, 4]));

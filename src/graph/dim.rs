@@ -171,10 +171,8 @@ impl Dim {
             Self::Expr(poly) => {
                 let (mut low, mut high) = (0i64, 0i64);
                 for (product, c) in &poly.terms {
-                    let range = product
-                        .iter()
-                        .map(|atom| atom.bounds(variables))
-                        .fold((1, 1), |a, b| mul_range(a, b));
+                    let range =
+                        product.iter().map(|atom| atom.bounds(variables)).fold((1, 1), mul_range);
                     let (l, h) = mul_range(range, (*c, *c));
                     low = low.saturating_add(l);
                     high = high.saturating_add(h);

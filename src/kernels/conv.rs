@@ -16,7 +16,7 @@ pub use depthwise::{DepthwiseF32, depthwise_f32};
 pub use generic::{Pooling, pool_scalar};
 pub use im2col::im2col_panels_f32;
 pub use pool::{PoolOp, pool_f32};
-pub use product::{Geometry, conv_f32, conv_f64};
+pub use product::{Geometry, conv_f32, conv_scalar};
 
 /// A window that slides over the last three dimensions of a tensor: depth, height and width.
 ///

@@ -10,6 +10,9 @@ macro_rules! codes {
         #[allow(missing_docs, reason = "the names are the functions")]
         pub enum $name { $($variant = $n,)* }
         impl $name {
+            /// Every function, in the order of its number.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
             /// The function with this number; an unknown one is the first.
             #[inline(always)]
             pub const fn from_word(word: u32) -> Self {

@@ -14,8 +14,6 @@ use super::{Fold, known};
 const MAX_ELEMENTS: i64 = 1 << 32;
 /// Most axes of a value.
 const MAX_RANK: usize = 16;
-/// Most nodes of a graph, so that functions cannot multiply without end.
-const MAX_NODES: usize = 1 << 20;
 /// Greatest weight of a dimension.
 const MAX_WEIGHT: usize = 64;
 /// Most products in the expanded element count of a value.
@@ -31,10 +29,8 @@ pub(super) struct Builder<'f> {
     known: BTreeMap<ValueId, Vec<Dim>>,
     /// Known values that no node computes yet.
     pending: BTreeSet<ValueId>,
-    /// Bytes that folding may still take.
+    /// Bytes that constants made here may still take.
     fold_bytes: usize,
-    /// Results of `emit` so far, folded ones included.
-    emitted: usize,
 }
 
 impl<'f> Builder<'f> {
@@ -46,7 +42,6 @@ impl<'f> Builder<'f> {
             known: BTreeMap::new(),
             pending: BTreeSet::new(),
             fold_bytes: model_bytes.saturating_mul(4).saturating_add(16 << 20),
-            emitted: 0,
         }
     }
 
@@ -94,10 +89,6 @@ impl<'f> Builder<'f> {
         op: Op,
         inputs: &[Option<ValueId>],
     ) -> Result<Vec<ValueId>, String> {
-        self.emitted += 1;
-        if self.emitted > MAX_NODES {
-            return Err(format!("the model has more than {MAX_NODES} nodes"));
-        }
         for dims in attribute_dims(&op) {
             self.check_terms(dims)?;
         }
@@ -106,12 +97,10 @@ impl<'f> Builder<'f> {
         for result in &results {
             self.check_shape(&result.shape)?;
         }
-        if let [result] = &results[..] {
-            let operands: Vec<_> = inputs.iter().map(|i| i.and_then(|v| self.known(v))).collect();
-            let variables = &self.graph.variables;
-            if let Some(elements) = known::evaluate(&op, &operands, &facts, result, variables) {
-                return Ok(vec![self.add_known(name, result, elements)]);
-            }
+        if let [result] = &results[..]
+            && let Some(elements) = self.evaluated(&op, inputs, &facts, result)
+        {
+            return Ok(vec![self.add_known(name, result, elements)]);
         }
         for id in inputs.iter().flatten() {
             self.materialise(*id);
@@ -123,6 +112,21 @@ impl<'f> Builder<'f> {
             results.iter().map(|fact| self.graph.add_value(name, fact)).collect();
         self.push(name, op, inputs.to_vec(), &outputs);
         Ok(outputs)
+    }
+
+    /// The elements of the result, when those of the operands are known.
+    fn evaluated(
+        &mut self,
+        op: &Op,
+        inputs: &[Option<ValueId>],
+        facts: &[Option<Fact>],
+        result: &Fact,
+    ) -> Option<Vec<Dim>> {
+        let operands: Vec<_> = inputs.iter().map(|i| i.and_then(|v| self.known(v))).collect();
+        let elements = known::evaluate(op, &operands, facts, result, &self.graph.variables)?;
+        let taken = elements.iter().map(|d| size_of::<Dim>() * (1 + d.weight())).sum();
+        self.fold_bytes = self.fold_bytes.checked_sub(taken)?;
+        Some(elements)
     }
 
     fn push(&mut self, name: &str, op: Op, inputs: Vec<Option<ValueId>>, outputs: &[ValueId]) {
@@ -167,6 +171,11 @@ impl<'f> Builder<'f> {
         // A dequantized constant is four times its size; whoever fuses wants the integers.
         if matches!(op, Op::DequantizeLinear(_)) || inputs.is_empty() {
             return None;
+        }
+        if let (Op::Reshape { .. }, [Some(id)], [result]) = (op, inputs, results) {
+            let shape = result.shape.iter().map(|d| usize::try_from(d.fixed()?).ok());
+            let shape: Vec<usize> = shape.collect::<Option<_>>()?;
+            return Some(vec![self.constant(*id)?.reshaped(&shape)]);
         }
         let mut operands = Vec::with_capacity(inputs.len());
         for id in inputs {

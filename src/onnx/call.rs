@@ -17,7 +17,7 @@ pub(super) type Imported<T = Vec<ValueId>> = Result<T, ImportError>;
 /// A node with its operands in the graph.
 pub(super) struct Call<'c, 'm, 'f> {
     pub(super) builder: &'c mut Builder<'f>,
-    pub(super) node: NodeRef,
+    pub(super) node: Box<NodeRef>,
     /// What nodes and values made here are called.
     pub(super) label: String,
     /// Version of the operator's set.

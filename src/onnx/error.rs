@@ -127,7 +127,7 @@ pub enum ImportError {
     #[error("{node} reads {value:?}, which no input, constant or node of the graph gives")]
     UnknownValue {
         /// The node that reads it.
-        node: NodeRef,
+        node: Box<NodeRef>,
         /// The name of the value.
         value: String,
     },
@@ -135,7 +135,7 @@ pub enum ImportError {
     #[error("{node} is part of a cycle: it reads {value:?}, which depends on its own result")]
     Cycle {
         /// One node of the cycle.
-        node: NodeRef,
+        node: Box<NodeRef>,
         /// The value that it waits for.
         value: String,
     },
@@ -143,7 +143,7 @@ pub enum ImportError {
     #[error("{node} reads {value:?} before the node that gives it; sort the nodes of the model")]
     Unsorted {
         /// The node that reads too early.
-        node: NodeRef,
+        node: Box<NodeRef>,
         /// The value.
         value: String,
     },
@@ -151,7 +151,7 @@ pub enum ImportError {
     #[error("{node} gives {value:?} a second time; every value is written once")]
     Duplicate {
         /// The second node.
-        node: NodeRef,
+        node: Box<NodeRef>,
         /// The value.
         value: String,
     },
@@ -159,7 +159,7 @@ pub enum ImportError {
     #[error("{node}: input {input:?} decides a shape but is computed at run time; {hint}")]
     NotConstant {
         /// The node.
-        node: NodeRef,
+        node: Box<NodeRef>,
         /// The name of the input.
         input: String,
         /// What to do.
@@ -169,7 +169,7 @@ pub enum ImportError {
     #[error("{node}: attribute {attribute} {problem}")]
     Attribute {
         /// The node.
-        node: NodeRef,
+        node: Box<NodeRef>,
         /// The attribute.
         attribute: String,
         /// What is wrong.
@@ -179,7 +179,7 @@ pub enum ImportError {
     #[error("{node}: {problem}")]
     Node {
         /// The node.
-        node: NodeRef,
+        node: Box<NodeRef>,
         /// What is wrong.
         problem: String,
     },

@@ -14,6 +14,7 @@ mod quantize;
 mod recurrent;
 mod reduce;
 mod reshape;
+mod resize;
 mod slice;
 mod window;
 
@@ -99,6 +100,7 @@ fn standard(op: &str) -> Option<Line> {
         "Transpose" => (1, 1, reshape::transpose),
         "DepthToSpace" => (1, 1, reshape::depth_to_space),
         "SpaceToDepth" => (1, 1, reshape::space_to_depth),
+        "Resize" => (4, 1, resize::resize),
 
         "Slice" => (5, 1, slice::slice),
         "Split" => (2, ANY, slice::split),

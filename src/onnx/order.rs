@@ -9,7 +9,7 @@ use super::proto::NodeProto;
 pub(super) fn check(
     nodes: &[NodeProto],
     is_known: impl Fn(&str) -> bool,
-    name: impl Fn(usize, &NodeProto) -> NodeRef,
+    name: impl Fn(usize, &NodeProto) -> Box<NodeRef>,
 ) -> Result<(), ImportError> {
     let mut producers: HashMap<&str, usize> = HashMap::new();
     for (i, node) in nodes.iter().enumerate() {

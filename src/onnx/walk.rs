@@ -18,6 +18,10 @@ use super::{ops, order, tensor};
 
 /// The operator sets that are supported, of the standard domain.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
+/// Nodes that a model may have whatever its size; functions that call functions multiply them.
+const FREE_NODES: usize = 100_000;
+/// Nodes that each node of the file may become.
+const NODES_PER_NODE: usize = 16;
 /// Functions and branches nest at most this deep.
 const MAX_DEPTH: usize = 32;
 
@@ -130,6 +134,8 @@ pub(super) struct Walker<'m, 'c, 'f> {
     functions: HashMap<Key<'m>, &'m FunctionProto>,
     folder: Option<&'c Path>,
     scopes: Vec<Scope>,
+    /// Nodes that may still be visited.
+    nodes_left: usize,
 }
 
 impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
@@ -139,7 +145,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         folder: Option<&'c Path>,
     ) -> Self {
         let functions = functions.iter().map(|f| (function_key(f), f)).collect();
-        Self { builder, functions, folder, scopes: Vec::new() }
+        Self { builder, functions, folder, scopes: Vec::new(), nodes_left: 0 }
     }
 
     /// Adds all nodes; returns the graph and the values by name.
@@ -150,6 +156,8 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         opsets: &Opsets,
     ) -> Result<(Builder<'f>, Scope), ImportError> {
         self.scopes.push(scope);
+        let bodies: usize = self.functions.values().map(|f| f.node.len()).sum();
+        self.nodes_left = (nodes.len() + bodies) * NODES_PER_NODE + FREE_NODES;
         let frame =
             Frame { opsets, attributes: Vec::new(), functions: Vec::new(), base: 0, depth: 0 };
         self.nodes(nodes, &frame)?;
@@ -162,13 +170,13 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         visible.iter().rev().find_map(|scope| scope.get(name).copied())
     }
 
-    fn node_ref(node: &NodeProto, i: usize, frame: &Frame<'m, '_>) -> NodeRef {
-        NodeRef {
+    fn node_ref(node: &NodeProto, i: usize, frame: &Frame<'m, '_>) -> Box<NodeRef> {
+        Box::new(NodeRef {
             name: node.name.clone(),
             position: i,
             op: node.op_type.clone(),
             function: frame.functions.last().map(|(_, name, _)| (*name).to_owned()),
-        }
+        })
     }
 
     fn nodes(&mut self, nodes: &'m [NodeProto], frame: &Frame<'m, '_>) -> Result<(), ImportError> {
@@ -192,9 +200,14 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
     fn node(
         &mut self,
         node: &'m NodeProto,
-        name: NodeRef,
+        name: Box<NodeRef>,
         frame: &Frame<'m, '_>,
     ) -> Result<Vec<ValueId>, ImportError> {
+        let Some(left) = self.nodes_left.checked_sub(1) else {
+            let problem = "functions multiply the model beyond all measure; inline fewer".into();
+            return Err(ImportError::Node { node: name, problem });
+        };
+        self.nodes_left = left;
         let mut inputs = Vec::with_capacity(node.input.len());
         for input in &node.input {
             inputs.push(match (input.is_empty(), self.lookup(input, frame.base)) {
@@ -230,7 +243,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
     fn operator(
         &mut self,
         node: &'m NodeProto,
-        name: NodeRef,
+        name: Box<NodeRef>,
         inputs: Vec<Option<ValueId>>,
         attributes: Attributes<'m>,
         (entry, version): (ops::Entry, i64),
@@ -275,7 +288,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         mut attributes: Vec<Named<'m>>,
         frame: &Frame<'m, '_>,
     ) -> Result<Vec<ValueId>, ImportError> {
-        let fail = |problem: String| ImportError::Node { node: name.clone(), problem };
+        let fail = |problem: String| ImportError::Node { node: Box::new(name.clone()), problem };
         let key = function_key(function);
         if frame.functions.contains(&key) {
             return Err(fail("the function calls itself".into()));
@@ -298,7 +311,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         };
         if let Some((unknown, _)) = attributes.iter().find(|(name, _)| !known(name)) {
             return Err(ImportError::Attribute {
-                node: name.clone(),
+                node: Box::new(name.clone()),
                 attribute: (*unknown).to_owned(),
                 problem: "is not known to the function".into(),
             });
@@ -334,8 +347,10 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         inputs: &[Option<ValueId>],
         frame: &Frame<'m, '_>,
     ) -> Result<Vec<ValueId>, ImportError> {
-        let fail =
-            |problem: &str| ImportError::Node { node: name.clone(), problem: problem.into() };
+        let fail = |problem: &str| ImportError::Node {
+            node: Box::new(name.clone()),
+            problem: problem.into(),
+        };
         let condition = match inputs {
             [Some(id)] => *id,
             _ => return Err(fail("it needs one input, the condition")),
@@ -354,7 +369,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
                 ),
                 None => "the condition is computed at run time, which is not supported".into(),
             };
-            return Err(ImportError::Node { node: name.clone(), problem });
+            return Err(ImportError::Node { node: Box::new(name.clone()), problem });
         };
         if frame.depth >= MAX_DEPTH {
             return Err(fail("branches nest too deep"));
@@ -371,7 +386,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
                 }
                 other => {
                     return Err(ImportError::Attribute {
-                        node: name.clone(),
+                        node: Box::new(name.clone()),
                         attribute: other.to_owned(),
                         problem: "is not known or no graph".into(),
                     });

@@ -13,8 +13,7 @@ pub(super) fn fuse(graph: &mut Graph) {
     let mut uses = graph.use_counts();
     for i in 0..graph.nodes.len() {
         let Some(mut node) = as_linear(graph, i) else { continue };
-        loop {
-            let Some(y) = node.outputs[0].filter(|y| uses[y.0 as usize] == 1) else { break };
+        while let Some(y) = node.outputs[0].filter(|y| uses[y.0 as usize] == 1) {
             let Some((reader, step)) = next(graph, &node, y, i) else { break };
             match step {
                 Step::Bias(bias) => node.inputs.push(Some(bias)),
@@ -71,7 +70,10 @@ fn as_linear(graph: &mut Graph, i: usize) -> Option<Node> {
                         .cycle()
                         .take(columns)
                         .collect();
-                    Some(graph.add_constant(graph.value(c).name.clone(), Tensor::vector(&scaled)))
+                    // Exporters write a bias of zeros in front of the true one.
+                    let nothing = scaled.iter().all(|v| *v == 0.0);
+                    let name = graph.value(c).name.clone();
+                    (!nothing).then(|| graph.add_constant(name, Tensor::vector(&scaled)))
                 }
             };
             let w = if gemm.trans_b || gemm.alpha != 1.0 {

@@ -193,7 +193,6 @@ pub(super) struct RawPort<'p> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RawStep<'p> {
     pub(super) kernel: u32,
-    pub(super) words: &'p [u32],
     pub(super) name: &'p str,
 }
 
@@ -260,7 +259,7 @@ impl<'p> Image<'p> {
             let earlier =
                 |word: u32| word & Extent::TABLE == 0 || ((word & !Extent::TABLE) as usize) < i;
             let numbers = matches!(op, DimOp::Constant | DimOp::Variable);
-            if !numbers && !(earlier(dim[1]) && earlier(dim[2])) {
+            if !(numbers || earlier(dim[1]) && earlier(dim[2])) {
                 return Err(damaged(Section::Dims, i));
             }
         }
@@ -299,7 +298,7 @@ impl<'p> Image<'p> {
             let s = &self.section(Section::Steps)[i * STEP_WORDS..][..STEP_WORDS];
             let record = self.section(Section::Records).get(s[1] as usize..);
             let text = self.text_bytes(s[3], s[4]).and_then(|b| core::str::from_utf8(b).ok());
-            if text.is_none() || !record.is_some_and(|r| r.len() >= s[2] as usize) {
+            if text.is_none() || record.is_none_or(|r| r.len() < s[2] as usize) {
                 return Err(damaged(Section::Steps, i));
             }
         }
@@ -372,11 +371,7 @@ impl<'p> Image<'p> {
     #[inline(always)]
     pub(super) fn step(&self, i: usize) -> RawStep<'p> {
         let s = &self.section(Section::Steps)[i * STEP_WORDS..][..STEP_WORDS];
-        RawStep {
-            kernel: s[0],
-            words: &self.section(Section::Records)[s[1] as usize..][..s[2] as usize],
-            name: self.text(s[3], s[4]),
-        }
+        RawStep { kernel: s[0], name: self.text(s[3], s[4]) }
     }
 
     /// Steps as (kernel, record), the way `run` walks them.

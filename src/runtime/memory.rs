@@ -230,6 +230,21 @@ pub(super) unsafe fn elements_mut<'a, T: Element>(base: *mut u8, len: usize) -> 
     unsafe { slice::from_raw_parts_mut(base.cast(), len) }
 }
 
+/// Splits `len` elements, zeroed, off the front of the caller's memory. `None` when there is not
+/// as much, or it is misaligned.
+pub(crate) fn split_elements<T: Element>(
+    memory: &mut [u8],
+    len: usize,
+) -> Option<(&mut [T], &mut [u8])> {
+    let (head, rest) = memory.split_at_mut_checked(len.checked_mul(size_of::<T>())?)?;
+    if !head.as_ptr().addr().is_multiple_of(align_of::<T>()) {
+        return None;
+    }
+    head.fill(0);
+    // SAFETY: as long and as aligned as the elements, initialised, and borrowed for writing.
+    Some((unsafe { slice::from_raw_parts_mut(head.as_mut_ptr().cast(), len) }, rest))
+}
+
 /// Our own words on a 64-byte boundary.
 #[cfg(feature = "std")]
 pub(super) struct AlignedWords {

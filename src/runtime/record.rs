@@ -19,6 +19,7 @@ impl Extent {
     pub(crate) const TABLE: u32 = 1 << 31;
 
     /// The number as a word, if it fits.
+    #[cfg(feature = "std")]
     pub(crate) const fn immediate(n: i64) -> Option<Self> {
         if n >= -(1 << 30) && n < (1 << 30) { Some(Self(n as u32 & !Self::TABLE)) } else { None }
     }
@@ -38,6 +39,7 @@ impl Extent {
 pub(crate) type Extents = ArrayVec<Extent, MAX_RANK>;
 
 /// How a step uses an operand.
+#[cfg(feature = "std")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Reads; overlaps no operand that is written.

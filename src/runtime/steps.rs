@@ -14,6 +14,7 @@ pub(crate) mod quantize;
 pub(crate) mod recurrent;
 mod types;
 pub(crate) mod walk;
+pub(crate) mod window;
 
 use super::step::Kernels;
 
@@ -122,6 +123,16 @@ kernel_ids! {
     DequantizeF32 = 46, "dequantize_f32";
     /// Integers to f64.
     Dequantize = 47, "dequantize";
+    /// Convolution by products, f32.
+    ConvF32 = 48, "conv_f32";
+    /// Convolution of each channel by itself, f32.
+    ConvDepthwiseF32 = 49, "conv_depthwise_f32";
+    /// Convolution, f64 and i32.
+    Conv = 50, "conv";
+    /// Largest or mean element of windows, f32.
+    PoolF32 = 51, "pool_f32";
+    /// Pooling, other types and norms.
+    Pool = 52, "pool";
     /// Product with packed weights, bias and activation.
     LinearF32 = 80, "linear_f32";
     /// Batched product of two operands, f32.
@@ -182,6 +193,11 @@ pub static KERNELS: Kernels = Kernels::new(&[
     &quantize::QUANTIZE,
     &quantize::DEQUANTIZE_F32,
     &quantize::DEQUANTIZE,
+    &window::CONV_F32,
+    &window::CONV_DEPTHWISE_F32,
+    &window::CONV,
+    &window::POOL_F32,
+    &window::POOL,
     &product::LINEAR_F32,
     &product::MATMUL_F32,
     &product::MATMUL,

@@ -170,6 +170,34 @@ impl<'a> Gaussian<'a> {
         self.mean
     }
 
+    /// The same distribution about other means, in the memory of the caller.
+    ///
+    /// **Errors**: [`GaussianError::Length`] if there are not `dim` of them,
+    /// [`GaussianError::MeanNotFinite`].
+    ///
+    /// **Cost**: no allocation, no copy.
+    ///
+    /// # Examples
+    /// ```
+    /// use nowcast::sampling::Gaussian;
+    ///
+    /// let mut storage = [0.0; Gaussian::diagonal_len(1)];
+    /// let errors = Gaussian::diagonal(&[0.0], &[4.0], &mut storage)?;
+    /// let mean = [10.0];
+    /// assert_eq!(errors.with_mean(&mean)?.marginal_quantile(0, 0.5), 10.0);
+    /// # Ok::<(), nowcast::sampling::GaussianError>(())
+    /// ```
+    pub fn with_mean(self, mean: &'a [f32]) -> Result<Self, GaussianError> {
+        let (expected, got) = (self.dim(), mean.len());
+        if got != expected {
+            return Err(GaussianError::Length { expected, got });
+        }
+        match mean.iter().position(|mean| !mean.is_finite()) {
+            Some(index) => Err(GaussianError::MeanNotFinite { index }),
+            None => Ok(Self { mean, ..self }),
+        }
+    }
+
     /// The standard deviation of dimension `index`, from the variance that was given.
     ///
     /// **Panics**: when `index` is not below [`dim`](Self::dim).

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use nowcast::forecast::{ForecastSession, Forecaster};
 use nowcast::graph::Tensor;
 use nowcast::kernels::Level;
 use nowcast::load::{self, LoadError, Options};
@@ -51,21 +52,27 @@ pub(crate) fn answer(
     program.outputs().enumerate().map(output).collect()
 }
 
-/// Everything that is served, by name: the models, and the sampling calls.
+/// Everything that is served, by name: the models, the forecasters (folders), and drawing.
 pub(crate) fn served() -> Vec<String> {
     let models = models::models().into_iter().map(|path| path.display().to_string());
-    models.chain(["draw".to_owned()]).collect()
+    let folders = models::forecasters().into_iter().map(|path| path.display().to_string());
+    models.chain(folders).chain(["draw".to_owned()]).collect()
 }
 
-/// Sets up `what` (one of [`served`]) and passes `body` its serving call.
+/// Sets up `what` (one of [`served`]) and passes `body` its serving call, with
+/// what a first call pays paid beforehand or not.
 pub(crate) fn with_serving(
     what: &str,
+    prefault: bool,
     body: &mut dyn FnMut(&mut dyn FnMut()),
 ) -> Result<(), Failure> {
     if what == "draw" {
         return with_draw(body);
     }
-    let program = load(Path::new(what), &Options::default())?;
+    if Path::new(what).is_dir() {
+        return with_forecast(Path::new(what), prefault, body);
+    }
+    let program = load_open(Path::new(what))?;
     let mut session = Session::new(&program, &KERNELS).map_err(run_failure)?;
     let mut random = Random::new(what);
     let mut inputs = Vec::new();
@@ -74,8 +81,10 @@ pub(crate) fn with_serving(
         inputs.push(random.elements(port.dtype, bytes_len / port.dtype.bytes()));
     }
     let outputs_len = program.outputs().len();
-    prepare_thread();
-    session.prefault();
+    if prefault {
+        prepare_thread();
+        session.prefault();
+    }
     body(&mut || {
         for (i, bytes) in inputs.iter().enumerate() {
             session.input_bytes_mut(i).expect("port exists").copy_from_slice(bytes);
@@ -84,6 +93,29 @@ pub(crate) fn with_serving(
         for i in 0..outputs_len {
             std::hint::black_box(session.output_bytes(i).expect("port exists"));
         }
+    });
+    Ok(())
+}
+
+fn with_forecast(
+    folder: &Path,
+    prefault: bool,
+    body: &mut dyn FnMut(&mut dyn FnMut()),
+) -> Result<(), Failure> {
+    let forecaster = Forecaster::from_folder(folder).map_err(run_failure)?;
+    let mut session = ForecastSession::new(&forecaster).map_err(run_failure)?;
+    let context: Vec<f32> = (0..forecaster.context()).map(|i| (i % 24) as f32).collect();
+    let mut quantile = vec![0.0; forecaster.horizon()];
+    let mut paths = vec![0.0; forecaster.horizon() * 37];
+    if prefault {
+        prepare_thread();
+        session.prefault();
+    }
+    body(&mut || {
+        session.forecast(&context, 1_385_856_000).expect("a whole context");
+        session.quantile(0.9, &mut quantile).expect("a probability");
+        session.paths(1, 0, 0, &mut paths).expect("whole paths");
+        std::hint::black_box(session.mean());
     });
     Ok(())
 }
@@ -105,13 +137,40 @@ fn with_draw(body: &mut dyn FnMut(&mut dyn FnMut())) -> Result<(), Failure> {
     Ok(())
 }
 
-fn load(model: &Path, options: &Options) -> Result<Program<'static>, Failure> {
-    load::from_path(model, options).map_err(|error| match error {
-        LoadError::Import { source: ImportError::NotConstant { .. }, .. } => {
-            Failure::InputMustBeKnown(error.to_string())
+/// Loads a model whose open dimensions nobody has chosen: gives each a small extent as the model
+/// asks for it.
+fn load_open(model: &Path) -> Result<Program<'static>, Failure> {
+    let mut options = Options::default();
+    loop {
+        match load::from_path(model, &options) {
+            Err(LoadError::Import {
+                source: ImportError::OpenDimension { input, axis, name },
+                ..
+            }) if !options.dims().contains_key(&name) => {
+                let unnamed = name == format!("{input}.{axis}");
+                let extent = models::open_extent(axis, if unnamed { "" } else { &name });
+                options = options.dim(&name, extent);
+            }
+            other => return other.map_err(|error| load_failure(model, &error)),
         }
-        _ => Failure::Load(error.to_string()),
-    })
+    }
+}
+
+fn load(model: &Path, options: &Options) -> Result<Program<'static>, Failure> {
+    load::from_path(model, options).map_err(|error| load_failure(model, &error))
+}
+
+/// The failure without the path, which the tests name themselves.
+fn load_failure(model: &Path, error: &LoadError) -> Failure {
+    let text = error.to_string();
+    let prefix = format!("{}: ", model.display());
+    let text = text.strip_prefix(&prefix).unwrap_or(&text).to_owned();
+    match error {
+        LoadError::Import { source: ImportError::NotConstant { .. }, .. } => {
+            Failure::InputMustBeKnown(text)
+        }
+        _ => Failure::Load(text),
+    }
 }
 
 fn run_failure(error: impl std::fmt::Display) -> Failure {

@@ -12,6 +12,16 @@ pub(crate) fn models() -> Vec<PathBuf> {
     found
 }
 
+/// Every folder of a forecaster under `models/`, in order of path.
+pub(crate) fn forecasters() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = entries.map(|entry| entry.path());
+    let mut found: Vec<_> = folders.filter(|f| f.join("forecaster.json").exists()).collect();
+    found.sort();
+    found
+}
+
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -21,6 +31,14 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
             found.push(path);
         }
     }
+}
+
+/// The extent of an open dimension: its name decides, or its place where it has none. Inputs that
+/// share a name get the same extent.
+pub(crate) fn open_extent(axis: usize, symbol: &str) -> usize {
+    let symbol = symbol.to_ascii_lowercase();
+    let is_batch = symbol.contains("batch") || matches!(symbol.as_str(), "n" | "b");
+    if is_batch || (symbol.is_empty() && axis == 0) { 2 } else { 5 }
 }
 
 /// SplitMix64: inputs are the same on every host and in every run.

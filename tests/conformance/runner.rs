@@ -8,8 +8,6 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use nowcast::tensor::DType;
-
 use crate::adapter::{self, Array, Failure};
 use crate::compare::compare;
 use crate::index::Case;
@@ -23,7 +21,7 @@ const STACK_BYTES: usize = 8 << 20;
 /// How a case ended.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
-    /// The expected outputs. `bound` if integer inputs had to be constants.
+    /// The expected outputs. `bound` if some inputs had to be constants.
     Pass { bound: bool },
     /// Refused, in these words.
     Error(String),
@@ -106,13 +104,13 @@ fn run_set(folder: &Path, case: &Case, set: usize) -> Outcome {
     };
     let mut bound = false;
     let mut answer = adapter::answer(&model, &inputs, &[]);
-    // By convention of the standard the first input is the data. Where it decides a shape too,
-    // for example of Range, everything that is an integer is bound.
+    // By convention of the standard the first input is the data and floats decide no shape. Where
+    // the first input decides a shape too, as in Range, it is bound as well.
     for skip in [1, 0] {
         if matches!(answer, Err(Failure::InputMustBeKnown(_))) {
-            let integers = inputs.iter().skip(skip).filter(|array| is_integer(array));
-            let integers: Vec<Array> = integers.cloned().collect();
-            answer = adapter::answer(&model, &inputs, &integers);
+            let deciding = inputs.iter().skip(skip).filter(|array| !array.dtype.is_float());
+            let deciding: Vec<Array> = deciding.cloned().collect();
+            answer = adapter::answer(&model, &inputs, &deciding);
             bound = true;
         }
     }
@@ -128,8 +126,4 @@ fn run_set(folder: &Path, case: &Case, set: usize) -> Outcome {
         Ok(()) => Outcome::Pass { bound },
         Err(text) => Outcome::Wrong(text),
     }
-}
-
-fn is_integer(array: &Array) -> bool {
-    matches!(array.dtype, DType::I32 | DType::I64)
 }

@@ -56,7 +56,7 @@ pub(crate) fn run() {
             });
         }
         model => {
-            adapter::with_serving(model, &mut |serve| serve_locked_in(page, serve))
+            adapter::with_serving(model, true, &mut |serve| serve_locked_in(page, serve))
                 .unwrap_or_else(|failure| panic!("{failure}"));
         }
     }

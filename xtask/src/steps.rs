@@ -4,7 +4,6 @@
 //! code with debug assertions and overflow checks: one profile, so that a dependency is compiled
 //! once, fast enough for numeric suites, and strict enough to find what a release would hide.
 
-pub(crate) mod c;
 pub(crate) mod cargo_tests;
 pub(crate) mod checks;
 pub(crate) mod oracle;
@@ -46,8 +45,8 @@ const STEPS: &[Step] = &[
     ),
     step("conformance", "the ONNX node suite", &["node-suite"], cargo_tests::conformance),
     step("parity", "the answers of ONNX Runtime on every model", &["oracle"], cargo_tests::parity),
-    step("realtime", "no allocation, no system call, no page fault", &[], realtime::tests),
-    step("c", "C and C++ programs", &[], c::programs),
+    step("realtime", "no allocation, no system call, no page fault", &["oracle"], realtime::tests),
+    step("c", "C and C++ programs", &["oracle"], cargo_tests::c),
     step("docs", "documentation builds without a warning", &[], checks::docs),
     step("readme", "examples in the documentation and the README run", &[], cargo_tests::readme),
 ];

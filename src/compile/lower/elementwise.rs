@@ -1,18 +1,18 @@
 //! Operators that work element by element.
 
-use crate::graph::dim::Dim;
+use crate::graph::dim::{Dim, product};
 use crate::graph::ops::{Binary, Compare, Logic, Unary};
 use crate::graph::{Node, ValueId};
 use crate::kernels::number::{BinaryCode, CompareCode, UnaryCode};
 use crate::runtime::KernelId;
-use crate::runtime::record::{Extents, SharedIn, SharedOut};
+use crate::runtime::record::{Extents, In, SharedIn, SharedOut};
 use crate::runtime::steps::elementwise::{
     BinaryRecord, CastRecord, Strided, UnaryRecord, WhereRecord,
 };
 use crate::tensor::DType;
 
 use super::super::builder::{Builder, Lowered};
-use super::super::place::collapse;
+use super::super::place::{collapse, contiguous};
 use super::movement::{broadcast, view_as};
 use super::{operand, result};
 
@@ -77,20 +77,36 @@ fn strided(
     operands: &[ValueId],
     shape: &[Dim],
 ) -> Lowered<(Vec<Strided>, Extents)> {
-    let mut memories = Vec::new();
-    let mut strides = vec![super::super::place::contiguous(shape)];
+    let mut sources = Vec::new();
     for x in operands {
         let (memory, place) = b.view(*x)?;
-        strides.push(broadcast(b.shape(*x), &place.strides, shape));
-        memories.push((memory, place.offset));
+        sources.push(Source { memory, offset: place.offset, strides: place.strides, value: *x });
     }
+    strided_sources(b, sources, shape)
+}
+
+/// An operand as it lies, or its elements converted, under the shape of its value.
+struct Source {
+    memory: In,
+    offset: Dim,
+    strides: Vec<Dim>,
+    value: ValueId,
+}
+
+fn strided_sources(
+    b: &mut Builder<'_>,
+    sources: Vec<Source>,
+    shape: &[Dim],
+) -> Lowered<(Vec<Strided>, Extents)> {
+    let mut strides = vec![contiguous(shape)];
+    strides.extend(sources.iter().map(|s| broadcast(b.shape(s.value), &s.strides, shape)));
     // The row-major result takes part, so that rows go by in its order.
     let (shape, strides) = collapse(shape, &strides);
     let mut views = Vec::new();
-    for ((memory, offset), strides) in memories.into_iter().zip(&strides[1..]) {
+    for (source, strides) in sources.into_iter().zip(&strides[1..]) {
         views.push(Strided {
-            memory: SharedIn(memory.0),
-            offset: b.extent(&offset),
+            memory: SharedIn(source.memory.0),
+            offset: b.extent(&source.offset),
             strides: b.extents(strides)?,
         });
     }
@@ -150,11 +166,57 @@ pub(super) fn binary(b: &mut Builder<'_>, node: &Node, op: Binary) -> Lowered<()
     };
     let (base, exponent) = (b.dtype(operand(node, 0)?), b.dtype(operand(node, 1)?));
     if base != exponent {
-        return Err(format!("{base} to a power of {exponent}: cast the exponent"));
+        return mixed(b, node, code);
     }
     let record = pair(b, node, code as u32)?;
-    let vector = base == DType::F32 && (code as u32) < BinaryCode::Mod as u32;
-    b.step(if vector { KernelId::BinaryF32 } else { KernelId::Binary }, &record);
+    b.step(if base == DType::F32 { KernelId::BinaryF32 } else { KernelId::Binary }, &record);
+    Ok(())
+}
+
+/// The elements of an operand, row-major, converted to another type.
+pub(super) fn converted(b: &mut Builder<'_>, v: ValueId, to: DType) -> Lowered<In> {
+    let (mut views, shape) = strided(b, &[v], b.shape(v))?;
+    let out = b.temporary(to, b.max_len(b.shape(v)));
+    b.step(KernelId::Cast, &CastRecord { a: views.remove(0), out: SharedOut(out), shape });
+    Ok(In(out))
+}
+
+/// A power whose exponent is of another type: computed in the type of the base, or, for an integer
+/// base and a float exponent, in double precision.
+fn mixed(b: &mut Builder<'_>, node: &Node, code: BinaryCode) -> Lowered<()> {
+    let (x1, x2, y) = (operand(node, 0)?, operand(node, 1)?, result(node, 0)?);
+    let (base, exponent) = (b.dtype(x1), b.dtype(x2));
+    let common = if !base.is_float() && exponent.is_float() { DType::F64 } else { base };
+    let mut sources = Vec::new();
+    for value in [x1, x2] {
+        let source = if b.dtype(value) == common {
+            let (memory, place) = b.view(value)?;
+            Source { memory, offset: place.offset, strides: place.strides, value }
+        } else {
+            let memory = converted(b, value, common)?;
+            Source { memory, offset: Dim::Fixed(0), strides: contiguous(b.shape(value)), value }
+        };
+        sources.push(source);
+    }
+    let (mut views, shape) = strided_sources(b, sources, b.shape(y))?;
+    let (second, first) = (views.remove(1), views.remove(0));
+    let kernel = if common == DType::F32 { KernelId::BinaryF32 } else { KernelId::Binary };
+    let op = code as u32;
+    if common == base {
+        let out = SharedOut(b.write(y).0);
+        b.step(kernel, &BinaryRecord { op, a: first, b: second, out, shape });
+        return Ok(());
+    }
+    let between = b.temporary(common, b.max_len(b.shape(y)));
+    b.step(kernel, &BinaryRecord { op, a: first, b: second, out: SharedOut(between), shape });
+    let a = Strided {
+        memory: SharedIn(between),
+        offset: b.extent(&Dim::Fixed(0)),
+        strides: b.extents(&[Dim::Fixed(1)])?,
+    };
+    let shape = b.extents(&[product(b.shape(y))])?;
+    let out = SharedOut(b.write(y).0);
+    b.step(KernelId::Cast, &CastRecord { a, out, shape });
     Ok(())
 }
 
@@ -202,3 +264,6 @@ pub(super) fn cast(b: &mut Builder<'_>, node: &Node, to: DType) -> Lowered<()> {
     b.step(KernelId::Cast, &CastRecord { a: views.remove(0), out, shape });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,7 @@ use crate::graph::ops::Scatter;
 use crate::graph::{Node, ValueId};
 use crate::kernels::index::ScatterCode;
 use crate::runtime::KernelId;
-use crate::runtime::record::{In, Out, SharedIn, SharedOut};
-use crate::runtime::steps::elementwise::{CastRecord, Strided};
+use crate::runtime::record::{In, Out};
 use crate::runtime::steps::index::{
     AlongRecord, GatherElementsRecord, GatherNdRecord, GatherRecord, OneHotRecord,
     ScatterElementsRecord, ScatterNdRecord,
@@ -15,6 +14,7 @@ use crate::tensor::DType;
 
 use super::super::builder::{Builder, Lowered};
 use super::super::place::{Place, collapse, contiguous};
+use super::elementwise::converted;
 use super::lanes::lanes;
 use super::movement::copy;
 use super::{operand, result};
@@ -25,20 +25,10 @@ fn width(b: &Builder<'_>, v: ValueId) -> u32 {
 
 /// Indices as the kernels take them; those of another type are converted first.
 fn indices(b: &mut Builder<'_>, v: ValueId) -> Lowered<In> {
-    let memory = b.read(v)?;
     if matches!(b.dtype(v), DType::I32 | DType::I64) {
-        return Ok(memory);
+        return b.read(v);
     }
-    let len = product(b.shape(v));
-    let to = b.temporary(DType::I64, b.max_len(b.shape(v)));
-    let a = Strided {
-        memory: SharedIn(memory.0),
-        offset: b.extent(&Dim::Fixed(0)),
-        strides: b.extents(&[Dim::Fixed(1)])?,
-    };
-    let shape = b.extents(&[len])?;
-    b.step(KernelId::Cast, &CastRecord { a, out: SharedOut(to), shape });
-    Ok(In(to))
+    converted(b, v, DType::I64)
 }
 
 /// The only index, where it is known and certain to be inside: the gather is a view then.

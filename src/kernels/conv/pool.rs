@@ -17,6 +17,18 @@ pub enum PoolOp {
     AverageWithPadding = 3,
 }
 
+impl PoolOp {
+    /// The operation with this pinned number.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Max),
+            2 => Some(Self::Average),
+            3 => Some(Self::AverageWithPadding),
+            _ => None,
+        }
+    }
+}
+
 /// Pools every channel.
 ///
 /// **Shapes and units**: `x` is `[channels, input...]`, `y` `[channels, output...]`. The output's

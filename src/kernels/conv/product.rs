@@ -2,6 +2,7 @@
 
 use super::{Window, im2col_panels_f32};
 use crate::kernels::gemm::{Activation, Bias, GemmF32, PANEL, gemm_f32};
+use crate::kernels::number::{BinaryCode, Number};
 use crate::kernels::simd::Simd;
 
 /// The sizes of a convolution.
@@ -100,8 +101,14 @@ pub fn conv_f32<S: Simd>(
     }
 }
 
-/// [`conv_f32`] in double precision, element by element.
-pub fn conv_f64(geometry: &Geometry, x: &[f64], weights: &[f64], bias: &[f64], y: &mut [f64]) {
+/// [`conv_f32`] of any type, element by element. Integers wrap.
+pub fn conv_scalar<T: Number>(
+    geometry: &Geometry,
+    x: &[T],
+    weights: &[T],
+    bias: &[T],
+    y: &mut [T],
+) {
     let Geometry { window, batch, groups, channels, outputs } = *geometry;
     let (input_len, n, taps) = (window.input_len(), window.output_len(), window.kernel_len());
     let [depth, height, width] = window.output;
@@ -115,10 +122,12 @@ pub fn conv_f64(geometry: &Geometry, x: &[f64], weights: &[f64], bias: &[f64], y
         let weights = &weights[output * channels * taps..][..channels * taps];
         for (position, y) in y.iter_mut().enumerate() {
             let o = [position / (height * width), position / width % height, position % width];
-            let mut sum = bias.get(output).copied().unwrap_or(0.0);
+            let mut sum = bias.get(output).copied().unwrap_or_default();
             window.each_meeting(o, |tap, at| {
                 for channel in 0..channels {
-                    sum += weights[channel * taps + tap] * x[channel * input_len + at];
+                    let x = x[channel * input_len + at];
+                    let product = weights[channel * taps + tap].binary(BinaryCode::Mul, x);
+                    sum = sum.binary(BinaryCode::Add, product);
                 }
             });
             *y = sum;
@@ -160,7 +169,7 @@ mod tests {
             let len = batch * groups * outputs * window.output_len();
             let wide = |x: &[f32]| x.iter().map(|x| f64::from(*x)).collect::<Vec<f64>>();
             let mut want = vec![0.0; len];
-            conv_f64(&g, &wide(&x), &wide(&w), &wide(&bias), &mut want);
+            conv_scalar(&g, &wide(&x), &wide(&w), &wide(&bias), &mut want);
             let want: Vec<f32> = want.iter().map(|x| *x as f32).collect();
             for level in levels() {
                 let mut scratch = vec![f32::NAN; (1 + i % 2) * PANEL * g.rows()];

@@ -3,45 +3,10 @@
 use core::cell::Cell;
 
 use crate::kernels::fold::{load_some, store_some};
+use crate::kernels::number::{BinaryCode, Number};
 use crate::kernels::simd::{Simd, Vectorized};
 
-/// A function of two elements. The numbers are part of the program image: they are pinned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-#[non_exhaustive]
-pub enum BinaryOp {
-    /// `a + b`.
-    Add = 1,
-    /// `a - b`.
-    Sub = 2,
-    /// `a * b`.
-    Mul = 3,
-    /// `a / b`.
-    Div = 4,
-    /// The smaller; NaN if either is.
-    Min = 5,
-    /// The larger; NaN if either is.
-    Max = 6,
-    /// `a^b`, by `libm` unless `b` is one scalar for all, and 1, 2, 3 or -1.
-    Pow = 7,
-}
-
-impl BinaryOp {
-    /// Every operator, in the order of its number.
-    pub const ALL: [Self; 7] =
-        [Self::Add, Self::Sub, Self::Mul, Self::Div, Self::Min, Self::Max, Self::Pow];
-
-    /// The operator with this pinned number.
-    pub const fn from_code(code: u8) -> Option<Self> {
-        if code >= 1 && code as usize <= Self::ALL.len() {
-            Some(Self::ALL[code as usize - 1])
-        } else {
-            None
-        }
-    }
-}
-
-/// The two arguments of a [`BinaryOp`].
+/// The two arguments of a [`BinaryCode`].
 #[derive(Clone, Copy, Debug)]
 pub enum Operands<'a> {
     /// Element by element.
@@ -58,8 +23,10 @@ pub enum Operands<'a> {
 ///
 /// **Panics**: if the lengths differ.
 ///
-/// **Cost**: one pass, no allocation; operator and shape are chosen once.
-pub fn binary_f32<S: Simd>(s: S, op: BinaryOp, operands: Operands<'_>, y: &[Cell<f32>]) {
+/// **Cost**: one pass, no allocation; operator and shape are chosen once. Powers are computed by
+/// `libm` unless the exponent is one number for all, and 1, 2, 3 or -1; remainders are not
+/// vectorized.
+pub fn binary_f32<S: Simd>(s: S, op: BinaryCode, operands: Operands<'_>, y: &[Cell<f32>]) {
     let same = match operands {
         Operands::Vectors(a, b) => a.len() == y.len() && b.len() == y.len(),
         Operands::VectorScalar(a, _) => a.len() == y.len(),
@@ -70,7 +37,7 @@ pub fn binary_f32<S: Simd>(s: S, op: BinaryOp, operands: Operands<'_>, y: &[Cell
 }
 
 struct Binary<'a> {
-    op: BinaryOp,
+    op: BinaryCode,
     operands: Operands<'a>,
     y: &'a [Cell<f32>],
 }
@@ -109,38 +76,42 @@ impl Vectorized for Binary<'_> {
             };
         }
         match (op, operands) {
-            (BinaryOp::Add, _) => each!(|a, b| s.add(a, b)),
-            (BinaryOp::Sub, _) => each!(|a, b| s.sub(a, b)),
-            (BinaryOp::Mul, _) => each!(|a, b| s.mul(a, b)),
-            (BinaryOp::Div, _) => each!(|a, b| s.div(a, b)),
+            (BinaryCode::Add, _) => each!(|a, b| s.add(a, b)),
+            (BinaryCode::Sub, _) => each!(|a, b| s.sub(a, b)),
+            (BinaryCode::Mul, _) => each!(|a, b| s.mul(a, b)),
+            (BinaryCode::Div, _) => each!(|a, b| s.div(a, b)),
             // `min` and `max` give `b` where either is NaN.
-            (BinaryOp::Min, _) => each!(|a, b| s.select(s.is_nan(a), a, s.min(a, b))),
-            (BinaryOp::Max, _) => each!(|a, b| s.select(s.is_nan(a), a, s.max(a, b))),
-            (BinaryOp::Pow, Operands::VectorScalar(a, 1.0)) => {
+            (BinaryCode::Min, _) => each!(|a, b| s.select(s.is_nan(a), a, s.min(a, b))),
+            (BinaryCode::Max, _) => each!(|a, b| s.select(s.is_nan(a), a, s.max(a, b))),
+            (BinaryCode::Pow, Operands::VectorScalar(a, 1.0)) => {
                 each_with(s, a, y, Power::One);
             }
-            (BinaryOp::Pow, Operands::VectorScalar(a, 2.0)) => {
+            (BinaryCode::Pow, Operands::VectorScalar(a, 2.0)) => {
                 each_with(s, a, y, Power::Two);
             }
-            (BinaryOp::Pow, Operands::VectorScalar(a, 3.0)) => {
+            (BinaryCode::Pow, Operands::VectorScalar(a, 3.0)) => {
                 each_with(s, a, y, Power::Three);
             }
-            (BinaryOp::Pow, Operands::VectorScalar(a, -1.0)) => {
+            (BinaryCode::Pow, Operands::VectorScalar(a, -1.0)) => {
                 each_with(s, a, y, Power::MinusOne);
             }
-            (BinaryOp::Pow, Operands::Vectors(a, b)) => {
+            (BinaryCode::PRelu, _) => {
+                let zero = s.splat(0.0);
+                each!(|a, b| s.select(s.lt(a, zero), s.mul(a, b), a));
+            }
+            (_, Operands::Vectors(a, b)) => {
                 for ((a, b), y) in a.iter().zip(b).zip(y) {
-                    y.set(libm::powf(a.get(), b.get()));
+                    y.set(a.get().binary(op, b.get()));
                 }
             }
-            (BinaryOp::Pow, Operands::VectorScalar(a, b)) => {
+            (_, Operands::VectorScalar(a, b)) => {
                 for (a, y) in a.iter().zip(y) {
-                    y.set(libm::powf(a.get(), b));
+                    y.set(a.get().binary(op, b));
                 }
             }
-            (BinaryOp::Pow, Operands::ScalarVector(a, b)) => {
+            (_, Operands::ScalarVector(a, b)) => {
                 for (b, y) in b.iter().zip(y) {
-                    y.set(libm::powf(a, b.get()));
+                    y.set(a.binary(op, b.get()));
                 }
             }
         }
@@ -178,29 +149,31 @@ mod tests {
     use crate::kernels::suite::{Rng, assert_close, cells, levels, values};
     use std::{format, vec::Vec};
 
-    fn naive(op: BinaryOp, a: f32, b: f32) -> f32 {
+    fn naive(op: BinaryCode, a: f32, b: f32) -> f32 {
         match op {
-            BinaryOp::Add => a + b,
-            BinaryOp::Sub => a - b,
-            BinaryOp::Mul => a * b,
-            BinaryOp::Div => a / b,
-            BinaryOp::Min | BinaryOp::Max if a.is_nan() || b.is_nan() => f32::NAN,
-            BinaryOp::Min => a.min(b),
-            BinaryOp::Max => a.max(b),
-            BinaryOp::Pow => f64::from(a).powf(f64::from(b)) as f32,
+            BinaryCode::Add => a + b,
+            BinaryCode::Sub => a - b,
+            BinaryCode::Mul => a * b,
+            BinaryCode::Div => a / b,
+            BinaryCode::Min | BinaryCode::Max if a.is_nan() || b.is_nan() => f32::NAN,
+            BinaryCode::Min => a.min(b),
+            BinaryCode::Max => a.max(b),
+            BinaryCode::Pow => f64::from(a).powf(f64::from(b)) as f32,
+            BinaryCode::PRelu if a < 0.0 => a * b,
+            BinaryCode::PRelu => a,
+            _ => a.binary(op, b),
         }
     }
 
     #[test]
     fn every_operator_shape_and_length() {
         let mut rng = Rng::new(17);
-        for op in BinaryOp::ALL {
-            assert_eq!(BinaryOp::from_code(op as u8), Some(op));
+        for &op in BinaryCode::ALL {
             for len in 0..35 {
                 let (a, b) = (rng.any_vector(len), rng.any_vector(len));
                 for level in levels() {
                     let what = format!("{op:?} of {len} on {}", level.isa());
-                    let tolerance = if op == BinaryOp::Pow { 1e-6 } else { 0.0 };
+                    let tolerance = if op == BinaryCode::Pow { 1e-6 } else { 0.0 };
                     let (av, bv) = (cells(&a), cells(&b));
 
                     let wanted: Vec<f32> =
@@ -225,6 +198,5 @@ mod tests {
                 }
             }
         }
-        assert_eq!(BinaryOp::from_code(8), None);
     }
 }

@@ -208,7 +208,7 @@ pub(super) fn arithmetic(call: &mut Call) -> Imported {
         "Sub" => Binary::Sub,
         "Mul" => Binary::Mul,
         "Div" => Binary::Div,
-        "Pow" => Binary::Pow,
+        "Pow" => return power(call, a, b),
         "BitwiseAnd" => Binary::BitwiseAnd,
         "BitwiseOr" => Binary::BitwiseOr,
         "BitwiseXor" => Binary::BitwiseXor,
@@ -225,6 +225,19 @@ pub(super) fn arithmetic(call: &mut Call) -> Imported {
         _ => return call.fail("the operation is not known"),
     };
     Ok(vec![call.binary(op, a, b)?])
+}
+
+/// The result has the base's type; an integer with a broken exponent is raised in double
+/// precision.
+fn power(call: &mut Call, a: ValueId, b: ValueId) -> Imported {
+    let (base, exponent) = (call.dtype_of(a), call.dtype_of(b));
+    if exponent.is_float() && !base.is_float() {
+        let (a, b) = (call.cast(a, DType::F64)?, call.cast(b, DType::F64)?);
+        let y = call.binary(Binary::Pow, a, b)?;
+        return Ok(vec![call.cast(y, base)?]);
+    }
+    let b = call.cast(b, base)?;
+    Ok(vec![call.binary(Binary::Pow, a, b)?])
 }
 
 pub(super) fn prelu(call: &mut Call) -> Imported {

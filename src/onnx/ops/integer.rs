@@ -47,7 +47,10 @@ pub(super) fn conv_integer(call: &mut Call) -> Imported {
     let (x, w) = (call.input(0)?, call.input(1)?);
     let x = centred(call, x, call.optional(2), 1)?;
     let w = centred(call, w, call.optional(3), 0)?;
-    Ok(vec![convolution(call, x, w, None)?])
+    // Double precision holds every sum of 32 bits exactly.
+    let (x, w) = (call.cast(x, DType::F64)?, call.cast(w, DType::F64)?);
+    let y = convolution(call, x, w, None)?;
+    Ok(vec![call.cast(y, DType::I32)?])
 }
 
 /// The three inputs from `i` on.

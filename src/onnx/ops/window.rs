@@ -226,7 +226,10 @@ fn mirrored(call: &mut Call, w: ValueId, shape: &[Dim], group: usize) -> Importe
     let groups = Dim::Fixed(group as i64);
     let [c, m, space @ ..] = shape else { return call.fail("the weights have no channels") };
     let Some(inner) = c.exact_div(&groups) else {
-        return call.fail(format!("{} input channels in {group} groups", call.show(&[c.clone()])));
+        return call.fail(format!(
+            "{} input channels in {group} groups",
+            call.show(std::slice::from_ref(c))
+        ));
     };
     let split = [&[groups.clone(), inner.clone(), m.clone()], space].concat();
     let w = call.reshape(w, split)?;

@@ -5,6 +5,8 @@
 
 use core::cell::Cell;
 
+use crate::kernels::Simd;
+use crate::kernels::elementwise::{Operands as Vectors, binary_f32, unary_f32};
 use crate::kernels::number::{self, BinaryCode, CompareCode, Number, UnaryCode};
 use crate::runtime::record::{Extent, Extents, SharedIn, SharedOut};
 use crate::runtime::step::{Kernel, Operands, Step, kernel};
@@ -204,5 +206,87 @@ fn cast_from<T: Number>(record: CastRecord, operands: Operands<'_>) {
     }
 }
 
-pub(crate) static UNARY_F32: Kernel = kernel!(UnaryF32, unary);
-pub(crate) static BINARY_F32: Kernel = kernel!(BinaryF32, binary);
+/// Elements that are gathered from under strides at a time.
+const GATHERED: usize = 64;
+
+/// A part of a row of an operand that vectors can be loaded from: where it lies, or gathered.
+#[inline(always)]
+fn part<'a>(
+    cells: &'a [Cell<f32>],
+    at: isize,
+    stride: isize,
+    len: usize,
+    gathered: &'a [Cell<f32>; GATHERED],
+) -> &'a [Cell<f32>] {
+    if stride == 1 {
+        return &cells[at as usize..][..len];
+    }
+    for (i, to) in gathered[..len].iter().enumerate() {
+        to.set(run(cells, at, stride, i).get());
+    }
+    &gathered[..len]
+}
+
+pub(crate) static UNARY_F32: Kernel = kernel!(UnaryF32, simd unary_vector);
+
+fn unary_vector<S: Simd>(step: Step<'_>) {
+    let (record, operands) = step.decode::<UnaryRecord>();
+    let Some(s) = S::from_level(operands.level()) else { return };
+    let (code, p) = (UnaryCode::from_word(record.op), record.p.map(|p| p as f32));
+    let (shape, strides) = (operands.extents(&record.shape), operands.strides(&record.a.strides));
+    let x = operands.cells::<f32>(record.a.memory);
+    let mut out = operands.cells_out::<f32>(record.out);
+    let gathered = [const { Cell::new(0.0) }; GATHERED];
+    let (n, [stride]) = last(&shape, [&strides]);
+    rows(&shape, [&strides], [operands.signed(record.a.offset)], |[at]| {
+        let (row, rest) = out.split_at(n);
+        out = rest;
+        let whole = if stride == 1 { n } else { GATHERED };
+        for (i, to) in row.chunks(whole.max(1)).enumerate() {
+            let at = at + (i * whole) as isize * stride;
+            unary_f32(s, code, p, part(x, at, stride, to.len(), &gathered), to);
+        }
+    });
+}
+
+pub(crate) static BINARY_F32: Kernel = kernel!(BinaryF32, simd binary_vector);
+
+fn binary_vector<S: Simd>(step: Step<'_>) {
+    let (record, operands) = step.decode::<BinaryRecord>();
+    let Some(s) = S::from_level(operands.level()) else { return };
+    let code = BinaryCode::from_word(record.op);
+    let shape = operands.extents(&record.shape);
+    let (sa, sb) = (operands.strides(&record.a.strides), operands.strides(&record.b.strides));
+    let a = operands.cells::<f32>(record.a.memory);
+    let b = operands.cells::<f32>(record.b.memory);
+    let mut out = operands.cells_out::<f32>(record.out);
+    let [left, right] = [const { [const { Cell::new(0.0) }; GATHERED] }; 2];
+    let (n, [da, db]) = last(&shape, [&sa, &sb]);
+    let offsets = [operands.signed(record.a.offset), operands.signed(record.b.offset)];
+    rows(&shape, [&sa, &sb], offsets, |[i, j]| {
+        let (row, rest) = out.split_at(n);
+        out = rest;
+        match (da, db) {
+            (1, 1) => {
+                let (a, b) = (&a[i as usize..][..n], &b[j as usize..][..n]);
+                binary_f32(s, code, Vectors::Vectors(a, b), row);
+            }
+            (1, 0) => {
+                let (a, b) = (&a[i as usize..][..n], b[j as usize].get());
+                binary_f32(s, code, Vectors::VectorScalar(a, b), row);
+            }
+            (0, 1) => {
+                let (a, b) = (a[i as usize].get(), &b[j as usize..][..n]);
+                binary_f32(s, code, Vectors::ScalarVector(a, b), row);
+            }
+            _ => {
+                for (k, to) in row.chunks(GATHERED).enumerate() {
+                    let far = (k * GATHERED) as isize;
+                    let a = part(a, i + far * da, da, to.len(), &left);
+                    let b = part(b, j + far * db, db, to.len(), &right);
+                    binary_f32(s, code, Vectors::Vectors(a, b), to);
+                }
+            }
+        }
+    });
+}

@@ -12,7 +12,7 @@ use crate::steps::oracle;
 pub(crate) const FEATURES: &str = "ort,oracle-tests";
 
 /// Integration tests that have a step of their own.
-const OWN_STEP: &[&str] = &["conformance", "parity", "no_alloc", "no_syscall"];
+const OWN_STEP: &[&str] = &["conformance", "parity", "no_alloc", "no_syscall", "examples"];
 
 /// Folders with integration tests: the root package and the C interface.
 const FOLDERS: &[&str] = &["tests", "ffi/tests"];
@@ -65,6 +65,14 @@ pub(crate) fn parity(context: &Context) -> Outcome {
     run(
         cargo_test(context)?.args(["--test", "parity", "--", "--nocapture"]),
         "an answer differs from ONNX Runtime's",
+    )
+}
+
+/// Builds and runs C and C++ programs against the static library: ffi/tests/examples.rs.
+pub(crate) fn c(context: &Context) -> Outcome {
+    run(
+        cargo_test(context)?.args(["--test", "examples"]),
+        "a C or C++ program failed (set CC and CXX to name the compilers)",
     )
 }
 

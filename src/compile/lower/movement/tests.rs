@@ -1,3 +1,5 @@
+use std::slice::from_ref;
+
 use super::super::super::harness::{check, check_ranged, f32s, i64s};
 use super::*;
 use crate::graph::{Op, Tensor};
@@ -30,22 +32,22 @@ fn margins_of_every_mode() {
     let want = [7., 1., 2., 3., 7., 4., 5., 6., 7., 7., 7., 7.];
     check(constant.clone(), &[x.clone(), seven], f32s(&[3, 4], &want));
     let want = want.map(|x| if x == 7. { 0. } else { x });
-    check(constant, &[x.clone()], f32s(&[3, 4], &want));
+    check(constant, from_ref(&x), f32s(&[3, 4], &want));
     let want = [2., 1., 2., 3., 5., 4., 5., 6., 2., 1., 2., 3.];
-    check(pad(PadMode::Reflect, &[0, 1], &[1, 0]), &[x.clone()], f32s(&[3, 4], &want));
+    check(pad(PadMode::Reflect, &[0, 1], &[1, 0]), from_ref(&x), f32s(&[3, 4], &want));
     let want = [1., 1., 2., 3., 4., 4., 5., 6., 4., 4., 5., 6.];
-    check(pad(PadMode::Edge, &[0, 1], &[1, 0]), &[x.clone()], f32s(&[3, 4], &want));
+    check(pad(PadMode::Edge, &[0, 1], &[1, 0]), from_ref(&x), f32s(&[3, 4], &want));
     let want = [3., 1., 2., 3., 6., 4., 5., 6., 3., 1., 2., 3.];
-    check(pad(PadMode::Wrap, &[0, 1], &[1, 0]), &[x.clone()], f32s(&[3, 4], &want));
+    check(pad(PadMode::Wrap, &[0, 1], &[1, 0]), from_ref(&x), f32s(&[3, 4], &want));
 }
 
 #[test]
 fn negative_margins_cut() {
     let x = f32s(&[2, 3], &[1., 2., 3., 4., 5., 6.]);
     let want = f32s(&[1, 4], &[5., 6., 0., 0.]);
-    check(pad(PadMode::Constant, &[-1, -1], &[0, 2]), &[x.clone()], want);
+    check(pad(PadMode::Constant, &[-1, -1], &[0, 2]), from_ref(&x), want);
     let want = f32s(&[1, 4], &[5., 6., 5., 6.]);
-    check(pad(PadMode::Reflect, &[-1, -1], &[0, 2]), &[x.clone()], want);
+    check(pad(PadMode::Reflect, &[-1, -1], &[0, 2]), from_ref(&x), want);
     check(pad(PadMode::Edge, &[0, -1], &[0, -2]), &[x], f32s(&[2, 0], &[]));
 }
 
@@ -57,8 +59,8 @@ fn margins_of_ranged_axes() {
     };
     let x = f32s(&[2, 2], &[1., 2., 3., 4.]);
     let want = f32s(&[2, 3], &[0., 1., 2., 0., 3., 4.]);
-    check_ranged(op(&[0, 1], &[0, 0]), &[x.clone()], &[(0, 0)], want.clone());
-    check_ranged(op(&[0, 1], &[0, 0]), &[x.clone()], &[(0, 1)], want);
+    check_ranged(op(&[0, 1], &[0, 0]), from_ref(&x), &[(0, 0)], want.clone());
+    check_ranged(op(&[0, 1], &[0, 0]), from_ref(&x), &[(0, 1)], want);
     let none = f32s(&[0, 2], &[]);
     check_ranged(op(&[1, 0], &[1, 0]), &[none], &[(0, 0)], f32s(&[2, 2], &[0.; 4]));
     // As far as the extent itself says.
@@ -81,13 +83,13 @@ fn ranges() {
 fn triangles() {
     let x = i64s(&[2, 3], &[1, 2, 3, 4, 5, 6]);
     let op = |upper, k| Op::Trilu { upper, k };
-    check(op(true, 0), &[x.clone()], i64s(&[2, 3], &[1, 2, 3, 0, 5, 6]));
-    check(op(true, 2), &[x.clone()], i64s(&[2, 3], &[0, 0, 3, 0, 0, 0]));
-    check(op(true, -9), &[x.clone()], x.clone());
-    check(op(false, 0), &[x.clone()], i64s(&[2, 3], &[1, 0, 0, 4, 5, 0]));
-    check(op(false, -1), &[x.clone()], i64s(&[2, 3], &[0, 0, 0, 4, 0, 0]));
-    check(op(false, i64::MAX), &[x.clone()], x.clone());
+    check(op(true, 0), from_ref(&x), i64s(&[2, 3], &[1, 2, 3, 0, 5, 6]));
+    check(op(true, 2), from_ref(&x), i64s(&[2, 3], &[0, 0, 3, 0, 0, 0]));
+    check(op(true, -9), from_ref(&x), x.clone());
+    check(op(false, 0), from_ref(&x), i64s(&[2, 3], &[1, 0, 0, 4, 5, 0]));
+    check(op(false, -1), from_ref(&x), i64s(&[2, 3], &[0, 0, 0, 4, 0, 0]));
+    check(op(false, i64::MAX), from_ref(&x), x.clone());
     check_ranged(|_| op(false, 0), &[x], &[(0, 0)], i64s(&[2, 3], &[1, 0, 0, 4, 5, 0]));
     let none = Some(Tensor::new::<i64>(&[2, 0, 3], &[]));
-    check_ranged(|_| op(true, 1), &[none.clone()], &[(0, 1)], none);
+    check_ranged(|_| op(true, 1), from_ref(&none), &[(0, 1)], none.clone());
 }

@@ -1,0 +1,227 @@
+//! `nowcast_gaussian`.
+
+use core::ffi::c_void;
+use core::slice;
+
+use nowcast::kernels::Level;
+use nowcast::sampling::{Gaussian, PathAddress};
+
+use crate::guard::{Error, Out, elements, elements_mut, guard};
+use crate::handle::{self, Handle, Object, shared};
+use crate::status::Failure;
+
+/// A distribution in the caller's memory.
+pub(crate) struct GaussianObject {
+    gaussian: Gaussian<'static>,
+    level: Level,
+}
+
+impl Object for GaussianObject {
+    const TAG: u64 = u64::from_le_bytes(*b"nc-gauss");
+    const NAME: &'static str = "gaussian";
+}
+
+/// A number of dimensions whose covariance memory can hold.
+fn dims(dim: u64) -> Result<usize, Failure> {
+    match u32::try_from(dim).ok().map(|dim| dim as usize) {
+        Some(dim)
+            if dim > 0 && dim.checked_mul(dim).is_some_and(|n| n <= isize::MAX as usize / 16) =>
+        {
+            Ok(dim)
+        }
+        _ => Err(Failure::Invalid("dim", "at least 1, with a covariance that fits memory")),
+    }
+}
+
+fn full_bytes(dim: usize) -> (usize, usize) {
+    let storage = Gaussian::full_len(dim) * size_of::<f32>();
+    let scratch = Gaussian::full_scratch_len(dim) * size_of::<f64>();
+    (storage, scratch)
+}
+
+fn diagonal_bytes(dim: usize) -> usize {
+    Gaussian::diagonal_len(dim) * size_of::<f32>()
+}
+
+/// Aligned bytes as elements: zeros first, so that every element is one.
+fn cleared<T: nowcast::tensor::Element>(bytes: &'static mut [u8]) -> &'static mut [T] {
+    bytes.fill(0);
+    let len = bytes.len() / size_of::<T>();
+    debug_assert!(bytes.as_ptr().cast::<T>().is_aligned());
+    // SAFETY: aligned to 64, as `room` checked; every bit pattern is a value of an `Element`.
+    unsafe { slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), len) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nowcast_gaussian_full_bytes(
+    dim: u64,
+    memory_bytes: *mut u64,
+    scratch_bytes: *mut u64,
+    error: *mut Error,
+) -> i32 {
+    // SAFETY: the header asks for valid pointers, or NULL.
+    unsafe {
+        guard(error, || {
+            let memory = Out::new(memory_bytes, "memory_bytes")?;
+            let scratch = Out::new(scratch_bytes, "scratch_bytes")?;
+            let (storage_bytes, bytes) = full_bytes(dims(dim)?);
+            memory.write((Handle::<GaussianObject>::BYTES + storage_bytes) as u64);
+            scratch.write(bytes as u64);
+            Ok(())
+        })
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nowcast_gaussian_diagonal_bytes(
+    dim: u64,
+    memory_bytes: *mut u64,
+    error: *mut Error,
+) -> i32 {
+    // SAFETY: the header asks for valid pointers, or NULL.
+    unsafe {
+        guard(error, || {
+            let memory = Out::new(memory_bytes, "memory_bytes")?;
+            memory.write((Handle::<GaussianObject>::BYTES + diagonal_bytes(dims(dim)?)) as u64);
+            Ok(())
+        })
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nowcast_gaussian_full(
+    mean: *const f64,
+    covariance: *const f64,
+    dim: u64,
+    isa: i32,
+    memory: *mut c_void,
+    memory_bytes: u64,
+    scratch: *mut c_void,
+    scratch_bytes: u64,
+    gaussian: *mut *mut Handle<GaussianObject>,
+    error: *mut Error,
+) -> i32 {
+    // SAFETY: the header asks for valid pointers, or NULL, and for memory that is the
+    // distribution's alone.
+    unsafe {
+        guard(error, || {
+            let len = dims(dim)?;
+            let mean = elements(mean, dim, "mean")?;
+            let covariance = elements(covariance, (len * len) as u64, "covariance")?;
+            let out = Out::new(gaussian, "gaussian")?;
+            let level = handle::level(isa)?;
+            let (storage_bytes, needed) = full_bytes(len);
+            let (place, rest) =
+                handle::carve::<GaussianObject>(memory.cast(), memory_bytes, storage_bytes)?;
+            let scratch = handle::room("scratch", scratch.cast(), scratch_bytes, needed)?;
+            let gaussian = Gaussian::full(mean, covariance, cleared(rest), cleared(scratch))?;
+            place.write(Handle::new(GaussianObject { gaussian, level }));
+            out.write(place);
+            Ok(())
+        })
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nowcast_gaussian_diagonal(
+    mean: *const f64,
+    variances: *const f64,
+    dim: u64,
+    isa: i32,
+    memory: *mut c_void,
+    memory_bytes: u64,
+    gaussian: *mut *mut Handle<GaussianObject>,
+    error: *mut Error,
+) -> i32 {
+    // SAFETY: the header asks for valid pointers, or NULL, and for memory that is the
+    // distribution's alone.
+    unsafe {
+        guard(error, || {
+            let len = dims(dim)?;
+            let mean = elements(mean, dim, "mean")?;
+            let variances = elements(variances, dim, "variances")?;
+            let out = Out::new(gaussian, "gaussian")?;
+            let level = handle::level(isa)?;
+            let (place, rest) =
+                handle::carve::<GaussianObject>(memory.cast(), memory_bytes, diagonal_bytes(len))?;
+            let gaussian = Gaussian::diagonal(mean, variances, cleared(rest))?;
+            place.write(Handle::new(GaussianObject { gaussian, level }));
+            out.write(place);
+            Ok(())
+        })
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nowcast_gaussian_dim(
+    gaussian: *const Handle<GaussianObject>,
+    dim: *mut u64,
+    error: *mut Error,
+) -> i32 {
+    // SAFETY: the header asks for live handles and valid pointers, or NULL.
+    unsafe {
+        guard(error, || {
+            let object = shared(gaussian)?;
+            Out::new(dim, "dim")?.write(object.gaussian.dim() as u64);
+            Ok(())
+        })
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nowcast_gaussian_draw(
+    gaussian: *const Handle<GaussianObject>,
+    seed: u64,
+    stream: u64,
+    first_path: u64,
+    out: *mut f32,
+    paths: u64,
+    error: *mut Error,
+) -> i32 {
+    // SAFETY: the header asks for live handles and valid pointers, or NULL.
+    unsafe {
+        guard(error, || {
+            let object = shared(gaussian)?;
+            let len = paths
+                .checked_mul(object.gaussian.dim() as u64)
+                .ok_or(Failure::Invalid("paths", "few enough for memory"))?;
+            let out = elements_mut(out, len, "out")?;
+            let first = PathAddress { seed, stream, path: first_path };
+            Ok(object.gaussian.draw(object.level, first, out)?)
+        })
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nowcast_gaussian_quantile(
+    gaussian: *const Handle<GaussianObject>,
+    index: u64,
+    p: f64,
+    value: *mut f64,
+    error: *mut Error,
+) -> i32 {
+    // SAFETY: the header asks for live handles and valid pointers, or NULL.
+    unsafe {
+        guard(error, || {
+            let object = shared(gaussian)?;
+            let out = Out::new(value, "value")?;
+            if index >= object.gaussian.dim() as u64 {
+                return Err(Failure::NotFound("dimension"));
+            }
+            if !(p > 0.0 && p < 1.0) {
+                return Err(Failure::Invalid("p", "between zero and one"));
+            }
+            out.write(object.gaussian.marginal_quantile(index as usize, p));
+            Ok(())
+        })
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nowcast_gaussian_release(
+    gaussian: *mut Handle<GaussianObject>,
+    error: *mut Error,
+) -> i32 {
+    // SAFETY: the header asks for a live handle that nobody else uses, or NULL.
+    unsafe { guard(error, || handle::close(gaussian)) }
+}

@@ -1,0 +1,98 @@
+//! ONNX Runtime beside us, where the program was built with it.
+
+use nowcast::graph::Tensor;
+
+use crate::failure::Failure;
+use crate::inputs::{Given, Model};
+
+/// Another runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Against {
+    /// ONNX Runtime
+    Ort,
+}
+
+/// A call that may fail.
+pub(crate) type Call<'a> = &'a mut dyn FnMut() -> Result<(), Failure>;
+
+#[cfg(not(feature = "ort"))]
+mod engine {
+    use super::{Call, Failure, Given, Model, Tensor};
+
+    fn missing() -> Failure {
+        Failure::User(
+            "this nowcast was built without ONNX Runtime: build it with `--features ort`"
+                .to_owned(),
+        )
+    }
+
+    pub(crate) fn answer(_: &Model, _: &str, _: &[Given]) -> Result<Vec<Tensor>, Failure> {
+        Err(missing())
+    }
+
+    pub(crate) fn with_call<R>(
+        _: &Model,
+        _: &str,
+        _: &[Given],
+        _: impl FnOnce(Call<'_>) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        Err(missing())
+    }
+}
+
+#[cfg(feature = "ort")]
+mod engine {
+    use nowcast::engine::{Array, EngineError, EngineOptions, OrtEngine, Rewrite};
+
+    use super::{Call, Failure, Given, Model, Tensor};
+
+    fn failed(error: EngineError) -> Failure {
+        Failure::User(error.to_string())
+    }
+
+    fn load(model: &Model, path: &str, rewrite: Rewrite) -> Result<OrtEngine, Failure> {
+        let mut options = EngineOptions::default();
+        options.rewrite = rewrite;
+        match &model.bytes {
+            Some(bytes) => OrtEngine::load_bytes(bytes, &options),
+            None => OrtEngine::load(path, &options),
+        }
+        .map_err(failed)
+    }
+
+    fn arrays(inputs: &[Given]) -> Vec<Array> {
+        let array = |given: &Given| Array {
+            name: given.name.clone(),
+            dtype: given.tensor.dtype(),
+            shape: given.tensor.shape().to_vec(),
+            bytes: given.tensor.bytes().to_vec(),
+        };
+        inputs.iter().map(array).collect()
+    }
+
+    /// What the model says as it is written, operator by operator.
+    pub(crate) fn answer(
+        model: &Model,
+        path: &str,
+        inputs: &[Given],
+    ) -> Result<Vec<Tensor>, Failure> {
+        let mut engine = load(model, path, Rewrite::None)?;
+        let outputs = engine.run(&arrays(inputs)).map_err(failed)?;
+        let tensor = |array: &Array| Tensor::from_bytes(array.dtype, &array.shape, &array.bytes);
+        Ok(outputs.iter().map(tensor).collect())
+    }
+
+    /// Passes `body` a call of ONNX Runtime at its fastest: one thread, bound buffers.
+    pub(crate) fn with_call<R>(
+        model: &Model,
+        path: &str,
+        inputs: &[Given],
+        body: impl FnOnce(Call<'_>) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        let mut engine = load(model, path, Rewrite::Full)?;
+        let mut call = engine.prepare(&arrays(inputs)).map_err(failed)?;
+        body(&mut || call.run().map_err(failed))
+    }
+}
+
+pub(crate) use engine::{answer, with_call};

@@ -1,0 +1,197 @@
+//! Arrays in files: NPY, or numbers in CSV.
+
+use std::io::{Read, Write};
+use std::path::Path;
+
+use npyz::WriterBuilder;
+
+use crate::failure::Failure;
+use crate::output::NewFile;
+
+/// Elements that are read at most: 1 GiB of f64.
+const MAX_ELEMENTS: u64 = 1 << 27;
+
+/// Numbers and their shape, row-major.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Array {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) elements: Vec<f64>,
+}
+
+impl Array {
+    /// Reads NPY or CSV; which of them shows in the first bytes. `-` is standard input.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let (name, bytes) = read_input(path)?;
+        let array = if bytes.starts_with(b"\x93NUMPY") { npy(&bytes) } else { csv(&bytes) };
+        array.map_err(|reason| Failure::User(format!("{name}{reason}")))
+    }
+}
+
+/// Name and bytes of a file, or of standard input for `-`.
+pub(crate) fn read_input(path: &Path) -> Result<(String, Vec<u8>), Failure> {
+    if path.as_os_str() == "-" {
+        let (name, mut bytes) = ("standard input".to_owned(), Vec::new());
+        return match std::io::stdin().lock().read_to_end(&mut bytes) {
+            Ok(_) => Ok((name, bytes)),
+            Err(error) => Err(Failure::User(format!("{name} cannot be read: {error}"))),
+        };
+    }
+    let name = path.display().to_string();
+    match std::fs::read(path) {
+        Ok(bytes) => Ok((name, bytes)),
+        Err(error) => Err(Failure::User(format!("{name} cannot be read: {error}"))),
+    }
+}
+
+fn npy(bytes: &[u8]) -> Result<Array, String> {
+    let file = npyz::NpyFile::new(bytes).map_err(|error| format!(": no NPY array: {error}"))?;
+    let extents = file.shape().to_vec();
+    let shape: Vec<usize> = extents.iter().map(|n| *n as usize).collect();
+    let len = extents.iter().try_fold(1u64, |len, n| len.checked_mul(*n));
+    if len.is_none_or(|len| len > MAX_ELEMENTS.min(bytes.len() as u64)) {
+        return Err(format!(": the shape {shape:?} asks for more elements than there are"));
+    }
+    if file.order() == npyz::Order::Fortran && shape.iter().filter(|n| **n > 1).count() > 1 {
+        return Err(": column-major: save it with numpy.ascontiguousarray".to_owned());
+    }
+    let short = |error: std::io::Error| format!(": the elements end early: {error}");
+    let file = match file.try_data::<f64>() {
+        Ok(data) => {
+            let elements = data.collect::<Result<_, _>>().map_err(short)?;
+            return Ok(Array { shape, elements });
+        }
+        Err(file) => file,
+    };
+    match file.try_data::<f32>() {
+        Ok(data) => {
+            let elements = data.map(|x| x.map(f64::from)).collect::<Result<_, _>>();
+            Ok(Array { shape, elements: elements.map_err(short)? })
+        }
+        Err(file) => {
+            let dtype = file.dtype().descr();
+            Err(format!(": the elements are {dtype}: save them as float64 or float32"))
+        }
+    }
+}
+
+/// A single row or column is a vector.
+fn csv(bytes: &[u8]) -> Result<Array, String> {
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_reader(bytes);
+    let (mut rows, mut cols, mut elements) = (0, 0, Vec::new());
+    for record in reader.records() {
+        let record = record.map_err(|error| match error.kind() {
+            csv::ErrorKind::UnequalLengths { pos: Some(pos), expected_len, len } => {
+                format!(
+                    ", line {}: {len} numbers, the lines before have {expected_len}",
+                    pos.line()
+                )
+            }
+            _ => format!(": no CSV: {error}"),
+        })?;
+        let line = record.position().map_or(0, csv::Position::line);
+        (rows, cols) = (rows + 1, record.len());
+        for field in &record {
+            let number = field.parse::<f64>().ok().filter(|x| x.is_finite());
+            let refused = || format!(", line {line}: {field:?} is no finite number");
+            elements.push(number.ok_or_else(refused)?);
+        }
+    }
+    match (rows, cols) {
+        (0, _) => Err(": expected an NPY array or numbers in CSV, found nothing".to_owned()),
+        (1, _) | (_, 1) => Ok(Array { shape: vec![elements.len()], elements }),
+        _ => Ok(Array { shape: vec![rows, cols], elements }),
+    }
+}
+
+/// A file of rows of f32 in the making: NPY or CSV, by its name.
+pub(crate) struct RowsFile {
+    file: NewFile,
+    is_npy: bool,
+}
+
+impl RowsFile {
+    /// Begins a file of this shape.
+    pub(crate) fn create(path: &Path, rows: usize, cols: usize) -> Result<Self, Failure> {
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("csv") => Ok(Self { file: NewFile::create(path)?, is_npy: false }),
+            Some("npy") => {
+                let file = npy_header(NewFile::create(path)?, &[rows as u64, cols as u64])
+                    .map_err(|error| Failure::writing(path.display(), &error))?;
+                Ok(Self { file, is_npy: true })
+            }
+            _ => Err(Failure::User(format!(
+                "{}: the name of the output must end in .npy or .csv",
+                path.display()
+            ))),
+        }
+    }
+
+    /// Adds whole rows.
+    pub(crate) fn write(&mut self, elements: &[f32], cols: usize) -> std::io::Result<()> {
+        let file = &mut self.file;
+        if self.is_npy {
+            return elements.iter().try_for_each(|x| file.write_all(&x.to_le_bytes()));
+        }
+        elements.chunks_exact(cols).try_for_each(|row| {
+            for (col, element) in row.iter().enumerate() {
+                write!(file, "{}{element}", if col > 0 { "," } else { "" })?;
+            }
+            writeln!(file)
+        })
+    }
+
+    /// Gives the file its name.
+    pub(crate) fn finish(self) -> Result<(), Failure> {
+        self.file.finish()
+    }
+}
+
+/// Writes the header of an array of little-endian f32.
+fn npy_header(file: NewFile, shape: &[u64]) -> std::io::Result<NewFile> {
+    let dtype = "<f4".parse().map(npyz::DType::Plain).map_err(std::io::Error::other)?;
+    let options = npyz::WriteOptions::new_header_only().dtype(dtype).shape(shape);
+    options.writer(file).write_header_only()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_csv() {
+        let square = csv(b"1, 2\n3,4\n").expect("a square");
+        assert_eq!(square, Array { shape: vec![2, 2], elements: vec![1.0, 2.0, 3.0, 4.0] });
+        for vector in [&b"1,2,3"[..], b"1\n2\n3\n"] {
+            let expected = Array { shape: vec![3], elements: vec![1.0, 2.0, 3.0] };
+            assert_eq!(csv(vector).expect("a vector"), expected);
+        }
+        let cases: [(&[u8], &str); 4] = [
+            (b"", "found nothing"),
+            (b"1,2\n3\n", ", line 2: 1 numbers, the lines before have 2"),
+            (b"1,2\n3,x\n", ", line 2: \"x\" is no finite number"),
+            (b"1,inf\n", ", line 1: \"inf\" is no finite number"),
+        ];
+        for (bytes, expected) in cases {
+            let error = csv(bytes).expect_err(expected);
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_array_that_says_more_than_it_has_is_refused() {
+        let mut bytes = Vec::new();
+        let options = npyz::WriteOptions::<f64>::new().default_dtype().shape(&[2]);
+        let mut writer = options.writer(&mut bytes).begin_nd().expect("a header");
+        writer.extend([1.0, 2.0]).expect("elements");
+        writer.finish().expect("whole");
+        assert_eq!(npy(&bytes).expect("good").elements, [1.0, 2.0]);
+        let error = npy(&bytes[..bytes.len() - 3]).expect_err("short");
+        assert!(error.contains("end early"), "{error}");
+        let mut huge = bytes.clone();
+        let at = bytes.windows(2).position(|two| two == b"(2").expect("the shape");
+        huge[at + 1] = b'9';
+        let error = npy(&huge).expect_err("nine elements");
+        assert!(error.contains("end early"), "{error}");
+    }
+}

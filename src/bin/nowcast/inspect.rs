@@ -1,0 +1,218 @@
+//! `nowcast inspect`: what a model became.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use nowcast::kernels::Level;
+use nowcast::load::{self, LoadError};
+use nowcast::onnx::ImportError;
+use nowcast::runtime::{Port, Program};
+use serde::Serialize;
+
+use crate::arrays::read_input;
+use crate::failure::Failure;
+use crate::inputs::ModelArgs;
+use crate::output;
+
+/// Inputs, outputs, memory and kernels. Operators that are not supported are listed.
+#[derive(clap::Args)]
+pub(crate) struct InspectArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Show each step: its kernel and the node that it came from
+    #[arg(long)]
+    explain: bool,
+    /// Show the graph after optimization
+    #[arg(long)]
+    graph: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    inputs: Vec<PortReport>,
+    outputs: Vec<PortReport>,
+    session_bytes: usize,
+    arena_bytes: usize,
+    state_bytes: usize,
+    constant_bytes: usize,
+    stack_bytes: usize,
+    isa: &'static str,
+    /// Steps by kernel.
+    kernels: BTreeMap<&'static str, usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<StepReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    graph: Option<Vec<String>>,
+}
+
+#[derive(Serialize)]
+struct PortReport {
+    name: String,
+    dtype: &'static str,
+    /// A number; the name of a dimension that is chosen per call; or null where the extent follows
+    /// from such dimensions.
+    shape: Vec<serde_json::Value>,
+    dims: BTreeMap<String, [usize; 2]>,
+    max_bytes: usize,
+    is_state: bool,
+    #[serde(skip)]
+    text: String,
+}
+
+#[derive(Serialize)]
+struct StepReport {
+    kernel: &'static str,
+    node: String,
+}
+
+#[derive(Serialize)]
+struct Unsupported {
+    unsupported: Vec<UnsupportedOperator>,
+}
+
+#[derive(Serialize)]
+struct UnsupportedOperator {
+    domain: String,
+    operator: String,
+    count: usize,
+}
+
+pub(crate) fn run(args: InspectArgs) -> Result<(), Failure> {
+    let options = args.model.options()?;
+    let is_stdin = args.model.model.as_os_str() == "-";
+    if is_stdin && args.graph {
+        return Err(Failure::User("--graph needs a file: name one in place of -".to_owned()));
+    }
+    let loaded = if is_stdin {
+        load::from_bytes(&read_input(&args.model.model)?.1, &options)
+    } else {
+        load::from_path(&args.model.model, &options)
+    };
+    let program = loaded.map_err(|error| refused(&error, args.json))?;
+    let graph = match args.graph {
+        true => Some(
+            load::graph_from_path(&args.model.model, &options)
+                .map_err(|error| refused(&error, args.json))?
+                .to_string(),
+        ),
+        false => None,
+    };
+    let report = Report::new(&program, args.explain, graph);
+    if args.json { output::print_json(&report) } else { output::print(&report.text()) }
+}
+
+/// The failure; what is not supported goes to standard output as JSON too.
+fn refused(error: &LoadError, json: bool) -> Failure {
+    if let (true, LoadError::Import { source: ImportError::Unsupported { operators }, .. }) =
+        (json, error)
+    {
+        let unsupported = operators
+            .iter()
+            .map(|o| UnsupportedOperator {
+                domain: o.domain.clone(),
+                operator: o.op.clone(),
+                count: o.count,
+            })
+            .collect();
+        if let Err(failure) = output::print_json(&Unsupported { unsupported }) {
+            return failure;
+        }
+    }
+    Failure::User(error.to_string())
+}
+
+impl Report {
+    fn new(program: &Program<'_>, explain: bool, graph: Option<String>) -> Self {
+        let needs = program.memory();
+        let mut kernels = BTreeMap::new();
+        for step in program.steps() {
+            *kernels.entry(step.kernel).or_default() += 1;
+        }
+        let step = |s: nowcast::runtime::StepInfo<'_>| StepReport {
+            kernel: s.kernel,
+            node: s.node.to_owned(),
+        };
+        Self {
+            inputs: program.inputs().map(PortReport::new).collect(),
+            outputs: program.outputs().map(PortReport::new).collect(),
+            session_bytes: needs.session_bytes,
+            arena_bytes: needs.arena_bytes,
+            state_bytes: needs.state_bytes,
+            constant_bytes: needs.constant_bytes,
+            stack_bytes: needs.stack_bytes,
+            isa: Level::detect().isa().name(),
+            kernels,
+            steps: if explain { program.steps().map(step).collect() } else { Vec::new() },
+            graph: graph.map(|text| text.lines().map(str::to_owned).collect()),
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = self.write(&mut text);
+        text
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        for (what, ports) in [("Inputs", &self.inputs), ("Outputs", &self.outputs)] {
+            writeln!(out, "{what}")?;
+            for port in ports {
+                let state = if port.is_state { "  (kept between runs)" } else { "" };
+                writeln!(out, "  {}{state}", port.text)?;
+            }
+        }
+        writeln!(out, "Memory in bytes")?;
+        writeln!(
+            out,
+            "  session {} (arena {}, state {}), constants {}, stack at most {}",
+            self.session_bytes,
+            self.arena_bytes,
+            self.state_bytes,
+            self.constant_bytes,
+            self.stack_bytes
+        )?;
+        writeln!(out, "Instruction set\n  {}", self.isa)?;
+        writeln!(out, "Steps: {}", self.kernels.values().sum::<usize>())?;
+        if self.steps.is_empty() {
+            for (kernel, count) in &self.kernels {
+                writeln!(out, "  {count:>4} x {kernel}")?;
+            }
+        }
+        for (i, step) in self.steps.iter().enumerate() {
+            writeln!(out, "  {i:>4} {:<24} {}", step.kernel, step.node)?;
+        }
+        if let Some(graph) = &self.graph {
+            writeln!(out, "Graph")?;
+            for line in graph {
+                writeln!(out, "  {line}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PortReport {
+    fn new(port: Port<'_>) -> Self {
+        let axes = || 0..port.rank();
+        let extent = |axis| match (port.fixed_extent(axis), port.variable(axis)) {
+            (Some(extent), _) => extent.into(),
+            (_, Some((name, _, _))) => name.into(),
+            _ => serde_json::Value::Null,
+        };
+        let bounds =
+            |axis| port.variable(axis).map(|(name, min, max)| (name.to_owned(), [min, max]));
+        Self {
+            name: port.name.to_owned(),
+            dtype: port.dtype.name(),
+            shape: axes().map(extent).collect(),
+            dims: axes().filter_map(bounds).collect(),
+            max_bytes: port.max_bytes(),
+            is_state: port.is_state(),
+            text: format!("{port:?}"),
+        }
+    }
+}

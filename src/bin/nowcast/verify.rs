@@ -1,0 +1,155 @@
+//! `nowcast verify`: our answer beside ONNX Runtime's.
+
+use nowcast::graph::Tensor;
+use nowcast::kernels::Isa;
+use nowcast::runtime::{KERNELS, Session};
+use serde::Serialize;
+
+use crate::against::{Against, answer};
+use crate::failure::Failure;
+use crate::inputs::{InputArgs, ModelArgs, isa, level};
+use crate::output;
+
+/// Runs the model here and in another runtime, which takes it as it is written, and compares. The
+/// status is 1 if an output differs by more than the tolerance. Inputs that are not given are
+/// random.
+#[derive(clap::Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    inputs: InputArgs,
+    /// Seed of random inputs
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// What to compare with
+    #[arg(long, default_value = "ort")]
+    against: Against,
+    /// Largest difference that is allowed, relative to the largest output
+    #[arg(long, default_value_t = 1e-5)]
+    tolerance: f64,
+    /// Instruction set: scalar, avx2, avx512 or neon [default: the best of this CPU]
+    #[arg(long, value_parser = isa)]
+    isa: Option<Isa>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    tolerance: f64,
+    agrees: bool,
+    outputs: Vec<Output>,
+}
+
+#[derive(Serialize)]
+struct Output {
+    name: String,
+    shape: Vec<usize>,
+    /// Largest difference over the largest output; null if only one side is finite.
+    difference: Option<f64>,
+    largest: f64,
+}
+
+pub(crate) fn run(args: VerifyArgs) -> Result<(), Failure> {
+    let level = level(args.isa)?;
+    let model = args.model.load(&args.inputs)?;
+    let mut session = Session::new_at(&model.program, &KERNELS, level)
+        .map_err(|error| Failure::User(format!("{}: {error}", model.name)))?;
+    model.fill(&mut session, Some(args.seed))?;
+    let inputs = model.inputs(&mut session)?;
+    let Against::Ort = args.against;
+    let expected = answer(&model, &args.model.model.to_string_lossy(), &inputs)?;
+    session.run().map_err(|error| Failure::Internal(error.to_string()))?;
+
+    let mut outputs = Vec::new();
+    for ((name, ours), theirs) in model.outputs(&session)?.into_iter().zip(&expected) {
+        if (ours.dtype(), ours.shape()) != (theirs.dtype(), theirs.shape()) {
+            return Err(Failure::Different(format!(
+                "{}: output {name:?} is {}{:?}, ONNX Runtime's is {}{:?}",
+                model.name,
+                ours.dtype(),
+                ours.shape(),
+                theirs.dtype(),
+                theirs.shape()
+            )));
+        }
+        let (difference, largest) = compare(&ours, theirs);
+        let difference = difference.is_finite().then_some(difference);
+        outputs.push(Output { name, shape: ours.shape().to_vec(), difference, largest });
+    }
+    let within = |output: &Output| output.difference.is_some_and(|d| d <= args.tolerance);
+    let agrees = outputs.iter().all(within);
+    let report = Report { tolerance: args.tolerance, agrees, outputs };
+    if args.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&report.text())?;
+    }
+    if agrees {
+        return Ok(());
+    }
+    let over: Vec<&str> =
+        report.outputs.iter().filter(|o| !within(o)).map(|o| o.name.as_str()).collect();
+    Err(Failure::Different(format!(
+        "{}: {} differs from ONNX Runtime's answer by more than {:e} of its largest element",
+        model.name,
+        over.join(", "),
+        args.tolerance
+    )))
+}
+
+/// The largest difference relative to the largest finite element of `theirs`, and that element.
+/// Infinities and NaN must be the same on both sides.
+fn compare(ours: &Tensor, theirs: &Tensor) -> (f64, f64) {
+    let (ours, theirs) = (ours.to_f64s(), theirs.to_f64s());
+    let finite = theirs.iter().filter(|x| x.is_finite());
+    let largest = finite.fold(0.0f64, |largest, x| largest.max(x.abs()));
+    let difference = |(a, b): (&f64, &f64)| match a == b || (a.is_nan() && b.is_nan()) {
+        true => 0.0,
+        false if a.is_finite() && b.is_finite() => (a - b).abs(),
+        false => f64::INFINITY,
+    };
+    let most = ours.iter().zip(&theirs).map(difference).fold(0.0, f64::max);
+    (if most == 0.0 { 0.0 } else { most / largest }, largest)
+}
+
+impl Report {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for output in &self.outputs {
+            let difference =
+                output.difference.map_or("not finite".to_owned(), |d| format!("{d:.2e}"));
+            text += &format!(
+                "{}{:?}  difference {difference} of the largest element, {}\n",
+                output.name, output.shape, output.largest
+            );
+        }
+        let verdict = if self.agrees { "agrees" } else { "differs" };
+        text + &format!("{verdict}, tolerance {:e}\n", self.tolerance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_relative_to_the_largest() {
+        let theirs = Tensor::vector(&[0.0f32, -4.0, f32::NAN, f32::INFINITY]);
+        assert_eq!(compare(&theirs, &theirs), (0.0, 4.0));
+        let near = Tensor::vector(&[1.0f32, -4.0, f32::NAN, f32::INFINITY]);
+        assert_eq!(compare(&near, &theirs), (0.25, 4.0));
+        for wrong in [
+            [0.0f32, -4.0, 1.0, f32::INFINITY],
+            [0.0, f32::NAN, f32::NAN, f32::INFINITY],
+            [0.0, -4.0, f32::NAN, f32::NEG_INFINITY],
+        ] {
+            assert_eq!(compare(&Tensor::vector(&wrong), &theirs).0, f64::INFINITY);
+        }
+        let zeros = Tensor::vector(&[0i64, 0]);
+        assert_eq!(compare(&zeros, &zeros), (0.0, 0.0));
+        assert_eq!(compare(&Tensor::vector(&[0i64, 1]), &zeros).0, f64::INFINITY);
+    }
+}

@@ -1,0 +1,118 @@
+use std::slice::from_ref;
+
+use super::super::super::harness::{
+    assert_same, check, check_ranged, doubled, f32s, noise, run, run_ranged,
+};
+use super::*;
+use crate::graph::{Op, Tensor};
+
+fn plain(kernel: &[usize]) -> Conv {
+    let n = kernel.len();
+    Conv {
+        kernel: kernel.to_vec(),
+        strides: vec![1; n],
+        dilations: vec![1; n],
+        pads_before: vec![0; n],
+        pads_after: vec![0; n],
+        group: 1,
+    }
+}
+
+fn narrowed(x: &Tensor) -> Tensor {
+    let single: Vec<f32> = x.to_f64s().iter().map(|x| *x as f32).collect();
+    Tensor::new(x.shape(), &single)
+}
+
+#[test]
+fn a_causal_row() {
+    let conv = Conv { pads_before: vec![2], dilations: vec![2], ..plain(&[2]) };
+    let x = f32s(&[1, 1, 4], &[1., 2., 3., 4.]);
+    let w = f32s(&[1, 1, 2], &[10., 1.]);
+    let op = Op::Conv(conv);
+    let want = f32s(&[1, 1, 4], &[1., 2., 13., 24.]);
+    check(op.clone(), &[x.clone(), w.clone()], want.clone());
+    check_ranged(|_| op.clone(), &[x.clone(), w.clone()], &[(0, 2)], want);
+    let biased = f32s(&[1, 1, 4], &[6., 7., 18., 29.]);
+    check(op.clone(), &[x, w.clone(), f32s(&[1], &[5.])], biased);
+    let none = f32s(&[0, 1, 4], &[]);
+    check_ranged(|_| op.clone(), &[none.clone(), w], &[(0, 0)], none);
+}
+
+#[test]
+fn single_and_double_precision_agree() {
+    let cases = [
+        // Channels in, out, groups; strides, dilations, margins.
+        (4, 6, 1, [1, 1], [1, 1], [1, 1]),
+        (4, 6, 2, [2, 1], [1, 2], [0, 3]),
+        (4, 8, 4, [1, 2], [2, 1], [2, 0]),
+        (3, 3, 3, [1, 1], [1, 1], [1, 1]),
+    ];
+    for (channels, outputs, group, strides, dilations, pads) in cases {
+        for kernel in [[1, 1], [2, 3], [3, 1]] {
+            let conv = Conv {
+                strides: strides.to_vec(),
+                dilations: dilations.to_vec(),
+                pads_before: pads.to_vec(),
+                group,
+                ..plain(&kernel)
+            };
+            let x = noise(&[2, channels, 6, 9], 1);
+            let w = noise(&[outputs, channels / group, kernel[0], kernel[1]], 2);
+            let bias = noise(&[outputs], 3);
+            let op = Op::Conv(conv);
+            let doubles = [&x, &w, &bias].map(|x| Some(doubled(x)));
+            let want = narrowed(&run(op.clone(), &doubles)[0]);
+            let singles = [x, w, bias].map(Some);
+            check(op.clone(), &singles, Some(want.clone()));
+            let got = run_ranged(|_| op.clone(), &singles, &[(0, 0)]);
+            assert_same(&got, &[want]);
+        }
+    }
+}
+
+#[test]
+fn a_cube() {
+    let x = noise(&[1, 1, 2, 2, 2], 4);
+    let w = Tensor::new(&[1, 1, 2, 2, 2], &[1.0f32; 8]);
+    let sum: f64 = x.to_f64s().iter().sum();
+    let want = f32s(&[1, 1, 1, 1, 1], &[sum as f32]);
+    check(Op::Conv(plain(&[2, 2, 2])), &[Some(x), Some(w)], want);
+}
+
+#[test]
+fn pools_of_every_kind() {
+    let pool = |kind, window, ceil_mode| Op::Pool(Pool { kind, window, ceil_mode });
+    let x = f32s(&[1, 1, 5], &[1., -2., 3., 4., -5.]);
+    let pair = || Conv { strides: vec![2], pads_before: vec![1], ..plain(&[2]) };
+    let two = |kind, want: [f32; 3]| {
+        let op = pool(kind, pair(), false);
+        check(op.clone(), from_ref(&x), f32s(&[1, 1, 3], &want));
+        check_ranged(|_| op.clone(), from_ref(&x), &[(0, 2)], f32s(&[1, 1, 3], &want));
+        let doubles = x.clone().map(|x| doubled(&x));
+        check(op, &[doubles], Some(doubled(&Tensor::new(&[1, 1, 3], &want))));
+    };
+    two(PoolKind::Max, [1., 3., 4.]);
+    two(PoolKind::Average { count_include_pad: false }, [1., 0.5, -0.5]);
+    two(PoolKind::Average { count_include_pad: true }, [0.5, 0.5, -0.5]);
+    two(PoolKind::Lp { p: 1 }, [1., 5., 9.]);
+    check(
+        pool(PoolKind::Lp { p: 2 }, plain(&[2]), false),
+        &[f32s(&[1, 1, 2], &[3., -4.])],
+        f32s(&[1, 1, 1], &[5.]),
+    );
+    // A last window that is not whole.
+    let op = pool(PoolKind::Max, Conv { strides: vec![2], ..plain(&[2]) }, true);
+    check(op, &[x], f32s(&[1, 1, 3], &[1., 4., -5.]));
+    let op = pool(PoolKind::Max, plain(&[1, 2]), false);
+    let bytes = Some(Tensor::new(&[1, 1, 2, 2], &[1u8, 2, 7, 3]));
+    check(op.clone(), &[bytes], Some(Tensor::new(&[1, 1, 2, 1], &[2u8, 7])));
+    let none = f32s(&[0, 3, 2, 2], &[]);
+    check_ranged(|_| op.clone(), &[none], &[(0, 0)], f32s(&[0, 3, 2, 1], &[]));
+}
+
+#[test]
+fn integers_are_convolved() {
+    let ints = |shape: &[usize], data: &[i32]| Some(Tensor::new(shape, data));
+    let operands = [ints(&[1, 1, 3], &[1, 2, -3]), ints(&[1, 1, 2], &[10, 1])];
+    check(Op::Conv(plain(&[2])), &operands, ints(&[1, 1, 2], &[12, 17]));
+}

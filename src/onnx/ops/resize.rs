@@ -1,0 +1,268 @@
+//! Resampling on a regular grid: one constant matrix, or list of indices, for each axis.
+
+use crate::graph::{Dim, Op, Tensor, ValueId};
+use crate::tensor::DType;
+
+use super::super::call::{Call, Imported};
+
+/// Most elements of a resampled axis.
+const MAX_EXTENT: i64 = 1 << 20;
+/// Most elements of a constant matrix.
+const MAX_MATRIX: i64 = 1 << 24;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    Nearest,
+    Linear,
+    Cubic { a: f64 },
+}
+
+/// How one axis is resampled.
+struct Axis {
+    axis: usize,
+    from: i64,
+    to: i64,
+    scale: f64,
+    /// Part of the axis that is read, as fractions.
+    region: Option<(f64, f64)>,
+}
+
+struct Sampler<'m> {
+    mode: Mode,
+    coordinates: &'m str,
+    nearest: &'m str,
+    antialias: bool,
+    exclude_outside: bool,
+}
+
+pub(super) fn resize(call: &mut Call) -> Imported {
+    let mut x = call.input(0)?;
+    let legacy = call.version < 11;
+    let mode = match call.string_or("mode", "nearest")? {
+        "nearest" => Mode::Nearest,
+        "linear" => Mode::Linear,
+        "cubic" if !legacy => Mode::Cubic { a: f64::from(call.float_or("cubic_coeff_a", -0.75)?) },
+        other => return call.refuse("mode", format!("is {other:?}")),
+    };
+    call.attributes.ignore("cubic_coeff_a");
+    let sampler = Sampler {
+        mode,
+        coordinates: call.string_or(
+            "coordinate_transformation_mode",
+            if legacy { "asymmetric" } else { "half_pixel" },
+        )?,
+        nearest: call
+            .string_or("nearest_mode", if legacy { "floor" } else { "round_prefer_floor" })?,
+        antialias: call.flag("antialias", false)?,
+        exclude_outside: call.flag("exclude_outside", false)?,
+    };
+    // Coordinates outside the data are refused below, so that nothing is extrapolated.
+    call.attributes.ignore("extrapolation_value");
+    if !["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"].contains(&sampler.nearest) {
+        return call.refuse("nearest_mode", format!("is {:?}", sampler.nearest));
+    }
+    if mode != Mode::Nearest && !call.dtype_of(x).is_float() {
+        return call.fail(format!("interpolation of {} is not supported", call.dtype_of(x)));
+    }
+    for axis in axes(call, x, sampler.coordinates)? {
+        if axis.from == axis.to && axis.scale == 1.0 && axis.region.is_none() {
+            continue;
+        }
+        x = resample(call, x, &axis, &sampler)?;
+    }
+    Ok(vec![x])
+}
+
+/// The numbers of a constant input; `None` where it is left out or empty.
+fn constant(call: &Call, i: usize) -> Imported<Option<Vec<f64>>> {
+    let Some(id) = call.optional(i) else { return Ok(None) };
+    match call.builder.constant(id) {
+        Some(tensor) => Ok(Some(tensor.to_f64s()).filter(|n| !n.is_empty())),
+        None => Err(call.not_constant(i)),
+    }
+}
+
+fn axes(call: &Call, x: ValueId, coordinates: &str) -> Imported<Vec<Axis>> {
+    let shape = call.shape(x);
+    let order = match call.ints("axes")? {
+        None => (0..shape.len()).collect(),
+        Some(axes) => {
+            call.axes(axes, shape.len())?;
+            axes.iter().map(|a| call.axis(*a, shape.len())).collect::<Imported<Vec<_>>>()?
+        }
+    };
+    let legacy = call.version < 11;
+    let scales = constant(call, if legacy { 1 } else { 2 })?;
+    let sizes = if scales.is_none() { call.known_numbers(3)? } else { None };
+    let policy = call.string_or("keep_aspect_ratio_policy", "stretch")?;
+    let region = if coordinates == "tf_crop_and_resize" { constant(call, 1)? } else { None };
+    let given = scales.as_ref().map(Vec::len).or(sizes.as_ref().map(Vec::len));
+    if given != Some(order.len()) {
+        return call.fail(format!("it needs one scale or size for each of {} axes", order.len()));
+    }
+    let mut out = Vec::with_capacity(order.len());
+    for (i, axis) in order.iter().enumerate() {
+        let dim = shape.get(*axis).cloned().unwrap_or(Dim::Fixed(1));
+        let number = |list: &Option<Vec<f64>>| list.as_ref().and_then(|l| l.get(i)).copied();
+        let scale = number(&scales);
+        if scale == Some(1.0) && region.is_none() {
+            continue;
+        }
+        let from = call.fixed(&dim, "an axis that is resampled")?;
+        let (to, scale) = match (scale, sizes.as_ref().and_then(|s| s.get(i)).copied()) {
+            (Some(scale), _) => ((from as f64 * scale).floor() as i64, scale),
+            (None, Some(to)) => (to, to as f64 / from as f64),
+            (None, None) => return call.fail("scales and sizes are missing"),
+        };
+        let ends = region.as_ref().map(|r| (r.get(i), r.get(i + order.len())));
+        let region = match ends {
+            None => None,
+            Some((Some(a), Some(b))) => Some((*a, *b)),
+            Some(_) => return call.fail("the region has not two numbers for each axis"),
+        };
+        out.push(Axis { axis: *axis, from, to, scale, region });
+    }
+    if sizes.is_some() && policy != "stretch" {
+        let all = out.iter().map(|a| a.scale);
+        let common = match policy {
+            "not_larger" => all.fold(f64::INFINITY, f64::min),
+            "not_smaller" => all.fold(0.0, f64::max),
+            other => return call.refuse("keep_aspect_ratio_policy", format!("is {other:?}")),
+        };
+        for axis in &mut out {
+            axis.scale = common;
+            axis.to = (common * axis.from as f64 + 0.5).floor() as i64;
+        }
+    }
+    for axis in &out {
+        if coordinates == "align_corners" && axis.scale * axis.from as f64 != axis.to as f64 {
+            return call.refuse(
+                "coordinate_transformation_mode",
+                "is align_corners, on which engines differ where a scale gives a broken size; \
+                 export the model with sizes",
+            );
+        }
+        let sane = axis.scale.is_finite() && axis.scale > 0.0;
+        if !sane || !(1..=MAX_EXTENT).contains(&axis.to) || axis.from < 1 {
+            return call
+                .fail(format!("axis {} cannot go from {} to {}", axis.axis, axis.from, axis.to));
+        }
+    }
+    Ok(out)
+}
+
+impl Sampler<'_> {
+    /// Where position `i` of the result lies in the data.
+    fn coordinate(&self, i: i64, axis: &Axis) -> Option<f64> {
+        let (i, from, to) = (i as f64, axis.from as f64, axis.to as f64);
+        let half_pixel = (i + 0.5) / axis.scale - 0.5;
+        Some(match self.coordinates {
+            "half_pixel" => half_pixel,
+            "pytorch_half_pixel" if axis.to == 1 => -0.5,
+            "pytorch_half_pixel" => half_pixel,
+            "half_pixel_symmetric" => {
+                let adjustment = to / (axis.scale * from);
+                from / 2.0 * (1.0 - adjustment) + half_pixel
+            }
+            "align_corners" if axis.to == 1 => 0.0,
+            "align_corners" => i * (from - 1.0) / (to - 1.0),
+            "asymmetric" => i / axis.scale,
+            "tf_crop_and_resize" => {
+                let (start, end) = axis.region?;
+                let width = (end - start) * (from - 1.0);
+                let step = if axis.to == 1 { width / 2.0 } else { i * width / (to - 1.0) };
+                step + start * (from - 1.0)
+            }
+            _ => return None,
+        })
+    }
+
+    /// The first position that has a weight, counted from the one before `x`, and the weights.
+    fn weights(&self, ratio: f64, scale: f64) -> (i64, Vec<f64>) {
+        let scale = if self.antialias { scale.min(1.0) } else { 1.0 };
+        let (reach, weight): (f64, &dyn Fn(f64) -> f64) = match self.mode {
+            Mode::Nearest => {
+                let right = match self.nearest {
+                    _ if ratio == 1.0 => true,
+                    "floor" => false,
+                    "ceil" => true,
+                    "round_prefer_ceil" => ratio >= 0.5,
+                    _ => ratio > 0.5,
+                };
+                return (i64::from(right), vec![1.0]);
+            }
+            Mode::Linear => (1.0, &|t: f64| (1.0 - t).max(0.0)),
+            Mode::Cubic { a } => (2.0, &move |t: f64| {
+                if t <= 1.0 {
+                    ((a + 2.0) * t - (a + 3.0)) * t * t + 1.0
+                } else if t < 2.0 {
+                    ((a * t - 5.0 * a) * t + 8.0 * a) * t - 4.0 * a
+                } else {
+                    0.0
+                }
+            }),
+        };
+        let first = (-reach / scale).floor() as i64 + 1;
+        let count = 2 - 2 * first;
+        let mut weights: Vec<f64> =
+            (first..first + count).map(|k| weight(((k as f64 - ratio) * scale).abs())).collect();
+        if self.antialias {
+            let total: f64 = weights.iter().sum();
+            weights.iter_mut().for_each(|w| *w /= total);
+        }
+        (first, weights)
+    }
+}
+
+/// One axis resampled.
+fn resample(call: &mut Call, x: ValueId, axis: &Axis, sampler: &Sampler) -> Imported<ValueId> {
+    let is_nearest = sampler.mode == Mode::Nearest;
+    if !is_nearest && axis.from.saturating_mul(axis.to) > MAX_MATRIX {
+        return call.fail(format!("resampling {} to {} is too large", axis.from, axis.to));
+    }
+    let (rows, cols) = (axis.from as usize, axis.to as usize);
+    let mut indices = Vec::new();
+    let mut matrix = if is_nearest { Vec::new() } else { vec![0f64; rows * cols] };
+    for i in 0..axis.to {
+        let Some(at) = sampler.coordinate(i, axis) else {
+            return call
+                .refuse("coordinate_transformation_mode", format!("is {:?}", sampler.coordinates));
+        };
+        if axis.region.is_some() && !(0.0..=(axis.from - 1) as f64).contains(&at) {
+            return call.fail("the region leaves the data, which is not supported");
+        }
+        let before = at.ceil() - 1.0;
+        let (first, mut weights) = sampler.weights(at - before, axis.scale);
+        let start = before as i64 + first;
+        let inside = |k: usize| (0..axis.from).contains(&(start + k as i64));
+        if sampler.exclude_outside && !is_nearest {
+            weights.iter_mut().enumerate().filter(|(k, _)| !inside(*k)).for_each(|(_, w)| *w = 0.0);
+            let total: f64 = weights.iter().sum();
+            weights.iter_mut().for_each(|w| *w /= total);
+        }
+        for (k, weight) in weights.iter().enumerate() {
+            let row = (start + k as i64).clamp(0, axis.from - 1);
+            if is_nearest {
+                indices.push(row);
+            } else if let Some(cell) = matrix.get_mut(row as usize * cols + i as usize) {
+                *cell += weight;
+            }
+        }
+    }
+    if is_nearest {
+        let indices = call.constant(Tensor::vector(&indices));
+        return call.one(Op::Gather { axis: axis.axis }, &[x, indices]);
+    }
+    let matrix = if call.dtype_of(x) == DType::F64 {
+        Tensor::new(&[rows, cols], &matrix)
+    } else {
+        Tensor::new(&[rows, cols], &matrix.iter().map(|w| *w as f32).collect::<Vec<_>>())
+    };
+    let matrix = call.constant(matrix);
+    let mut order: Vec<usize> = (0..call.shape(x).len()).collect();
+    let last = order.len().saturating_sub(1);
+    order.swap(axis.axis, last);
+    let turned = call.transpose(x, order.clone())?;
+    let y = call.one(Op::MatMul, &[turned, matrix])?;
+    call.transpose(y, order)
+}

@@ -1,0 +1,339 @@
+//! Whole models through the importer, without folding.
+
+use prost::Message;
+
+use super::fixture::*;
+use super::proto::{FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
+use super::{ImportError, import};
+use crate::graph::{Bindings, Extent, Graph, Op, Tensor};
+use crate::tensor::DType;
+
+fn load(model: &ModelProto, bindings: &Bindings) -> Result<Graph, ImportError> {
+    import(&model.encode_to_vec(), None, bindings, &mut |_, _, _| None)
+}
+
+/// Imports with the open dimensions `b` of 2 to 8 and `t` of 0 to 16.
+fn ranged(model: &ModelProto) -> Graph {
+    let mut bindings = Bindings::default();
+    bindings.dims.insert("b".into(), Extent::Range(2, 8));
+    bindings.dims.insert("t".into(), Extent::Range(0, 16));
+    load(model, &bindings).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Shape of an output as text.
+fn shape(graph: &Graph, i: usize) -> String {
+    let value = graph.value(graph.outputs[i].value);
+    let dims: Vec<_> =
+        value.shape.iter().map(|d| d.display(&graph.variables).to_string()).collect();
+    format!("{} [{}]", value.dtype, dims.join(", "))
+}
+
+/// One node over `x` (f32) of `axes`, with initialisers; the names of the operators it became
+/// and the shape of its result.
+fn one(
+    version: i64,
+    axes: &[&str],
+    initializers: Vec<super::proto::TensorProto>,
+    node: NodeProto,
+) -> (Vec<&'static str>, String) {
+    let x = port("x", F32, axes);
+    let graph = body(vec![x], initializers, vec![node], vec![port("y", F32, &[])]);
+    let open = axes.iter().any(|a| *a == "b" || *a == "t");
+    let mut bindings = Bindings::default();
+    for (name, low, high) in [("b", 2, 8), ("t", 0, 16)] {
+        if open && axes.contains(&name) {
+            bindings.dims.insert(name.into(), Extent::Range(low, high));
+        }
+    }
+    let graph = load(&model(version, graph), &bindings).unwrap_or_else(|e| panic!("{e}"));
+    (graph.nodes.iter().map(|n| n.op.name()).collect(), shape(&graph, 0))
+}
+
+#[test]
+fn shape_arithmetic_stays_symbolic() {
+    // The classic exporter's "merge heads": Shape, Gather, Mul, Concat, Reshape.
+    let nodes = vec![
+        node("Shape", &["x"], &["s"]),
+        node("Gather", &["s", "zero"], &["batch"]),
+        node("Gather", &["s", "one"], &["time"]),
+        node("Mul", &["batch", "time"], &["rows"]),
+        node("Concat", &["rows", "rest"], &["target"]),
+        node("Reshape", &["x", "target"], &["y"]),
+    ];
+    let mut nodes = nodes;
+    nodes[4].attribute.push(int("axis", 0));
+    let constants = vec![numbers("zero", &[0]), numbers("one", &[1]), numbers("rest", &[-1])];
+    let graph = body(
+        vec![port("x", F32, &["b", "t", "4", "8"])],
+        constants,
+        nodes,
+        vec![port("y", F32, &[])],
+    );
+    let graph = ranged(&model(17, graph));
+    assert_eq!(shape(&graph, 0), "f32 [b*t, 32]");
+    assert_eq!(graph.nodes.len(), 1, "{graph}");
+}
+
+#[test]
+fn a_shape_that_is_data_is_written_out() {
+    let graph = body(
+        vec![port("x", F32, &["b", "t"])],
+        vec![],
+        vec![node("Shape", &["x"], &["y"])],
+        vec![port("y", I64, &["2"])],
+    );
+    let graph = ranged(&model(17, graph));
+    assert!(matches!(&graph.nodes[..], [n] if matches!(n.op, Op::Extents { .. })), "{graph}");
+}
+
+#[test]
+fn operator_sets_differ() {
+    let axes = || numbers("axes", &[1]);
+    let by_attribute = node_with("Squeeze", &["x"], &["y"], vec![ints("axes", &[1])]);
+    assert_eq!(one(11, &["b", "1"], vec![], by_attribute).1, "f32 [b]");
+    assert_eq!(
+        one(13, &["b", "1"], vec![axes()], node("Squeeze", &["x", "axes"], &["y"])).1,
+        "f32 [b]"
+    );
+    let softmax = || node("Softmax", &["x"], &["y"]);
+    assert_eq!(one(13, &["b", "3", "4"], vec![], softmax()).0, ["Softmax"]);
+    assert_eq!(one(11, &["b", "3", "4"], vec![], softmax()).0, ["Reshape", "Softmax", "Reshape"]);
+    let sum = node_with("ReduceSum", &["x"], &["y"], vec![int("noop_with_empty_axes", 1)]);
+    assert_eq!(one(13, &["b", "3"], vec![], sum).1, "f32 [b, 3]");
+}
+
+#[test]
+fn cuts_of_open_axes() {
+    let bounds = |starts: i64, ends: i64| {
+        vec![numbers("s", &[starts]), numbers("e", &[ends]), numbers("a", &[0])]
+    };
+    let slice = || node("Slice", &["x", "s", "e", "a"], &["y"]);
+    assert_eq!(one(13, &["b", "3"], bounds(-1, i64::MAX), slice()).1, "f32 [1, 3]");
+    assert_eq!(one(13, &["b", "3"], bounds(1, i64::MAX), slice()).1, "f32 [b - 1, 3]");
+    assert_eq!(one(13, &["b", "3"], bounds(0, -2), slice()).1, "f32 [b - 2, 3]");
+    assert_eq!(one(13, &["b", "3"], bounds(0, i64::MAX), slice()).0, ["Identity"]);
+    let backwards = vec![
+        numbers("s", &[-1]),
+        numbers("e", &[i64::MIN]),
+        numbers("a", &[0]),
+        numbers("p", &[-1]),
+    ];
+    let slice = node("Slice", &["x", "s", "e", "a", "p"], &["y"]);
+    assert_eq!(one(13, &["b", "3"], backwards, slice).1, "f32 [b, 3]");
+}
+
+#[test]
+fn layouts_and_indices() {
+    let pads = vec![numbers("p", &[1, 0, 0, 2])];
+    assert_eq!(one(13, &["b", "3"], pads, node("Pad", &["x", "p"], &["y"])).1, "f32 [b + 1, 5]");
+    let tile = vec![numbers("r", &[2, 1])];
+    assert_eq!(one(13, &["b", "3"], tile, node("Tile", &["x", "r"], &["y"])).1, "f32 [2*b, 3]");
+    let gather = node_with("Gather", &["x", "i"], &["y"], vec![int("axis", 1)]);
+    assert_eq!(one(13, &["b", "3"], vec![numbers("i", &[0, 2])], gather).1, "f32 [b, 2]");
+    let flat = node_with("Flatten", &["x"], &["y"], vec![int("axis", -1)]);
+    assert_eq!(one(13, &["b", "3", "4"], vec![], flat).1, "f32 [3*b, 4]");
+    let top = node_with("TopK", &["x", "k"], &["y"], vec![int("axis", 1)]);
+    assert_eq!(one(13, &["b", "3"], vec![numbers("k", &[2])], top).1, "f32 [b, 2]");
+}
+
+#[test]
+fn products_and_windows() {
+    let weights = || vec![floats("w", &[3, 5], &[0.5; 15])];
+    assert_eq!(
+        one(13, &["b", "3"], weights(), node("MatMul", &["x", "w"], &["y"])).1,
+        "f32 [b, 5]"
+    );
+    let einsum = node_with("Einsum", &["x", "w"], &["y"], vec![string("equation", "bi,ij->jb")]);
+    assert_eq!(one(13, &["b", "3"], weights(), einsum).0, ["MatMul", "Transpose"]);
+    let kernel = || vec![floats("w", &[4, 2, 3], &[0.5; 24])];
+    let conv = |mode| node_with("Conv", &["x", "w"], &["y"], vec![string("auto_pad", mode)]);
+    assert_eq!(one(13, &["b", "2", "9"], kernel(), conv("SAME_UPPER")).1, "f32 [b, 4, 9]");
+    assert_eq!(one(13, &["b", "2", "9"], kernel(), conv("VALID")).1, "f32 [b, 4, 7]");
+    let back = node_with("ConvTranspose", &["x", "v"], &["y"], vec![ints("strides", &[2])]);
+    let turned = vec![floats("v", &[2, 4, 3], &[0.5; 24])];
+    assert_eq!(one(13, &["b", "2", "9"], turned, back).1, "f32 [b, 4, 19]");
+}
+
+#[test]
+fn resampling_is_a_product() {
+    let linear = node_with("Resize", &["x", "", "", "s"], &["y"], vec![string("mode", "linear")]);
+    let sizes = || vec![numbers("s", &[2, 3, 8])];
+    let (ops, shape) = one(13, &["2", "3", "4"], sizes(), linear);
+    assert_eq!((ops, shape.as_str()), (vec!["MatMul"], "f32 [2, 3, 8]"));
+    let nearest = node("Resize", &["x", "", "", "s"], &["y"]);
+    assert_eq!(one(13, &["2", "3", "4"], sizes(), nearest).0, ["Gather"]);
+}
+
+#[test]
+fn recurrent_layers_take_their_defaults() {
+    let constants = vec![floats("w", &[2, 8, 3], &[0.1; 48]), floats("r", &[2, 8, 2], &[0.1; 32])];
+    let attributes = vec![int("hidden_size", 2), string("direction", "bidirectional")];
+    let lstm = node_with("LSTM", &["x", "w", "r"], &["y"], attributes);
+    let (ops, shape) = one(14, &["t", "1", "3"], constants, lstm);
+    assert_eq!((ops, shape.as_str()), (vec!["LSTM"], "f32 [t, 2, 1, 2]"));
+}
+
+#[test]
+fn attention_is_decomposed() {
+    let attributes = vec![int("q_num_heads", 4), int("kv_num_heads", 2), int("is_causal", 1)];
+    let attention = node_with("Attention", &["x", "k", "k"], &["y"], attributes);
+    let keys = vec![floats("k", &[1, 6, 16], &[0.1; 96])];
+    let (ops, shape) = one(23, &["1", "6", "32"], keys, attention);
+    assert_eq!(shape, "f32 [1, 6, 32]");
+    assert!(ops.contains(&"Softmax") && ops.contains(&"Where"), "{ops:?}");
+}
+
+#[test]
+fn quantized_constants_stay_integers() {
+    let weights = super::proto::TensorProto {
+        name: "q".into(),
+        dims: vec![2, 3],
+        data_type: U8,
+        int32_data: vec![1; 6],
+        ..Default::default()
+    };
+    let nodes =
+        vec![node("DequantizeLinear", &["q", "scale"], &["w"]), node("Add", &["x", "w"], &["y"])];
+    let constants = vec![weights, floats("scale", &[1], &[0.5])];
+    let ports = (port("x", F32, &["2", "3"]), port("y", F32, &["2", "3"]));
+    let graph = body(vec![ports.0], constants, nodes, vec![ports.1]);
+    let graph =
+        import(&model(17, graph).encode_to_vec(), None, &Bindings::default(), &mut |op, _, _| {
+            panic!("{} was folded", op.name())
+        });
+    assert_eq!(graph.unwrap().nodes[0].op.name(), "DequantizeLinear");
+}
+
+#[test]
+fn classical_models() {
+    let mut regressor = node_with("LinearRegressor", &["x"], &["y"], vec![int("targets", 2)]);
+    regressor.domain = "ai.onnx.ml".into();
+    regressor.attribute.push(super::proto::AttributeProto {
+        name: "coefficients".into(),
+        r#type: 6,
+        floats: vec![0.5; 6],
+        ..Default::default()
+    });
+    let graph =
+        body(vec![port("x", F32, &["b", "3"])], vec![], vec![regressor], vec![port("y", F32, &[])]);
+    let mut model = model(17, graph);
+    model.opset_import.push(OperatorSetIdProto { domain: "ai.onnx.ml".into(), version: 1 });
+    let mut bindings = Bindings::default();
+    bindings.dims.insert("b".into(), Extent::Fixed(4));
+    let graph = load(&model, &bindings).unwrap();
+    assert_eq!((graph.nodes[0].op.name(), shape(&graph, 0).as_str()), ("Gemm", "f32 [4, 2]"));
+}
+
+#[test]
+fn folding_is_bounded() {
+    // Each step doubles a constant; the importer must stop long before the last.
+    let mut nodes = vec![node_with("Concat", &["c", "c"], &["v0"], vec![int("axis", 0)])];
+    for i in 0..40 {
+        let (from, to) = (format!("v{i}"), format!("v{}", i + 1));
+        nodes.push(node_with("Concat", &[&from, &from], &[&to], vec![int("axis", 0)]));
+    }
+    nodes.push(node("Add", &["x", "c"], &["y"]));
+    let graph = body(
+        vec![port("x", F32, &["1"])],
+        vec![floats("c", &[1], &[1.0])],
+        nodes,
+        vec![port("y", F32, &[])],
+    );
+    let mut taken = 0;
+    let result = import(
+        &model(17, graph).encode_to_vec(),
+        None,
+        &Bindings::default(),
+        &mut |_, _, results| {
+            let shape: Vec<usize> =
+                results[0].shape.iter().map(|d| d.fixed().unwrap() as usize).collect();
+            let bytes = vec![0; shape.iter().product::<usize>() * 4];
+            taken += bytes.len();
+            Some(vec![Tensor::from_bytes(DType::F32, &shape, &bytes)])
+        },
+    );
+    assert!(result.is_err(), "2^40 elements");
+    assert!(taken < 32 << 20, "{taken} bytes");
+}
+
+#[test]
+fn states_may_grow_along_one_ranged_axis() {
+    let concat = node_with("Concat", &["past", "x"], &["present"], vec![int("axis", 1)]);
+    let graph = body(
+        vec![port("x", F32, &["2", "1"]), port("past", F32, &["2", "t"])],
+        vec![],
+        vec![concat],
+        vec![port("present", F32, &[])],
+    );
+    let mut bindings = Bindings::default();
+    bindings.dims.insert("t".into(), Extent::Range(0, 16));
+    bindings.states.push(("present".into(), "past".into()));
+    let graph = load(&model(17, graph.clone()), &bindings).unwrap();
+    assert_eq!((graph.states.len(), shape(&graph, 0).as_str()), (1, "f32 [2, t + 1]"));
+}
+
+#[test]
+fn branches_and_functions_are_inlined() {
+    let branch = |op: &str| GraphProto {
+        node: vec![node(op, &["x"], &["z"])],
+        output: vec![port("z", F32, &[])],
+        ..GraphProto::default()
+    };
+    let choice = node_with(
+        "If",
+        &["c"],
+        &["y"],
+        vec![graph("then_branch", branch("Exp")), graph("else_branch", branch("Log"))],
+    );
+    let graph = body(
+        vec![port("x", F32, &["3"]), port("c", BOOL, &[])],
+        vec![],
+        vec![choice],
+        vec![port("y", F32, &["3"])],
+    );
+    let mut bindings = Bindings::default();
+    bindings.values.insert("c".into(), Tensor::from_bytes(DType::Bool, &[], &[0]));
+    let graph = load(&model(17, graph), &bindings).unwrap();
+    assert_eq!(graph.nodes[0].op.name(), "Log");
+
+    let mut inner = node("LeakyRelu", &["a"], &["b"]);
+    let mut slope = int("alpha", 0);
+    slope.ref_attr_name = "slope".into();
+    inner.attribute.push(slope);
+    let function = FunctionProto {
+        name: "Bend".into(),
+        domain: "local".into(),
+        input: vec!["a".into()],
+        output: vec!["b".into()],
+        attribute: vec!["slope".into()],
+        node: vec![inner],
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: 17 }],
+        ..FunctionProto::default()
+    };
+    let mut call = node("Bend", &["x"], &["y"]);
+    call.domain = "local".into();
+    call.attribute.push(super::proto::AttributeProto {
+        name: "slope".into(),
+        r#type: 1,
+        f: 0.25,
+        ..Default::default()
+    });
+    let graph =
+        body(vec![port("x", F32, &["3"])], vec![], vec![call], vec![port("y", F32, &["3"])]);
+    let model = ModelProto { functions: vec![function], ..model(17, graph) };
+    let graph = load(&model, &Bindings::default()).unwrap();
+    let expected = Op::Unary(crate::graph::ops::Unary::LeakyRelu { alpha: 0.25 });
+    assert_eq!(graph.nodes[0].op, expected);
+}
+
+#[test]
+fn outputs_have_memory_of_their_own() {
+    let graph = body(
+        vec![port("x", F32, &["3"])],
+        vec![floats("c", &[2], &[1.0, 2.0])],
+        vec![node("Identity", &["x"], &["y"]), node("Identity", &["x"], &["z"])],
+        vec![port("y", F32, &["3"]), port("z", F32, &["3"]), port("c", F32, &["2"])],
+    );
+    let graph = load(&model(17, graph), &Bindings::default()).unwrap();
+    assert_eq!(graph.nodes.len(), 3, "{graph}");
+}

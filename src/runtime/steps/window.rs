@@ -1,0 +1,167 @@
+//! Convolution and pooling.
+
+use crate::kernels::Simd;
+use crate::kernels::activation::Activation;
+use crate::kernels::conv::{
+    self, DepthwiseF32, Geometry, PoolOp, Pooling, Window, depthwise_f32, pool_f32, pool_scalar,
+};
+use crate::kernels::number::Number;
+use crate::runtime::record::{Extent, In, Out, Scratch};
+use crate::runtime::step::{Kernel, Operands, Step, kernel};
+use crate::tensor::DType;
+
+use super::types::by_dtype;
+
+crate::record! {
+    /// A window over depth, height and width; the extents of data are per call.
+    pub(crate) struct WindowRecord {
+        pub(crate) input: [Extent; 3],
+        pub(crate) output: [Extent; 3],
+        pub(crate) kernel: [u32; 3],
+        pub(crate) stride: [u32; 3],
+        pub(crate) dilation: [u32; 3],
+        pub(crate) pad_begin: [u32; 3],
+        pub(crate) pad_end: [u32; 3],
+    }
+}
+
+impl WindowRecord {
+    fn window(&self, operands: &Operands<'_>) -> Window {
+        let sizes = |list: &[u32; 3]| list.map(|n| n as usize);
+        let steps = |list: &[u32; 3]| list.map(|n| n.max(1) as usize);
+        Window {
+            input: self.input.map(|e| operands.extent(e)),
+            output: self.output.map(|e| operands.extent(e)),
+            kernel: sizes(&self.kernel),
+            stride: steps(&self.stride),
+            dilation: steps(&self.dilation),
+            pad_begin: sizes(&self.pad_begin),
+            pad_end: sizes(&self.pad_end),
+        }
+    }
+}
+
+crate::record! {
+    /// A convolution; channels and outputs are those of one group.
+    pub(crate) struct ConvRecord {
+        pub(crate) x: In,
+        pub(crate) weights: In,
+        pub(crate) bias: Option<In>,
+        pub(crate) y: Out,
+        pub(crate) scratch: Option<Scratch>,
+        pub(crate) window: WindowRecord,
+        pub(crate) batch: Extent,
+        pub(crate) groups: u32,
+        pub(crate) channels: u32,
+        pub(crate) outputs: u32,
+    }
+}
+
+impl ConvRecord {
+    fn geometry(&self, operands: &Operands<'_>) -> Geometry {
+        Geometry {
+            window: self.window.window(operands),
+            batch: operands.extent(self.batch),
+            groups: self.groups as usize,
+            channels: self.channels as usize,
+            outputs: self.outputs as usize,
+        }
+    }
+}
+
+pub(crate) static CONV_F32: Kernel = kernel!(ConvF32, simd conv_f32);
+
+fn conv_f32<S: Simd>(step: Step<'_>) {
+    let (record, operands) = step.decode::<ConvRecord>();
+    let Some(s) = S::from_level(operands.level()) else { return };
+    let geometry = record.geometry(&operands);
+    let (x, weights) = (operands.read(record.x), operands.read(record.weights));
+    let bias = record.bias.map_or(&[][..], |bias| operands.read(bias));
+    let scratch = record.scratch.map_or(&mut [][..], |scratch| operands.scratch(scratch));
+    conv::conv_f32(s, &geometry, x, weights, bias, scratch, operands.write(record.y));
+}
+
+pub(crate) static CONV_DEPTHWISE_F32: Kernel = kernel!(ConvDepthwiseF32, simd conv_depthwise_f32);
+
+fn conv_depthwise_f32<S: Simd>(step: Step<'_>) {
+    let (record, operands) = step.decode::<ConvRecord>();
+    let Some(s) = S::from_level(operands.level()) else { return };
+    let Geometry { window, batch, groups, outputs, .. } = record.geometry(&operands);
+    let x = operands.read::<f32>(record.x);
+    let weights = operands.read(record.weights);
+    let bias = record.bias.map_or(&[][..], |bias| operands.read(bias));
+    let y = operands.write::<f32>(record.y);
+    let (x_len, y_len) = (groups * window.input_len(), groups * outputs * window.output_len());
+    for i in 0..batch {
+        let depthwise = DepthwiseF32 {
+            window: &window,
+            channels: groups,
+            multiplier: outputs,
+            x: &x[i * x_len..],
+            weights,
+            bias,
+            activation: Activation::None,
+            y: &mut y[i * y_len..],
+        };
+        depthwise_f32(s, depthwise);
+    }
+}
+
+pub(crate) static CONV: Kernel = kernel!(Conv, conv);
+
+fn conv(step: Step<'_>) {
+    let (record, operands) = step.decode::<ConvRecord>();
+    match operands.dtype_in(&record.x) {
+        DType::I32 => conv_of::<i32>(record, operands),
+        _ => conv_of::<f64>(record, operands),
+    }
+}
+
+fn conv_of<T: Number>(record: ConvRecord, operands: Operands<'_>) {
+    let geometry = record.geometry(&operands);
+    let (x, weights) = (operands.read::<T>(record.x), operands.read(record.weights));
+    let bias = record.bias.map_or(&[][..], |bias| operands.read(bias));
+    conv::conv_scalar(&geometry, x, weights, bias, operands.write(record.y));
+}
+
+crate::record! {
+    /// Pooling of every channel of a batch.
+    pub(crate) struct PoolRecord {
+        pub(crate) x: In,
+        pub(crate) y: Out,
+        /// The number of a [`PoolOp`], or zero for the norm by `p`.
+        pub(crate) op: u32,
+        pub(crate) p: u32,
+        pub(crate) window: WindowRecord,
+        pub(crate) channels: Extent,
+    }
+}
+
+pub(crate) static POOL_F32: Kernel = kernel!(PoolF32, simd pool);
+
+fn pool<S: Simd>(step: Step<'_>) {
+    let (record, operands) = step.decode::<PoolRecord>();
+    let Some(s) = S::from_level(operands.level()) else { return };
+    let op = PoolOp::from_code(record.op as u8).unwrap_or(PoolOp::Max);
+    let (window, channels) = (record.window.window(&operands), operands.extent(record.channels));
+    pool_f32(s, op, &window, channels, operands.read(record.x), operands.write(record.y));
+}
+
+pub(crate) static POOL: Kernel = kernel!(Pool, pool_any);
+
+fn pool_any(step: Step<'_>) {
+    let (record, operands) = step.decode::<PoolRecord>();
+    by_dtype!(operands.dtype_in(&record.x), pool_of(record, operands))
+}
+
+fn pool_of<T: Number>(record: PoolRecord, operands: Operands<'_>) {
+    let pooling = match PoolOp::from_code(record.op as u8) {
+        Some(PoolOp::Max) => Pooling::Max,
+        Some(PoolOp::Average) => Pooling::Average { padding: false },
+        Some(PoolOp::AverageWithPadding) => Pooling::Average { padding: true },
+        None => Pooling::Lp(record.p),
+    };
+    let (window, channels) = (record.window.window(&operands), operands.extent(record.channels));
+    let (x, y) = (operands.read::<T>(record.x), operands.write(record.y));
+    pool_scalar(pooling, &window, channels, x, y);
+}

@@ -1,0 +1,316 @@
+//! The verbs that run models: `run`, `inspect`, `bench` and `verify`.
+
+#[path = "cli_run/onnx_file.rs"]
+mod onnx_file;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A fresh folder with the test models.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli_run").join(name);
+    // It is not there the first time.
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("a folder");
+    let models = [
+        ("affine.onnx", onnx_file::affine()),
+        ("reshape.onnx", onnx_file::reshape()),
+        ("sum.onnx", onnx_file::running_sum()),
+        ("unknown.onnx", onnx_file::unknown_operator()),
+    ];
+    for (name, bytes) in models {
+        fs::write(folder.join(name), bytes).expect("written");
+    }
+    folder
+}
+
+fn nowcast(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nowcast"));
+    command.current_dir(folder).args(arguments).env_remove("ORT_DYLIB_PATH");
+    command
+}
+
+fn output(folder: &Path, arguments: &[&str]) -> Output {
+    nowcast(folder, arguments).output().expect("runs")
+}
+
+/// Standard output of a call that succeeds.
+fn prints(folder: &Path, arguments: &[&str]) -> String {
+    let output = output(folder, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {}: {errors}", output.status);
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+fn json(folder: &Path, arguments: &[&str]) -> Value {
+    let mut arguments = arguments.to_vec();
+    arguments.push("--json");
+    serde_json::from_str(&prints(folder, &arguments)).expect("JSON")
+}
+
+/// Asserts that a call fails with this status and one line that has this text.
+fn fails(folder: &Path, arguments: &[&str], status: i32, text: &str) {
+    let output = output(folder, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(status), "{arguments:?}: {errors}");
+    assert!(errors.contains(text), "{arguments:?}: {errors:?} does not say {text:?}");
+    assert!(errors.trim_end().lines().count() == 1, "{arguments:?}: {errors}");
+}
+
+fn write_npy(path: &Path, descr: &str, shape: &[usize], data: &[u8]) {
+    let extents: String = shape.iter().map(|n| format!("{n}, ")).collect();
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({extents}), }}");
+    // Magic, version and length take ten bytes; the data starts on a multiple of 64.
+    let header =
+        format!("{header:<width$}\n", width = (header.len() + 11).next_multiple_of(64) - 11);
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend_from_slice(&(header.len() as u16).to_le_bytes());
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.extend_from_slice(data);
+    fs::write(path, bytes).expect("written");
+}
+
+fn write_f32(path: &Path, shape: &[usize], values: &[f32]) {
+    let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    write_npy(path, "<f4", shape, &data);
+}
+
+/// Header and data of a file.
+fn read_npy(path: &Path) -> (String, Vec<u8>) {
+    let bytes = fs::read(path).expect("there");
+    let len = u16::from_le_bytes([bytes[8], bytes[9]]) as usize;
+    let header = String::from_utf8(bytes[10..10 + len].to_vec()).expect("ASCII");
+    (header, bytes[10 + len..].to_vec())
+}
+
+fn floats(data: &[u8]) -> Vec<f32> {
+    data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+const ROWS: [[f32; 4]; 2] = [[1.0, 2.0, 3.0, 4.0], [-1.0, 0.5, 0.0, -4.0]];
+
+#[test]
+fn run_writes_outputs_in_order_with_their_types() {
+    let folder = folder("run");
+    write_f32(&folder.join("x.npy"), &[2, 4], ROWS.as_flattened());
+    let call = ["run", "affine.onnx", "--input", "x=x.npy", "--output-dir", "out/deep"];
+    let expected = ROWS.map(onnx_file::affine_row);
+    for isa in [&[][..], &["--isa", "scalar"]] {
+        let report = json(&folder, &[&call, isa].concat());
+        let names: Vec<_> = report["outputs"].as_array().expect("a list").iter().collect();
+        assert_eq!(names[0]["name"], "y");
+        assert_eq!(names[1]["dtype"], "bool");
+        let (header, data) = read_npy(&folder.join("out/deep/0.npy"));
+        assert!(header.contains("'<f4'") && header.contains("(2, 3"), "{header}");
+        assert_eq!(floats(&data), expected.as_flattened());
+        let (header, data) = read_npy(&folder.join("out/deep/1.npy"));
+        assert!(header.contains("'|b1'") && header.contains("(2, 4"), "{header}");
+        assert_eq!(data, [1, 1, 1, 1, 0, 1, 0, 0]);
+    }
+    let text = prints(&folder, &call);
+    assert!(text.contains("0.npy  y f32[2, 3]"), "{text}");
+
+    // In bounds, the extent comes with the call.
+    let report = json(&folder, &[&call[..], &["--dim", "rows=1..8"]].concat());
+    assert_eq!(report["outputs"][0]["shape"], serde_json::json!([2, 3]));
+}
+
+#[test]
+fn run_reads_standard_input() {
+    let folder = folder("stdin");
+    write_f32(&folder.join("x.npy"), &[2, 4], ROWS.as_flattened());
+    for (file, arguments) in [
+        ("affine.onnx", ["run", "-", "--input", "x=x.npy", "--output-dir", "."]),
+        ("x.npy", ["run", "affine.onnx", "--input", "x=-", "--output-dir", "."]),
+    ] {
+        let input = fs::File::open(folder.join(file)).expect("there");
+        let status =
+            nowcast(&folder, &arguments).stdin(input).stdout(Stdio::null()).status().expect("runs");
+        assert!(status.success(), "{file}");
+        assert_eq!(floats(&read_npy(&folder.join("0.npy")).1).len(), 6);
+    }
+}
+
+#[test]
+fn run_binds_an_input_that_decides_a_shape() {
+    let folder = folder("bind");
+    let values: Vec<f32> = (0..12).map(|i| i as f32).collect();
+    write_f32(&folder.join("x.npy"), &[2, 6], &values);
+    let shape: Vec<u8> = [3i64, -1].iter().flat_map(|n| n.to_le_bytes()).collect();
+    write_npy(&folder.join("shape.npy"), "<i8", &[2], &shape);
+    for option in ["--input", "--value"] {
+        let report = json(
+            &folder,
+            &[
+                "run",
+                "reshape.onnx",
+                "--input",
+                "x=x.npy",
+                option,
+                "shape=shape.npy",
+                "--output-dir",
+                "out",
+            ],
+        );
+        assert_eq!(report["constants"], serde_json::json!(["shape"]));
+        assert_eq!(report["outputs"][0]["shape"], serde_json::json!([3, 4]));
+        assert_eq!(floats(&read_npy(&folder.join("out/0.npy")).1), values);
+    }
+}
+
+#[test]
+fn run_keeps_states() {
+    let folder = folder("state");
+    write_f32(&folder.join("x.npy"), &[1, 2], &[1.5, -2.0]);
+    let call = ["run", "sum.onnx", "--input", "x=x.npy", "--output-dir", "."];
+    prints(&folder, &[&call[..], &["--state", "total_out=total_in"]].concat());
+    assert_eq!(floats(&read_npy(&folder.join("0.npy")).1), [1.5, -2.0]);
+    fails(&folder, &call, 2, "input total_in f32[1, 2] has no value");
+}
+
+#[test]
+fn mistakes_of_the_user_are_told_in_a_sentence() {
+    let folder = folder("mistakes");
+    write_f32(&folder.join("x.npy"), &[2, 4], ROWS.as_flattened());
+    write_f32(&folder.join("wide.npy"), &[2, 5], &[0.0; 10]);
+    write_npy(&folder.join("double.npy"), "<f8", &[2, 4], &[0; 64]);
+    fs::write(folder.join("text.npy"), "1,2,3\n").expect("written");
+    let cases: [(&[&str], &str); 10] = [
+        (&["no.onnx"], "no.onnx: "),
+        (&["x.npy"], "x.npy: this is not an ONNX model"),
+        (&["affine.onnx"], "--dim rows=N"),
+        (&["affine.onnx", "--input", "x=wide.npy"], "input \"x\" declares 4"),
+        (
+            &["affine.onnx", "--input", "x=wide.npy", "--dim", "rows=1..3"],
+            "wide.npy: the shape is [2, 5], the input is x f32[rows=1..3, 4]",
+        ),
+        (
+            &["affine.onnx", "--input", "x=double.npy"],
+            "double.npy: the elements are f64, input \"x\" is f32: save it with astype(\"float32\")",
+        ),
+        (&["affine.onnx", "--input", "x=text.npy"], "text.npy: no NPY array"),
+        (&["affine.onnx", "--input", "x=none.npy"], "none.npy cannot be read"),
+        (&["affine.onnx", "--input", "z=x.npy"], "there is no input \"z\""),
+        (&["affine.onnx", "--dim", "columns=3"], "there is no open dimension \"columns\""),
+    ];
+    for (arguments, text) in cases {
+        fails(&folder, &[&["run", "--output-dir", "out"], arguments].concat(), 2, text);
+    }
+    assert!(!folder.join("out").exists());
+    for (arguments, text) in [
+        (&["bench", "affine.onnx"][..], "--dim rows=N"),
+        (&["verify", "affine.onnx"], "--dim rows=N"),
+        (&["inspect", "unknown.onnx"], "not supported: Frobnicate (1 x)"),
+    ] {
+        fails(&folder, arguments, 2, text);
+    }
+    let refused = output(&folder, &["run", "affine.onnx", "--output-dir", "o", "--isa", "mmx"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("scalar, avx2, avx512, neon"));
+}
+
+#[test]
+fn inspect_shows_ports_memory_and_steps() {
+    let folder = folder("inspect");
+    let call = ["inspect", "affine.onnx", "--dim", "rows=1..8"];
+    let text = prints(&folder, &[&call[..], &["--explain", "--graph"]].concat());
+    for expected in ["x f32[rows=1..8, 4]", "positive bool[", "Memory in bytes", "Graph"] {
+        assert!(text.contains(expected), "{text}");
+    }
+    let report = json(&folder, &call);
+    assert_eq!(report["inputs"][0]["shape"], serde_json::json!(["rows", 4]));
+    assert_eq!(report["inputs"][0]["dims"]["rows"], serde_json::json!([1, 8]));
+    assert_eq!(report["outputs"][0]["dtype"], "f32");
+    assert!(report["session_bytes"].as_u64() >= report["arena_bytes"].as_u64());
+    assert_eq!(report.get("steps"), None);
+    let explained = json(&folder, &[&call[..], &["--explain"]].concat());
+    let steps = explained["steps"].as_array().expect("a list");
+    let counted: u64 =
+        explained["kernels"].as_object().expect("a map").values().filter_map(Value::as_u64).sum();
+    assert_eq!(steps.len() as u64, counted);
+
+    let kept = json(&folder, &["inspect", "sum.onnx", "--state", "total_out=total_in"]);
+    assert_eq!(kept["outputs"][0]["is_state"], true);
+    assert!(kept["state_bytes"].as_u64() >= Some(8));
+
+    let refused = output(&folder, &["inspect", "unknown.onnx", "--json"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let listed: Value = serde_json::from_slice(&refused.stdout).expect("JSON");
+    assert_eq!(listed["unsupported"][0]["operator"], "Frobnicate");
+}
+
+#[test]
+fn bench_reports_tails_and_no_allocation() {
+    let folder = folder("bench");
+    let call = ["bench", "affine.onnx", "--dim", "rows=1..8", "--runs", "500"];
+    let report = json(&folder, &call);
+    assert_eq!(report["allocations"], 0);
+    assert_eq!(report["runs"], 500);
+    let ns = |name: &str| report[name].as_u64().expect(name);
+    assert!(0 < ns("p50_ns") && ns("p50_ns") <= ns("p99_ns"));
+    assert!(ns("p99_ns") <= ns("p999_ns") && ns("p999_ns") <= ns("max_ns"));
+    assert!(ns("arena_bytes") > 0 && ns("constant_bytes") > 0 && ns("load_ns") > 0);
+    let text = prints(&folder, &call);
+    assert!(text.contains("p99.9") && text.contains("heap allocations in a call: 0"), "{text}");
+    // A sum is served for ever.
+    let kept = ["bench", "sum.onnx", "--state", "total_out=total_in", "--runs", "50"];
+    assert_eq!(json(&folder, &kept)["allocations"], 0);
+}
+
+#[test]
+fn another_runtime_that_is_missing_is_named() {
+    let folder = folder("missing");
+    let text = if cfg!(feature = "ort") { "ORT_DYLIB_PATH" } else { "--features ort" };
+    fails(&folder, &["verify", "affine.onnx", "--dim", "rows=2"], 2, text);
+    let call = ["bench", "affine.onnx", "--dim", "rows=2", "--against", "ort"];
+    fails(&folder, &call, 2, text);
+}
+
+/// Answers of ONNX Runtime itself; `cargo xtask test` installs it.
+#[cfg(all(feature = "ort", feature = "oracle-tests"))]
+mod oracle {
+    use super::*;
+
+    fn with_oracle(folder: &Path, arguments: &[&str]) -> Output {
+        let library = std::env::var_os("ORT_DYLIB_PATH")
+            .expect("ORT_DYLIB_PATH is set by `cargo xtask test`");
+        nowcast(folder, arguments).env("ORT_DYLIB_PATH", library).output().expect("runs")
+    }
+
+    #[test]
+    fn verify_agrees_with_onnx_runtime() {
+        let folder = folder("verify");
+        let shape: Vec<u8> = [3i64, -1].iter().flat_map(|n| n.to_le_bytes()).collect();
+        write_npy(&folder.join("shape.npy"), "<i8", &[2], &shape);
+        for arguments in [
+            &["verify", "affine.onnx", "--dim", "rows=1..5"][..],
+            &["verify", "sum.onnx", "--state", "total_out=total_in"],
+            &["verify", "reshape.onnx", "--input", "shape=shape.npy"],
+        ] {
+            let output = with_oracle(&folder, &[arguments, &["--json"]].concat());
+            let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{arguments:?}: {errors}");
+            let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            assert_eq!(report["agrees"], true);
+        }
+        let strict = ["verify", "affine.onnx", "--dim", "rows=1", "--tolerance=-1"];
+        let output = with_oracle(&folder, &strict);
+        assert_eq!(output.status.code(), Some(1));
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(errors.contains("y, positive differs from ONNX Runtime's"), "{errors}");
+    }
+
+    #[test]
+    fn bench_times_both_sides() {
+        let folder = folder("against");
+        let call = ["bench", "affine.onnx", "--dim", "rows=4", "--runs", "100", "--against", "ort"];
+        let output = with_oracle(&folder, &[&call[..], &["--json"]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert!(report["against"]["p50_ns"].as_u64() > Some(0));
+        assert!(report["against"]["ratio_p50"].as_f64() > Some(0.0));
+    }
+}
