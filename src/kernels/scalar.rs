@@ -163,6 +163,7 @@ impl Simd for Scalar {
         u32_or(a: u32, b: u32) -> u32 = a | b;
         u32_xor(a: u32, b: u32) -> u32 = a ^ b;
         u32_eq(a: u32, b: u32) -> bool = a == b;
+        lookup16(table: &[f32; 16], index: u32) -> f32 = table[index as usize % 16];
         u32_to_i32(a: u32) -> i32 = a.cast_signed();
 
         f64_splat(x: f64) -> f64 = x;

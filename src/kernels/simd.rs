@@ -305,6 +305,8 @@ pub trait Simd: Copy + core::fmt::Debug + Send + Sync + 'static {
     fn u32_select(self, mask: Self::Mask, a: Self::U32, b: Self::U32) -> Self::U32 {
         self.to_bits(self.select(mask, self.from_bits(a), self.from_bits(b)))
     }
+    /// `table[index % 16]` in each lane.
+    fn lookup16(self, table: &[f32; 16], index: Self::U32) -> Self::F32;
     /// The same bits, signed.
     fn u32_to_i32(self, a: Self::U32) -> Self::I32;
     /// The float of each lane below 2^24, exactly; values up to 2^31 are rounded to nearest even.

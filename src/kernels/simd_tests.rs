@@ -129,6 +129,7 @@ impl Vectorized for Everything<'_> {
             "u32_rotate_left": |x, _y| s.u32_rotate_left::<13>(x);
             "u32_eq": |x, y| s.u32_select(s.u32_eq(x, y), s.u32_splat(1), s.u32_splat(0));
             "u32_to_f32": |x, _y| s.to_bits(s.u32_to_f32(s.u32_shr::<8>(x)));
+            "lookup16": |x, _y| s.to_bits(s.lookup16(&fz, x));
             "i32_add": |x, y| s.i32_to_u32(s.i32_add(s.u32_to_i32(x), s.u32_to_i32(y)));
             "i32_sub": |x, y| s.i32_to_u32(s.i32_sub(s.u32_to_i32(x), s.u32_to_i32(y)));
             "i32_shr": |x, _y| s.i32_to_u32(s.i32_shr::<5>(s.u32_to_i32(x)));

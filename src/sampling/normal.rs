@@ -56,28 +56,17 @@ fn centre<S: Simd>(s: S, word: S::I32, tail: S::I32) -> S::F32 {
     const SCALE: f32 = power(32) - power(56);
     let t = s.mul_add(s.i32_to_f32(tail), s.splat(SCALE), s.splat(SCALE / 2.0));
     let bits = s.to_bits(t);
-    let mut index = [0; 16];
-    s.u32_store(s.u32_shr::<22>(bits), &mut index);
+    let index = s.u32_shr::<22>(bits);
     // In [1, 1.5): where it is in its half octave.
     let mantissa = s.u32_and(bits, s.u32_splat(0x003f_ffff));
     let x = s.from_bits(s.u32_or(mantissa, s.u32_splat(0x3f80_0000)));
     let x = s.sub(x, s.splat(1.25));
     let [c0, c1, c2, c3, c4, c5] = &CENTRE;
-    let mut r = lookup(s, c5, &index);
+    let mut r = s.lookup16(c5, index);
     for c in [c4, c3, c2, c1, c0] {
-        r = s.mul_add(r, x, lookup(s, c, &index));
+        r = s.mul_add(r, x, s.lookup16(c, index));
     }
     s.mul(q, r)
-}
-
-/// `table[index % 16]` in each lane.
-#[inline(always)]
-fn lookup<S: Simd>(s: S, table: &[f32; 16], index: &[u32; 16]) -> S::F32 {
-    let mut lanes = [0.0; 16];
-    for (lane, index) in lanes[..S::LANES].iter_mut().zip(index) {
-        *lane = table[(index % 16) as usize];
-    }
-    s.load(&lanes)
 }
 
 /// The magnitude of the normal where `tail` is below [`TAIL_END`], any number elsewhere.

@@ -188,6 +188,13 @@ impl Simd for Neon {
         u32_or(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t = vorrq_u32(a, b);
         u32_xor(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t = veorq_u32(a, b);
         u32_eq(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t = vceqq_u32(a, b);
+        lookup16(table: &[f32; 16], index: uint32x4_t) -> float32x4_t = {
+            let entry = vandq_u32(index, vdupq_n_u32(15));
+            // The four bytes of each entry.
+            let bytes = vmlaq_n_u32(vdupq_n_u32(0x0302_0100), entry, 0x0404_0404);
+            let table = vld1q_u8_x4(table.as_ptr().cast());
+            vreinterpretq_f32_u8(vqtbl4q_u8(table, vreinterpretq_u8_u32(bytes)))
+        };
         u32_to_i32(a: uint32x4_t) -> int32x4_t = vreinterpretq_s32_u32(a);
 
         f64_splat(x: f64) -> float64x2_t = vdupq_n_f64(x);

@@ -178,6 +178,13 @@ impl Simd for Avx2 {
         u32_or(a: __m256i, b: __m256i) -> __m256i = _mm256_or_si256(a, b);
         u32_xor(a: __m256i, b: __m256i) -> __m256i = _mm256_xor_si256(a, b);
         u32_eq(a: __m256i, b: __m256i) -> __m256 = _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b));
+        lookup16(table: &[f32; 16], index: __m256i) -> __m256 = {
+            let lower = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table.as_ptr()), index);
+            let upper = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table[8..].as_ptr()), index);
+            // Bit 3 of the index becomes the sign, by which the blend chooses.
+            let choice = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index));
+            _mm256_blendv_ps(lower, upper, choice)
+        };
 
         f64_splat(x: f64) -> __m256d = _mm256_set1_pd(x);
         f64_load(from: &[f64]) -> __m256d = {

@@ -182,6 +182,8 @@ impl Simd for Avx512 {
         u32_or(a: __m512i, b: __m512i) -> __m512i = _mm512_or_si512(a, b);
         u32_xor(a: __m512i, b: __m512i) -> __m512i = _mm512_xor_si512(a, b);
         u32_eq(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmpeq_epi32_mask(a, b);
+        lookup16(table: &[f32; 16], index: __m512i) -> __m512 =
+            _mm512_permutexvar_ps(index, _mm512_loadu_ps(table.as_ptr()));
 
         f64_splat(x: f64) -> __m512d = _mm512_set1_pd(x);
         f64_load(from: &[f64]) -> __m512d = {
