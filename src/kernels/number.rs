@@ -134,7 +134,7 @@ pub fn unary_f64(x: f64, code: UnaryCode, p: [f64; 2]) -> f64 {
         U::Erf => libm::erf(x),
         U::Gelu => 0.5 * x * (1.0 + libm::erf(x * core::f64::consts::FRAC_1_SQRT_2)),
         U::GeluTanh => {
-            let inner = (2.0 / core::f64::consts::PI).sqrt_libm() * (x + 0.044715 * x * x * x);
+            let inner = libm::sqrt(2.0 / core::f64::consts::PI) * (x + 0.044715 * x * x * x);
             0.5 * x * (1.0 + libm::tanh(inner))
         }
         U::Silu => x * sigmoid(x),
@@ -197,16 +197,6 @@ pub fn unary_f64(x: f64, code: UnaryCode, p: [f64; 2]) -> f64 {
         U::Not => f64::from(u8::from(x == 0.0)),
         U::IsNan => f64::from(u8::from(x.is_nan())),
         U::IsInf => f64::from(u8::from(x.is_infinite())),
-    }
-}
-
-/// `sqrt` without `std`.
-trait SqrtLibm {
-    fn sqrt_libm(self) -> Self;
-}
-impl SqrtLibm for f64 {
-    fn sqrt_libm(self) -> Self {
-        libm::sqrt(self)
     }
 }
 

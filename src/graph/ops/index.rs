@@ -128,9 +128,8 @@ pub(super) fn infer_gather_nd(
 ) -> Result<Vec<Fact>, ShapeError> {
     let (x, at) = (operands.at(0)?, indices(operands, 1)?);
     let tuple = at.shape.last().and_then(Dim::fixed).unwrap_or(-1);
-    let Some((tuple, rest)) = usize::try_from(tuple)
-        .ok()
-        .and_then(|n| x.shape.get(batch_dims + n..).map(|rest| (n, rest)))
+    let Some(rest) =
+        usize::try_from(tuple).ok().and_then(|n| x.shape.get(batch_dims.checked_add(n)?..))
     else {
         return Err(ShapeError(format!(
             "index tuples of {} do not address {}",
@@ -138,7 +137,6 @@ pub(super) fn infer_gather_nd(
             operands.show(&x.shape)
         )));
     };
-    let _ = tuple;
     let shape = [&at.shape[..at.shape.len() - 1], rest].concat();
     Ok(vec![Fact { dtype: x.dtype, shape }])
 }
