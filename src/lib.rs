@@ -11,12 +11,12 @@
 #![cfg_attr(feature = "onnx", doc = "```")]
 #![cfg_attr(not(feature = "onnx"), doc = "```ignore")]
 //! use nowcast::load::{self, Options};
-//! use nowcast::runtime::{KERNELS, Session};
+//! use nowcast::runtime::Session;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let options = Options::new().dim("batch", 1);
 //! let program = load::from_path("models/jfk-lstm/model.onnx", &options)?;
-//! let mut session = Session::new(&program, &KERNELS)?;
+//! let mut session = Session::new(&program)?;
 //! session.input_mut::<f32>(0)?.fill(0.5);
 //! session.run()?;
 //! let mean: &[f32] = session.output(0)?;

@@ -1,10 +1,11 @@
-//! Runs a compiled program: its flat image, its memory, its steps.
+//! Runs a compiled program: its flat image, the check of it, its memory, its steps.
 //!
 //! Owns [`Program`] (a borrowed image that is plain data), [`Session`] (one thread's memory and
 //! extents) and the table of kernels. Its invariant: after [`Session`] exists, running takes no
 //! allocation, no lock and no system call, and only buffer lengths, extents and input values can
 //! be wrong. It knows nothing of graphs or of ONNX.
 
+mod check;
 mod errors;
 mod image;
 mod memory;
@@ -14,14 +15,13 @@ mod session;
 pub(crate) mod step;
 pub(crate) mod steps;
 
-pub use errors::{BindError, RunError, SessionError};
-pub use image::ImageError;
+pub use errors::{BindError, ImageError, RunError, SessionError};
 pub use memory::MemoryNeeds;
 pub(crate) use memory::split_elements;
 pub use program::{Port, Program, StepInfo};
 pub use session::{MAX_PORT_RANK, Session, Shape, View, ViewMut, prepare_thread};
-pub use step::{KernelId, Kernels};
-pub use steps::KERNELS;
+pub use step::{Kernel, KernelId, Kernels};
+pub use steps::{KERNELS, kernels};
 
 #[cfg(feature = "std")]
 pub(crate) use image::{

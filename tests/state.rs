@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nowcast::engine::{Array, EngineOptions, OrtEngine, PortDim};
 use nowcast::load::{self, Options};
-use nowcast::runtime::{KERNELS, RunError, Session};
+use nowcast::runtime::{RunError, Session};
 use nowcast::tensor::DType;
 
 const STEPS: usize = 6;
@@ -91,7 +91,7 @@ fn check(name: &str, pairs: &Pairs, grows: bool) {
     }
     let program = load::from_path(&path, &options).expect("loads");
     assert!(program.memory().state_bytes > 0);
-    let mut session = Session::new(&program, &KERNELS).expect("runs");
+    let mut session = Session::new(&program).expect("runs");
     let mut saved = vec![0; session.snapshot_bytes()];
     for _ in 0..2 {
         for (i, want) in want.iter().enumerate() {

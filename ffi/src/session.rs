@@ -3,7 +3,7 @@
 use core::ffi::{c_char, c_void};
 use core::ops::Range;
 
-use nowcast::runtime::{BindError, KERNELS, MAX_PORT_RANK, Program, Session, Shape};
+use nowcast::runtime::{BindError, MAX_PORT_RANK, Program, Session, Shape};
 
 use crate::guard::{Error, Out, elements, guard, length, sized, text};
 use crate::handle::{self, Handle, Object, Open, shared, unique};
@@ -81,7 +81,7 @@ unsafe extern "C" fn nowcast_session_open(
             let (place, rest) =
                 handle::carve::<SessionObject>(memory.cast(), memory_bytes, needed)?;
             let start = memory.addr();
-            let session = Session::in_memory(&object.program, &KERNELS, level, rest)?;
+            let session = Session::in_memory(&object.program, level, rest)?;
             place.write(Handle::new(SessionObject {
                 session,
                 memory: start..start + bytes(&object.program),

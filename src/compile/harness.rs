@@ -2,7 +2,7 @@
 
 use crate::graph::{Dim, Graph, Op, Port, Tensor, ValueId, VarId, Variable};
 use crate::kernels::{Isa, Level};
-use crate::runtime::{KERNELS, Program, Session};
+use crate::runtime::{Program, Session};
 use crate::tensor::DType;
 
 use super::{CompileError, compile};
@@ -39,7 +39,7 @@ fn run_program(program: &Program<'_>, inputs: &[&Tensor]) -> Vec<Tensor> {
     let mut results: Option<Vec<Tensor>> = None;
     for isa in Isa::ALL {
         let level = Level::detect().at_most(isa);
-        let mut session = Session::new_at(program, &KERNELS, level).expect("runs");
+        let mut session = Session::new_at(program, level).expect("runs");
         for _ in 0..2 {
             for (i, tensor) in inputs.iter().enumerate() {
                 session.set_input_shape(i, tensor.shape()).expect("suits");

@@ -7,7 +7,7 @@ use core::fmt;
 
 use super::forecaster::{Feed, Forecaster};
 use crate::kernels::Level;
-use crate::runtime::{KERNELS, Kernels, RunError, Session, SessionError, split_elements};
+use crate::runtime::{RunError, Session, SessionError, split_elements};
 use crate::sampling::{Gaussian, PathAddress, normal_quantile};
 
 /// Why a forecast, or something of it, was refused. The last forecast and all outputs are
@@ -122,7 +122,7 @@ impl<'f> ForecastSession<'f> {
     /// **Errors** and **cost** as [`ForecastSession::new`].
     #[cfg(feature = "std")]
     pub fn new_at(forecaster: &'f Forecaster<'f>, level: Level) -> Result<Self, SessionError> {
-        let session = Session::new_at(&forecaster.program, &KERNELS, level)?;
+        let session = Session::new_at(&forecaster.program, level)?;
         let mean = Mean::Owned(vec![0.0; forecaster.horizon()].into_boxed_slice());
         Ok(Self { forecaster, session, mean, has_forecast: false })
     }
@@ -140,22 +140,6 @@ impl<'f> ForecastSession<'f> {
         level: Level,
         memory: &'f mut [u8],
     ) -> Result<Self, SessionError> {
-        Self::with_kernels(forecaster, &KERNELS, level, memory)
-    }
-
-    /// A session in the caller's memory that links no more kernels than are passed.
-    ///
-    /// **Shapes and units** as [`ForecastSession::in_memory`].
-    ///
-    /// **Errors**: memory too small or misaligned; a missing kernel.
-    ///
-    /// **Cost**: no allocation; clears the memory.
-    pub fn with_kernels(
-        forecaster: &'f Forecaster<'f>,
-        kernels: &Kernels,
-        level: Level,
-        memory: &'f mut [u8],
-    ) -> Result<Self, SessionError> {
         let (needed, given) = (forecaster.memory().session_bytes, memory.len());
         if given < needed {
             return Err(SessionError::TooSmall { needed, given });
@@ -163,7 +147,7 @@ impl<'f> ForecastSession<'f> {
         let (memory, rest) = memory.split_at_mut(forecaster.mean_at());
         let (mean, _) =
             split_elements(rest, forecaster.horizon()).ok_or(SessionError::Misaligned)?;
-        let session = Session::in_memory(&forecaster.program, kernels, level, memory)?;
+        let session = Session::in_memory(&forecaster.program, level, memory)?;
         Ok(Self { forecaster, session, mean: Mean::Borrowed(mean), has_forecast: false })
     }
 

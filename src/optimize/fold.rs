@@ -3,7 +3,7 @@
 use crate::compile::compile;
 use crate::graph::{Dim, Fact, Graph, Op, Port, Tensor};
 use crate::kernels::Level;
-use crate::runtime::{KERNELS, Session};
+use crate::runtime::Session;
 
 /// The results of `op` on constants, computed by the scalar kernels, so that every host gets the
 /// same bytes. `None` where there is no kernel for it or a result has no fixed shape.
@@ -16,7 +16,7 @@ pub fn evaluate(op: &Op, inputs: &[Option<Tensor>], results: &[Fact]) -> Option<
     let ids = graph.add_node("fold", op.clone(), &operands, &[]).ok()?;
     graph.outputs = ids.iter().map(|v| Port { name: String::new(), value: *v }).collect();
     let program = compile(&graph).ok()?;
-    let mut session = Session::new_at(&program, &KERNELS, Level::scalar()).ok()?;
+    let mut session = Session::new_at(&program, Level::scalar()).ok()?;
     session.run().ok()?;
     results
         .iter()

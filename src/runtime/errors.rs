@@ -1,4 +1,4 @@
-//! Why a session, a binding or a run is refused: numbers, never text.
+//! Why an image, a session, a binding or a run is refused: numbers, never text.
 
 use core::fmt;
 
@@ -6,15 +6,95 @@ use crate::tensor::DType;
 
 use super::memory::MemoryNeeds;
 
-/// Why a session cannot be made.
+/// Why an image is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum SessionError {
-    /// The program needs a kernel that the table passed does not have.
+pub enum ImageError {
+    /// It does not begin as an image does.
+    NotAnImage,
+    /// It has another version than this build reads.
+    Version {
+        /// The image's version.
+        found: u32,
+        /// The version this build reads.
+        expected: u32,
+    },
+    /// It is shorter than it says.
+    Truncated {
+        /// Bytes there are.
+        found: usize,
+        /// Bytes it says.
+        expected: usize,
+    },
+    /// Its constants are not on a 64-byte boundary.
+    Misaligned,
+    /// An entry of a table names a place outside what it belongs to.
+    Damaged {
+        /// Which table.
+        table: &'static str,
+        /// Which entry.
+        entry: u32,
+    },
+    /// A step reads or writes outside its operands, writes what it must not, or writes what it
+    /// reads.
+    Step {
+        /// Which step.
+        step: u32,
+        /// The kernel's name.
+        kernel: &'static str,
+    },
+    /// It needs a kernel that the table of kernels does not have.
     MissingKernel {
         /// The kernel's name.
         kernel: &'static str,
     },
+    /// It needs a kernel that this version does not know.
+    UnknownKernel {
+        /// The kernel's number.
+        number: u32,
+    },
+    /// Its constants, arena and state are more than this host can address.
+    TooLarge,
+}
+
+impl fmt::Display for ImageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAnImage => write!(f, "this is not a compiled program"),
+            Self::Version { found, expected } => write!(
+                f,
+                "the program has format version {found}, this build reads {expected}: compile the \
+                 model again"
+            ),
+            Self::Truncated { found, expected } => {
+                write!(f, "the program has {found} bytes of {expected}: the file is cut short")
+            }
+            Self::Misaligned => write!(f, "the program does not lie on a 64-byte boundary"),
+            Self::Damaged { table, entry } => {
+                write!(f, "the program is damaged: entry {entry} of its {table}")
+            }
+            Self::Step { step, kernel } => {
+                write!(f, "the program is damaged: step {step} ({kernel}) leaves its operands")
+            }
+            Self::MissingKernel { kernel } => write!(
+                f,
+                "the program needs the kernel {kernel}, which the table of kernels does not have"
+            ),
+            Self::UnknownKernel { number } => write!(
+                f,
+                "the program needs kernel number {number}, which this version does not have"
+            ),
+            Self::TooLarge => write!(f, "the program needs more memory than can be addressed"),
+        }
+    }
+}
+
+impl core::error::Error for ImageError {}
+
+/// Why a session cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionError {
     /// The memory is smaller than [`Program::memory`](super::Program::memory) says.
     TooSmall {
         /// Bytes needed.
@@ -34,10 +114,6 @@ pub enum SessionError {
 impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::MissingKernel { kernel } => write!(
-                f,
-                "the program needs the kernel {kernel}, which the table of kernels does not have"
-            ),
             Self::TooSmall { needed, given } => {
                 write!(f, "the session needs {needed} bytes, {given} were given")
             }

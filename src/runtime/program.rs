@@ -4,10 +4,13 @@ use core::fmt;
 
 use crate::tensor::DType;
 
-use super::image::{Image, ImageError, PORTS};
+use super::errors::ImageError;
+use super::image::{Image, PORTS};
 use super::memory::{MemoryNeeds, Tables};
 use super::record::Extent;
-use super::step::KernelId;
+use super::step::{KernelId, Kernels};
+#[cfg(feature = "std")]
+use super::steps::KERNELS;
 
 /// A compiled model: steps, packed weights, memory plan. Plain data, shared by any number of
 /// sessions on any number of threads.
@@ -15,6 +18,7 @@ use super::step::KernelId;
 /// It borrows its image, or owns it when it was compiled in this process.
 pub struct Program<'a> {
     words: Words<'a>,
+    kernels: Kernels,
 }
 
 enum Words<'a> {
@@ -96,24 +100,28 @@ pub struct StepInfo<'p> {
 impl<'a> Program<'a> {
     /// A program whose image lies in `words`, on a 64-byte boundary.
     ///
-    /// **Errors**: an image that is no image, of another version, cut short or damaged.
+    /// Every offset, extent and overlap is checked, at the least and at the largest extents, so
+    /// that the weights alone, however damaged, can lead nowhere outside. `kernels` is
+    /// [`KERNELS`](super::KERNELS), or the few that the program needs.
+    ///
+    /// **Errors**: an image that is no image, of another version, cut short or damaged; a kernel
+    /// that is not in `kernels`.
     ///
     /// **Cost**: reads the tables once, copies nothing.
-    ///
-    /// # Safety
-    /// The words are those of [`Program::words`], unchanged: tables are checked here, but not yet
-    /// that the operands of each step are as far apart as its kernel needs them.
-    #[allow(unsafe_code, reason = "the caller vouches for the records")]
-    pub unsafe fn from_words(words: &'a [u32]) -> Result<Self, ImageError> {
-        Image::new(words)?;
-        Ok(Self { words: Words::Borrowed(words) })
+    pub fn from_words(words: &'a [u32], kernels: &Kernels) -> Result<Self, ImageError> {
+        Image::new(words, kernels)?;
+        Ok(Self { words: Words::Borrowed(words), kernels: *kernels })
     }
 
     #[cfg(feature = "std")]
     pub(crate) fn owned(words: &[u32]) -> Result<Program<'static>, ImageError> {
         let owned = super::memory::AlignedWords::new(words).ok_or(ImageError::Misaligned)?;
-        Image::new(owned.words())?;
-        Ok(Program { words: Words::Owned(owned) })
+        Image::new(owned.words(), &KERNELS)?;
+        Ok(Program { words: Words::Owned(owned), kernels: KERNELS })
+    }
+
+    pub(super) fn kernels(&self) -> &Kernels {
+        &self.kernels
     }
 
     pub(super) fn image(&self) -> Image<'_> {

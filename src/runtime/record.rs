@@ -39,7 +39,6 @@ impl Extent {
 pub(crate) type Extents = ArrayVec<Extent, MAX_RANK>;
 
 /// How a step uses an operand.
-#[cfg(feature = "std")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Reads; overlaps no operand that is written.
@@ -56,17 +55,24 @@ pub(crate) enum Access {
     Scratch,
 }
 
+/// The number of a buffer in a record.
+pub(crate) trait Operand {
+    fn buffer(&self) -> u32;
+}
+
 macro_rules! operand {
     ($($(#[$doc:meta])* $name:ident => $access:ident),* $(,)?) => {$(
         $(#[$doc])*
         #[derive(Debug, PartialEq, Eq)]
         pub(crate) struct $name(pub(crate) u32);
+        impl Operand for $name {
+            fn buffer(&self) -> u32 { self.0 }
+        }
         impl Field for $name {
             #[inline(always)]
             fn take(words: &mut Words<'_>) -> Self { Self(words.next()) }
             #[cfg(feature = "std")]
             fn put(&self, out: &mut Vec<u32>) { out.push(self.0); }
-            #[cfg(feature = "std")]
             fn operands(&self, visit: &mut dyn FnMut(u32, Access)) {
                 visit(self.0, Access::$access);
             }
@@ -113,7 +119,6 @@ pub(crate) trait Field: Sized {
     #[cfg(feature = "std")]
     fn put(&self, out: &mut Vec<u32>);
     /// Shows the operands in it.
-    #[cfg(feature = "std")]
     fn operands(&self, _visit: &mut dyn FnMut(u32, Access)) {}
 }
 
@@ -161,7 +166,6 @@ impl<T: Field> Field for Option<T> {
             field.put(out);
         }
     }
-    #[cfg(feature = "std")]
     fn operands(&self, visit: &mut dyn FnMut(u32, Access)) {
         if let Some(field) = self {
             field.operands(visit);
@@ -180,7 +184,6 @@ impl<T: Field, const N: usize> Field for ArrayVec<T, N> {
         out.push(self.len() as u32);
         self.iter().for_each(|field| field.put(out));
     }
-    #[cfg(feature = "std")]
     fn operands(&self, visit: &mut dyn FnMut(u32, Access)) {
         self.iter().for_each(|field| field.operands(visit));
     }
@@ -195,7 +198,6 @@ impl<T: Field, const N: usize> Field for [T; N] {
     fn put(&self, out: &mut Vec<u32>) {
         self.iter().for_each(|field| field.put(out));
     }
-    #[cfg(feature = "std")]
     fn operands(&self, visit: &mut dyn FnMut(u32, Access)) {
         self.iter().for_each(|field| field.operands(visit));
     }
@@ -242,7 +244,6 @@ macro_rules! record {
             fn put(&self, out: &mut Vec<u32>) {
                 $($crate::runtime::record::Field::put(&self.$field, out);)*
             }
-            #[cfg(feature = "std")]
             fn operands(&self, visit: &mut dyn FnMut(u32, $crate::runtime::record::Access)) {
                 $($crate::runtime::record::Field::operands(&self.$field, visit);)*
             }

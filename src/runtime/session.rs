@@ -16,7 +16,7 @@ use super::image::{ARENA, CONSTANTS, PORTS, STATE};
 use super::memory::{Base, Bases, Block, MemoryNeeds, Tables};
 use super::program::Program;
 use super::record::Extent;
-use super::step::{KernelId, Kernels, Operands, Step, StepFn};
+use super::step::{KernelId, Operands, Step, StepFn};
 
 /// Largest rank of an input or output.
 pub const MAX_PORT_RANK: usize = 16;
@@ -31,10 +31,10 @@ pub type Shape = ArrayVec<usize, MAX_PORT_RANK>;
 ///
 /// # Examples
 /// ```no_run
-/// use nowcast::runtime::{KERNELS, Program, Session};
+/// use nowcast::runtime::{Program, Session};
 ///
 /// # fn serve(program: &Program<'_>) -> Result<(), Box<dyn std::error::Error>> {
-/// let mut session = Session::new(program, &KERNELS)?;
+/// let mut session = Session::new(program)?;
 /// session.input_mut::<f32>(0)?.fill(0.5);
 /// session.run()?;
 /// let y: &[f32] = session.output(0)?;
@@ -55,26 +55,22 @@ fn missing(_: Step<'_>) {}
 impl<'p> Session<'p> {
     /// A session in memory of its own, on the best instruction set of this CPU.
     ///
-    /// **Errors**: a kernel the program needs is not in `kernels`; no memory.
+    /// **Errors**: no memory.
     ///
     /// **Cost**: one allocation.
     #[cfg(feature = "std")]
-    pub fn new(program: &'p Program<'p>, kernels: &Kernels) -> Result<Self, SessionError> {
-        Self::new_at(program, kernels, Level::detect())
+    pub fn new(program: &'p Program<'p>) -> Result<Self, SessionError> {
+        Self::new_at(program, Level::detect())
     }
 
     /// A session in memory of its own, on the instruction set that `level` allows.
     ///
     /// **Errors** and **cost** as [`Session::new`].
     #[cfg(feature = "std")]
-    pub fn new_at(
-        program: &'p Program<'p>,
-        kernels: &Kernels,
-        level: Level,
-    ) -> Result<Self, SessionError> {
+    pub fn new_at(program: &'p Program<'p>, level: Level) -> Result<Self, SessionError> {
         let needed = program.tables().total;
         let block = Block::owned(needed).ok_or(SessionError::OutOfMemory { needed })?;
-        Self::assemble(program, kernels, level, block)
+        Ok(Self::assemble(program, level, block))
     }
 
     /// A session in the caller's memory.
@@ -82,12 +78,11 @@ impl<'p> Session<'p> {
     /// **Shapes and units**: `memory` has at least `program.memory().session_bytes` bytes and
     /// starts on a multiple of [`MemoryNeeds::ALIGNMENT`](super::MemoryNeeds::ALIGNMENT).
     ///
-    /// **Errors**: memory too small or misaligned; a missing kernel.
+    /// **Errors**: memory too small or misaligned.
     ///
     /// **Cost**: no allocation; clears the memory.
     pub fn in_memory(
         program: &'p Program<'p>,
-        kernels: &Kernels,
         level: Level,
         memory: &'p mut [u8],
     ) -> Result<Self, SessionError> {
@@ -96,27 +91,21 @@ impl<'p> Session<'p> {
             return Err(SessionError::TooSmall { needed, given });
         }
         let block = Block::borrowed(memory).ok_or(SessionError::Misaligned)?;
-        Self::assemble(program, kernels, level, block)
+        Ok(Self::assemble(program, level, block))
     }
 
-    fn assemble(
-        program: &'p Program<'p>,
-        kernels: &Kernels,
-        level: Level,
-        block: Block<'p>,
-    ) -> Result<Self, SessionError> {
+    fn assemble(program: &'p Program<'p>, level: Level, block: Block<'p>) -> Self {
         let mut code = [missing as StepFn; KernelId::LEN];
         for (id, _) in program.image().walk() {
-            let kernel = kernels.find(id).ok_or(SessionError::MissingKernel {
-                kernel: KernelId::from_word(id).map_or("of a later version", KernelId::name),
-            })?;
+            // The check of the image has found each kernel.
+            let Some(kernel) = program.kernels().find(id) else { continue };
             code[id as usize] = kernel.code(level.isa());
         }
         let tables = program.tables();
         let mut session = Self { program, level, code, tables, block, grown: false };
         session.set_homes();
         session.set_least_extents();
-        Ok(session)
+        session
     }
 
     /// Points every base at the place the plan gives it.

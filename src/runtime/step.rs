@@ -6,6 +6,7 @@ use core::fmt;
 use crate::kernels::{Isa, Level};
 use crate::tensor::{DType, Element};
 
+use super::check::{Operands as CheckedOperands, Reach, require};
 use super::image::{Buffers, CONSTANTS};
 use super::memory::Bases;
 use super::record::{
@@ -131,10 +132,34 @@ impl<'s> Operands<'s> {
 /// The code of a step.
 pub(crate) type StepFn = fn(Step<'_>);
 
+/// Whether a record's operands are what the code of a step relies on.
+pub(crate) type CheckFn = fn(&[u32], &Reach<'_>) -> Option<()>;
+
+/// Decodes a record, and checks its operands and then how far it reaches into them.
+pub(crate) fn checked<R: Field>(
+    words: &[u32],
+    reach: &Reach<'_>,
+    fits: fn(&R, &Reach<'_>) -> Option<()>,
+) -> Option<()> {
+    let mut words = Words(words);
+    let record = R::take(&mut words);
+    require(words.0.is_empty())?;
+    let (mut operands, mut few) = (CheckedOperands::default(), Some(()));
+    record.operands(&mut |buffer, access| {
+        if operands.push(buffer, access).is_none() {
+            few = None;
+        }
+    });
+    few?;
+    operands.check(reach.image())?;
+    fits(&record, reach)
+}
+
 /// One kernel: what a step with its id runs.
 #[derive(Debug)]
 pub struct Kernel {
     pub(crate) id: KernelId,
+    pub(crate) check: CheckFn,
     pub(crate) by_isa: [StepFn; Isa::ALL.len()],
 }
 
@@ -145,33 +170,43 @@ impl Kernel {
     }
 }
 
-/// Makes a [`Kernel`] from a step function: `kernel!(id, function)`, or
-/// `kernel!(id, simd function)` for one that is generic over the instruction set.
+/// The check of a record that says nothing beyond its operands.
+pub(crate) fn operands_only<R>(_: &R, _: &Reach<'_>) -> Option<()> {
+    Some(())
+}
+
+/// Makes a [`Kernel`] from the check of its record and a step function:
+/// `kernel!(id, check, function)`, or `kernel!(id, check, simd function)` for one that is generic
+/// over the instruction set.
 macro_rules! kernel {
-    ($id:ident, simd $run:ident) => {
+    ($id:ident, $check:expr, simd $run:ident) => {
+        $crate::runtime::step::kernel!(@ $id, $check, {
+            use $crate::kernels::Scalar;
+            #[cfg(target_arch = "x86_64")]
+            {
+                use $crate::kernels::x86_64::{Avx2, Avx512};
+                [$run::<Scalar>, $run::<Avx2>, $run::<Avx512>, $run::<Scalar>]
+            }
+            #[cfg(target_arch = "aarch64")]
+            {
+                use $crate::kernels::aarch64::Neon;
+                [$run::<Scalar>, $run::<Scalar>, $run::<Scalar>, $run::<Neon>]
+            }
+            #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+            {
+                [$run::<Scalar>; 4]
+            }
+        })
+    };
+    ($id:ident, $check:expr, $run:ident) => {
+        $crate::runtime::step::kernel!(@ $id, $check, [$run; 4])
+    };
+    (@ $id:ident, $check:expr, $by_isa:expr) => {
         $crate::runtime::step::Kernel {
             id: $crate::runtime::KernelId::$id,
-            by_isa: {
-                use $crate::kernels::Scalar;
-                #[cfg(target_arch = "x86_64")]
-                {
-                    use $crate::kernels::x86_64::{Avx2, Avx512};
-                    [$run::<Scalar>, $run::<Avx2>, $run::<Avx512>, $run::<Scalar>]
-                }
-                #[cfg(target_arch = "aarch64")]
-                {
-                    use $crate::kernels::aarch64::Neon;
-                    [$run::<Scalar>, $run::<Scalar>, $run::<Scalar>, $run::<Neon>]
-                }
-                #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-                {
-                    [$run::<Scalar>; 4]
-                }
-            },
+            check: |words, reach| $crate::runtime::step::checked(words, reach, $check),
+            by_isa: $by_isa,
         }
-    };
-    ($id:ident, $run:ident) => {
-        $crate::runtime::step::Kernel { id: $crate::runtime::KernelId::$id, by_isa: [$run; 4] }
     };
 }
 pub(crate) use kernel;

@@ -7,7 +7,7 @@ use nowcast::graph::Tensor;
 use nowcast::kernels::Level;
 use nowcast::load::{self, LoadError, Options};
 use nowcast::onnx::ImportError;
-use nowcast::runtime::{KERNELS, Program, Session, prepare_thread};
+use nowcast::runtime::{Program, Session, prepare_thread};
 use nowcast::sampling::{OwnedGaussian, PathAddress};
 
 use super::models::{self, Random};
@@ -28,7 +28,7 @@ pub(crate) fn answer(
         options = options.bind_value(&array.name, tensor);
     }
     let program = load(model, &options)?;
-    let mut session = Session::new(&program, &KERNELS).map_err(run_failure)?;
+    let mut session = Session::new(&program).map_err(run_failure)?;
     for (i, port) in program.inputs().enumerate() {
         let array = inputs
             .iter()
@@ -73,7 +73,7 @@ pub(crate) fn with_serving(
         return with_forecast(Path::new(what), prefault, body);
     }
     let program = load_open(Path::new(what))?;
-    let mut session = Session::new(&program, &KERNELS).map_err(run_failure)?;
+    let mut session = Session::new(&program).map_err(run_failure)?;
     let mut random = Random::new(what);
     let mut inputs = Vec::new();
     for (i, port) in program.inputs().enumerate() {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use nowcast::kernels::Isa;
-use nowcast::runtime::{KERNELS, Session, prepare_thread};
+use nowcast::runtime::{Session, prepare_thread};
 use serde::Serialize;
 
 use crate::against::{Against, Call, with_call};
@@ -115,7 +115,7 @@ pub(crate) fn run(args: BenchArgs) -> Result<(), Failure> {
     let level = level(args.isa)?;
     let model = args.model.load(&args.inputs)?;
     let pinned = pin();
-    let mut session = Session::new_at(&model.program, &KERNELS, level)
+    let mut session = Session::new_at(&model.program, level)
         .map_err(|error| Failure::User(format!("{}: {error}", model.name)))?;
     prepare_thread();
     session.prefault();

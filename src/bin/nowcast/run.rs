@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use nowcast::kernels::Isa;
-use nowcast::runtime::{KERNELS, Session};
+use nowcast::runtime::Session;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -48,7 +48,7 @@ struct Output {
 pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
     let level = level(args.isa)?;
     let model = args.model.load(&args.inputs)?;
-    let mut session = Session::new_at(&model.program, &KERNELS, level)
+    let mut session = Session::new_at(&model.program, level)
         .map_err(|error| Failure::User(format!("{}: {error}", model.name)))?;
     model.fill(&mut session, None)?;
     session.run().map_err(|error| Failure::Internal(error.to_string()))?;

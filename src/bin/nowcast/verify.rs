@@ -2,7 +2,7 @@
 
 use nowcast::graph::Tensor;
 use nowcast::kernels::Isa;
-use nowcast::runtime::{KERNELS, Session};
+use nowcast::runtime::Session;
 use serde::Serialize;
 
 use crate::against::{Against, answer};
@@ -55,7 +55,7 @@ struct Output {
 pub(crate) fn run(args: VerifyArgs) -> Result<(), Failure> {
     let level = level(args.isa)?;
     let model = args.model.load(&args.inputs)?;
-    let mut session = Session::new_at(&model.program, &KERNELS, level)
+    let mut session = Session::new_at(&model.program, level)
         .map_err(|error| Failure::User(format!("{}: {error}", model.name)))?;
     model.fill(&mut session, Some(args.seed))?;
     let inputs = model.inputs(&mut session)?;

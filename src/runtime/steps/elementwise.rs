@@ -9,7 +9,7 @@ use crate::kernels::Simd;
 use crate::kernels::elementwise::{Operands as Vectors, binary_f32, unary_f32};
 use crate::kernels::number::{self, BinaryCode, CompareCode, Number, UnaryCode};
 use crate::runtime::record::{Extent, Extents, SharedIn, SharedOut};
-use crate::runtime::step::{Kernel, Operands, Step, kernel};
+use crate::runtime::step::{Kernel, Operands, Step, kernel, operands_only};
 use crate::tensor::{DType, Element};
 
 use super::types::{by_dtype, by_width};
@@ -63,7 +63,7 @@ fn run<T>(cells: &[Cell<T>], at: isize, stride: isize, i: usize) -> &Cell<T> {
     &cells[(at + stride * i as isize) as usize]
 }
 
-pub(crate) static UNARY: Kernel = kernel!(Unary, unary);
+pub(crate) static UNARY: Kernel = kernel!(Unary, operands_only::<UnaryRecord>, unary);
 
 fn unary(step: Step<'_>) {
     let (record, operands) = step.decode::<UnaryRecord>();
@@ -124,7 +124,7 @@ fn zip<T: Element, U: Element>(
     });
 }
 
-pub(crate) static BINARY: Kernel = kernel!(Binary, binary);
+pub(crate) static BINARY: Kernel = kernel!(Binary, operands_only::<BinaryRecord>, binary);
 
 fn binary(step: Step<'_>) {
     let (record, operands) = step.decode::<BinaryRecord>();
@@ -136,7 +136,7 @@ fn binary_of<T: Number>(record: BinaryRecord, operands: Operands<'_>) {
     zip(record, &operands, move |x: T, y: T| x.binary(code, y));
 }
 
-pub(crate) static COMPARE: Kernel = kernel!(Compare, compare);
+pub(crate) static COMPARE: Kernel = kernel!(Compare, operands_only::<BinaryRecord>, compare);
 
 fn compare(step: Step<'_>) {
     let (record, operands) = step.decode::<BinaryRecord>();
@@ -148,7 +148,7 @@ fn compare_of<T: Number>(record: BinaryRecord, operands: Operands<'_>) {
     zip(record, &operands, move |x: T, y: T| u8::from(number::compare(code, x, y)));
 }
 
-pub(crate) static WHERE: Kernel = kernel!(Where, choose);
+pub(crate) static WHERE: Kernel = kernel!(Where, operands_only::<WhereRecord>, choose);
 
 fn choose(step: Step<'_>) {
     let (record, operands) = step.decode::<WhereRecord>();
@@ -182,7 +182,7 @@ crate::record! {
     }
 }
 
-pub(crate) static CAST: Kernel = kernel!(Cast, cast);
+pub(crate) static CAST: Kernel = kernel!(Cast, operands_only::<CastRecord>, cast);
 
 fn cast(step: Step<'_>) {
     let (record, operands) = step.decode::<CastRecord>();
@@ -227,7 +227,8 @@ fn part<'a>(
     &gathered[..len]
 }
 
-pub(crate) static UNARY_F32: Kernel = kernel!(UnaryF32, simd unary_vector);
+pub(crate) static UNARY_F32: Kernel =
+    kernel!(UnaryF32, operands_only::<UnaryRecord>, simd unary_vector);
 
 fn unary_vector<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<UnaryRecord>();
@@ -249,7 +250,8 @@ fn unary_vector<S: Simd>(step: Step<'_>) {
     });
 }
 
-pub(crate) static BINARY_F32: Kernel = kernel!(BinaryF32, simd binary_vector);
+pub(crate) static BINARY_F32: Kernel =
+    kernel!(BinaryF32, operands_only::<BinaryRecord>, simd binary_vector);
 
 fn binary_vector<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<BinaryRecord>();

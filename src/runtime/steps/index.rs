@@ -3,7 +3,7 @@
 use crate::kernels::index::{self, Along, Indices, ScatterCode};
 use crate::kernels::number::Number;
 use crate::runtime::record::{Extent, Extents, In, Out};
-use crate::runtime::step::{Kernel, Operands, Step, kernel};
+use crate::runtime::step::{Kernel, Operands, Step, kernel, operands_only};
 use crate::tensor::{DType, Element};
 
 use super::lanes::Lanes;
@@ -30,7 +30,7 @@ crate::record! {
     }
 }
 
-pub(crate) static GATHER: Kernel = kernel!(Gather, gather);
+pub(crate) static GATHER: Kernel = kernel!(Gather, operands_only::<GatherRecord>, gather);
 
 fn gather(step: Step<'_>) {
     let (record, operands) = step.decode::<GatherRecord>();
@@ -57,7 +57,7 @@ crate::record! {
     }
 }
 
-pub(crate) static GATHER_ND: Kernel = kernel!(GatherNd, gather_nd);
+pub(crate) static GATHER_ND: Kernel = kernel!(GatherNd, operands_only::<GatherNdRecord>, gather_nd);
 
 fn gather_nd(step: Step<'_>) {
     let (record, operands) = step.decode::<GatherNdRecord>();
@@ -85,7 +85,8 @@ crate::record! {
     }
 }
 
-pub(crate) static SCATTER_ND: Kernel = kernel!(ScatterNd, scatter_nd);
+pub(crate) static SCATTER_ND: Kernel =
+    kernel!(ScatterNd, operands_only::<ScatterNdRecord>, scatter_nd);
 
 fn scatter_nd(step: Step<'_>) {
     let (record, operands) = step.decode::<ScatterNdRecord>();
@@ -148,7 +149,8 @@ crate::record! {
     }
 }
 
-pub(crate) static GATHER_ELEMENTS: Kernel = kernel!(GatherElements, gather_elements);
+pub(crate) static GATHER_ELEMENTS: Kernel =
+    kernel!(GatherElements, operands_only::<GatherElementsRecord>, gather_elements);
 
 fn gather_elements(step: Step<'_>) {
     let (record, operands) = step.decode::<GatherElementsRecord>();
@@ -179,7 +181,8 @@ crate::record! {
     }
 }
 
-pub(crate) static SCATTER_ELEMENTS: Kernel = kernel!(ScatterElements, scatter_elements);
+pub(crate) static SCATTER_ELEMENTS: Kernel =
+    kernel!(ScatterElements, operands_only::<ScatterElementsRecord>, scatter_elements);
 
 fn scatter_elements(step: Step<'_>) {
     let (record, operands) = step.decode::<ScatterElementsRecord>();
@@ -208,7 +211,7 @@ crate::record! {
     }
 }
 
-pub(crate) static ONE_HOT: Kernel = kernel!(OneHot, one_hot);
+pub(crate) static ONE_HOT: Kernel = kernel!(OneHot, operands_only::<OneHotRecord>, one_hot);
 
 fn one_hot(step: Step<'_>) {
     let (record, operands) = step.decode::<OneHotRecord>();

@@ -3,7 +3,7 @@
 use crate::kernels::lanes;
 use crate::kernels::number::Number;
 use crate::runtime::record::{Extent, In, Out, Scratch};
-use crate::runtime::step::{Kernel, Operands, Step, kernel};
+use crate::runtime::step::{Kernel, Operands, Step, kernel, operands_only};
 
 use super::types::by_dtype;
 
@@ -35,7 +35,7 @@ crate::record! {
     }
 }
 
-pub(crate) static CUM_SUM: Kernel = kernel!(CumSum, cum_sum);
+pub(crate) static CUM_SUM: Kernel = kernel!(CumSum, operands_only::<CumSumRecord>, cum_sum);
 
 fn cum_sum(step: Step<'_>) {
     let (record, operands) = step.decode::<CumSumRecord>();
@@ -59,7 +59,8 @@ crate::record! {
     }
 }
 
-pub(crate) static ARG_REDUCE: Kernel = kernel!(ArgReduce, arg_reduce);
+pub(crate) static ARG_REDUCE: Kernel =
+    kernel!(ArgReduce, operands_only::<ArgReduceRecord>, arg_reduce);
 
 fn arg_reduce(step: Step<'_>) {
     let (record, operands) = step.decode::<ArgReduceRecord>();
@@ -85,7 +86,7 @@ crate::record! {
     }
 }
 
-pub(crate) static TOP_K: Kernel = kernel!(TopK, top_k);
+pub(crate) static TOP_K: Kernel = kernel!(TopK, operands_only::<TopKRecord>, top_k);
 
 fn top_k(step: Step<'_>) {
     let (record, operands) = step.decode::<TopKRecord>();

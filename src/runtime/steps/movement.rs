@@ -4,8 +4,9 @@ use arrayvec::ArrayVec;
 
 use crate::kernels::movement::{self, PadAxis, PadCode};
 use crate::kernels::number::Number;
+use crate::runtime::check::{Reach, require};
 use crate::runtime::record::{Extent, Extents, In, MAX_RANK, Out};
-use crate::runtime::step::{Kernel, Operands, Step, kernel};
+use crate::runtime::step::{Kernel, Operands, Step, kernel, operands_only};
 use crate::tensor::{DType, Element};
 
 use super::lanes::Lanes;
@@ -27,7 +28,16 @@ crate::record! {
     }
 }
 
-pub(crate) static COPY: Kernel = kernel!(Copy, copy);
+impl CopyRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let src = reach.len_of_width(&self.src, self.width)?;
+        let dst = reach.len_of_width(&self.dst, self.width)?;
+        reach.within(src, self.src_offset, &self.shape, &self.src_strides)?;
+        reach.within(dst, self.dst_offset, &self.shape, &self.dst_strides)
+    }
+}
+
+pub(crate) static COPY: Kernel = kernel!(Copy, CopyRecord::fits, copy);
 
 fn copy(step: Step<'_>) {
     let (record, operands) = step.decode::<CopyRecord>();
@@ -69,7 +79,14 @@ crate::record! {
     }
 }
 
-pub(crate) static FILL: Kernel = kernel!(Fill, fill);
+impl FillRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        require(reach.len_of_width(&self.value, self.width)? >= 1)?;
+        require(reach.len_of_width(&self.dst, self.width)? >= reach.extent(self.len)?)
+    }
+}
+
+pub(crate) static FILL: Kernel = kernel!(Fill, FillRecord::fits, fill);
 
 fn fill(step: Step<'_>) {
     let (record, operands) = step.decode::<FillRecord>();
@@ -89,7 +106,7 @@ crate::record! {
     }
 }
 
-pub(crate) static EXTENTS: Kernel = kernel!(Extents, extents);
+pub(crate) static EXTENTS: Kernel = kernel!(Extents, operands_only::<ExtentsRecord>, extents);
 
 fn extents(step: Step<'_>) {
     let (record, operands) = step.decode::<ExtentsRecord>();
@@ -115,7 +132,7 @@ crate::record! {
     }
 }
 
-pub(crate) static PAD: Kernel = kernel!(Pad, pad);
+pub(crate) static PAD: Kernel = kernel!(Pad, operands_only::<PadRecord>, pad);
 
 fn pad(step: Step<'_>) {
     let (record, operands) = step.decode::<PadRecord>();
@@ -153,7 +170,7 @@ crate::record! {
     }
 }
 
-pub(crate) static RANGE: Kernel = kernel!(Range, range);
+pub(crate) static RANGE: Kernel = kernel!(Range, operands_only::<RangeRecord>, range);
 
 fn range(step: Step<'_>) {
     let (record, operands) = step.decode::<RangeRecord>();
@@ -178,7 +195,7 @@ crate::record! {
     }
 }
 
-pub(crate) static TRILU: Kernel = kernel!(Trilu, trilu);
+pub(crate) static TRILU: Kernel = kernel!(Trilu, operands_only::<TriluRecord>, trilu);
 
 fn trilu(step: Step<'_>) {
     let (record, operands) = step.decode::<TriluRecord>();

@@ -5,7 +5,7 @@ use crate::kernels::reduce::{self, ReduceOp};
 use crate::kernels::rows::{self, Affine};
 use crate::kernels::{Simd, channel};
 use crate::runtime::record::{Extent, In, Out, SharedIn, SharedOut};
-use crate::runtime::step::{Kernel, Operands, Step, kernel};
+use crate::runtime::step::{Kernel, Operands, Step, kernel, operands_only};
 use crate::tensor::DType;
 
 use super::lanes::Lanes;
@@ -27,7 +27,8 @@ impl ReduceRecord {
     }
 }
 
-pub(crate) static REDUCE_F32: Kernel = kernel!(ReduceF32, simd reduce_f32);
+pub(crate) static REDUCE_F32: Kernel =
+    kernel!(ReduceF32, operands_only::<ReduceRecord>, simd reduce_f32);
 
 fn reduce_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<ReduceRecord>();
@@ -36,7 +37,7 @@ fn reduce_f32<S: Simd>(step: Step<'_>) {
     reduce::reduce_f32(s, op, lanes, operands.cells(record.x), operands.cells_out(record.y));
 }
 
-pub(crate) static REDUCE: Kernel = kernel!(Reduce, reduce);
+pub(crate) static REDUCE: Kernel = kernel!(Reduce, operands_only::<ReduceRecord>, reduce);
 
 fn reduce(step: Step<'_>) {
     let (record, operands) = step.decode::<ReduceRecord>();
@@ -59,7 +60,8 @@ crate::record! {
     }
 }
 
-pub(crate) static SOFTMAX_F32: Kernel = kernel!(SoftmaxF32, simd softmax_f32);
+pub(crate) static SOFTMAX_F32: Kernel =
+    kernel!(SoftmaxF32, operands_only::<SoftmaxRecord>, simd softmax_f32);
 
 fn softmax_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<SoftmaxRecord>();
@@ -72,7 +74,7 @@ fn softmax_f32<S: Simd>(step: Step<'_>) {
     }
 }
 
-pub(crate) static SOFTMAX: Kernel = kernel!(Softmax, softmax);
+pub(crate) static SOFTMAX: Kernel = kernel!(Softmax, operands_only::<SoftmaxRecord>, softmax);
 
 fn softmax(step: Step<'_>) {
     let (record, operands) = step.decode::<SoftmaxRecord>();
@@ -94,7 +96,7 @@ crate::record! {
     }
 }
 
-pub(crate) static NORM_F32: Kernel = kernel!(NormF32, simd norm_f32);
+pub(crate) static NORM_F32: Kernel = kernel!(NormF32, operands_only::<NormRecord>, simd norm_f32);
 
 fn norm_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<NormRecord>();
@@ -109,7 +111,7 @@ fn norm_f32<S: Simd>(step: Step<'_>) {
     norm(s, shape, x, affine, record.epsilon, y);
 }
 
-pub(crate) static NORM: Kernel = kernel!(Norm, norm);
+pub(crate) static NORM: Kernel = kernel!(Norm, operands_only::<NormRecord>, norm);
 
 fn norm(step: Step<'_>) {
     let (record, operands) = step.decode::<NormRecord>();
@@ -131,7 +133,7 @@ crate::record! {
     }
 }
 
-pub(crate) static MOMENTS: Kernel = kernel!(Moments, moments);
+pub(crate) static MOMENTS: Kernel = kernel!(Moments, operands_only::<MomentsRecord>, moments);
 
 fn moments(step: Step<'_>) {
     let (record, operands) = step.decode::<MomentsRecord>();
@@ -162,7 +164,8 @@ crate::record! {
     }
 }
 
-pub(crate) static BATCH_COEFFICIENTS: Kernel = kernel!(BatchCoefficients, coefficients);
+pub(crate) static BATCH_COEFFICIENTS: Kernel =
+    kernel!(BatchCoefficients, operands_only::<CoefficientsRecord>, coefficients);
 
 fn coefficients(step: Step<'_>) {
     let (record, operands) = step.decode::<CoefficientsRecord>();
@@ -192,7 +195,8 @@ crate::record! {
     }
 }
 
-pub(crate) static CHANNEL_AFFINE_F32: Kernel = kernel!(ChannelAffineF32, simd affine_f32);
+pub(crate) static CHANNEL_AFFINE_F32: Kernel =
+    kernel!(ChannelAffineF32, operands_only::<ChannelAffineRecord>, simd affine_f32);
 
 fn affine_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<ChannelAffineRecord>();
@@ -202,7 +206,8 @@ fn affine_f32<S: Simd>(step: Step<'_>) {
     channel::channel_affine_f32(s, record.lanes.at(&operands), x, scale, bias, y);
 }
 
-pub(crate) static CHANNEL_AFFINE: Kernel = kernel!(ChannelAffine, affine);
+pub(crate) static CHANNEL_AFFINE: Kernel =
+    kernel!(ChannelAffine, operands_only::<ChannelAffineRecord>, affine);
 
 fn affine(step: Step<'_>) {
     let (record, operands) = step.decode::<ChannelAffineRecord>();
@@ -224,7 +229,8 @@ crate::record! {
     }
 }
 
-pub(crate) static GROUP_NORM_F32: Kernel = kernel!(GroupNormF32, simd group_norm_f32);
+pub(crate) static GROUP_NORM_F32: Kernel =
+    kernel!(GroupNormF32, operands_only::<GroupNormRecord>, simd group_norm_f32);
 
 fn group_norm_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<GroupNormRecord>();
@@ -235,7 +241,8 @@ fn group_norm_f32<S: Simd>(step: Step<'_>) {
     channel::group_norm_f32(s, groups, lanes, x, affine, record.epsilon, y);
 }
 
-pub(crate) static GROUP_NORM: Kernel = kernel!(GroupNorm, group_norm);
+pub(crate) static GROUP_NORM: Kernel =
+    kernel!(GroupNorm, operands_only::<GroupNormRecord>, group_norm);
 
 fn group_norm(step: Step<'_>) {
     let (record, operands) = step.decode::<GroupNormRecord>();

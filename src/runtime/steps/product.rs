@@ -4,8 +4,9 @@ use crate::kernels::gemm::{Arithmetic, Bias, GemmF32, GemmScalar, PANEL, gemm_f3
 use crate::kernels::number::Number;
 use crate::kernels::pack::pack_panels_f32;
 use crate::kernels::{Activation, Simd};
+use crate::runtime::check::{Reach, require};
 use crate::runtime::record::{Extent, Extents, In, Out, Scratch};
-use crate::runtime::step::{Kernel, Operands, Step, kernel};
+use crate::runtime::step::{Kernel, Operands, Step, kernel, operands_only};
 use crate::tensor::DType;
 
 use super::walk::rows;
@@ -67,7 +68,23 @@ crate::record! {
     }
 }
 
-pub(crate) static LINEAR_F32: Kernel = kernel!(LinearF32, simd linear_f32);
+impl LinearRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let (k, n) = (self.k as usize, self.n as usize);
+        let panels = n.div_ceil(PANEL).checked_mul(PANEL)?.checked_mul(k)?;
+        require(reach.len::<f32>(&self.w)? >= panels)?;
+        if let Some(bias) = &self.bias {
+            require(reach.len::<f32>(bias)? >= n)?;
+        }
+        let rows = reach.extent(self.rows)?;
+        require(reach.len::<f32>(&self.y)? >= rows.checked_mul(n)?)?;
+        let (offset, stride) = (reach.extent(self.x_offset)?, reach.extent(self.x_row_stride)?);
+        let last = rows.saturating_sub(1).checked_mul(stride)?.checked_add(offset)?;
+        require(rows == 0 || reach.len::<f32>(&self.x)? >= last.checked_add(k)?)
+    }
+}
+
+pub(crate) static LINEAR_F32: Kernel = kernel!(LinearF32, LinearRecord::fits, simd linear_f32);
 
 fn linear_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<LinearRecord>();
@@ -107,7 +124,7 @@ crate::record! {
     }
 }
 
-pub(crate) static PACK_F32: Kernel = kernel!(PackF32, pack_f32);
+pub(crate) static PACK_F32: Kernel = kernel!(PackF32, operands_only::<PackRecord>, pack_f32);
 
 fn pack_f32(step: Step<'_>) {
     let (record, operands) = step.decode::<PackRecord>();
@@ -208,7 +225,8 @@ impl<'a> Product<'a> {
     }
 }
 
-pub(crate) static MATMUL_F32: Kernel = kernel!(MatMulF32, simd matmul_f32);
+pub(crate) static MATMUL_F32: Kernel =
+    kernel!(MatMulF32, operands_only::<MatMulRecord>, simd matmul_f32);
 
 fn matmul_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<MatMulRecord>();
@@ -265,7 +283,7 @@ fn matmul_f32<S: Simd>(step: Step<'_>) {
     });
 }
 
-pub(crate) static MATMUL: Kernel = kernel!(MatMul, matmul);
+pub(crate) static MATMUL: Kernel = kernel!(MatMul, operands_only::<MatMulRecord>, matmul);
 
 fn matmul(step: Step<'_>) {
     let (record, operands) = step.decode::<MatMulRecord>();

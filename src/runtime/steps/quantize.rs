@@ -3,7 +3,7 @@
 use crate::kernels::Simd;
 use crate::kernels::quantize::{self, Grid, Quantized};
 use crate::runtime::record::{In, Out};
-use crate::runtime::step::{Kernel, Operands, Step, kernel};
+use crate::runtime::step::{Kernel, Operands, Step, kernel, operands_only};
 use crate::tensor::DType;
 
 use super::lanes::Lanes;
@@ -56,7 +56,8 @@ fn zeros<'s, T: Quantized>(zero: Option<In>, operands: &Operands<'s>) -> &'s [T]
     zero.map_or(&[], |zero| operands.read(zero))
 }
 
-pub(crate) static QUANTIZE_F32: Kernel = kernel!(QuantizeF32, simd quantize_f32);
+pub(crate) static QUANTIZE_F32: Kernel =
+    kernel!(QuantizeF32, operands_only::<QuantizeRecord>, simd quantize_f32);
 
 fn quantize_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<QuantizeRecord>();
@@ -70,7 +71,7 @@ fn quantize_f32_to<S: Simd, T: Quantized>(record: QuantizeRecord, operands: Oper
     quantize::quantize_f32(s, grid, x, scale, zero, operands.write(record.y));
 }
 
-pub(crate) static QUANTIZE: Kernel = kernel!(Quantize, quantize);
+pub(crate) static QUANTIZE: Kernel = kernel!(Quantize, operands_only::<QuantizeRecord>, quantize);
 
 fn quantize(step: Step<'_>) {
     let (record, operands) = step.decode::<QuantizeRecord>();
@@ -83,7 +84,8 @@ fn quantize_to<T: Quantized>(record: QuantizeRecord, operands: Operands<'_>) {
     quantize::quantize_f64(grid, x, scale, zero, operands.write(record.y));
 }
 
-pub(crate) static DEQUANTIZE_F32: Kernel = kernel!(DequantizeF32, simd dequantize_f32);
+pub(crate) static DEQUANTIZE_F32: Kernel =
+    kernel!(DequantizeF32, operands_only::<QuantizeRecord>, simd dequantize_f32);
 
 fn dequantize_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<QuantizeRecord>();
@@ -97,7 +99,8 @@ fn dequantize_f32_from<S: Simd, T: Quantized>(record: QuantizeRecord, operands: 
     quantize::dequantize_f32(s, grid, x, scale, zero, operands.write(record.y));
 }
 
-pub(crate) static DEQUANTIZE: Kernel = kernel!(Dequantize, dequantize);
+pub(crate) static DEQUANTIZE: Kernel =
+    kernel!(Dequantize, operands_only::<QuantizeRecord>, dequantize);
 
 fn dequantize(step: Step<'_>) {
     let (record, operands) = step.decode::<QuantizeRecord>();

@@ -12,7 +12,7 @@ use crate::kernels::recurrent::{
 };
 use crate::kernels::{Activation, Simd};
 use crate::runtime::record::{Extent, HeldIn, In, Out, Scratch, SharedOut};
-use crate::runtime::step::{Kernel, Operands, Step, kernel};
+use crate::runtime::step::{Kernel, Operands, Step, kernel, operands_only};
 
 crate::record! {
     /// Rows of a state or result: where the first begins, and how far apart they are.
@@ -384,7 +384,8 @@ fn bias(step: Step<'_>) {
     }
 }
 
-pub(crate) static RECURRENT_BIAS: Kernel = kernel!(RecurrentBias, bias);
+pub(crate) static RECURRENT_BIAS: Kernel =
+    kernel!(RecurrentBias, operands_only::<BiasRecord>, bias);
 
 fn rnn<S: Simd>(step: Step<'_>) {
     walk::<S, Rnn>(step);
@@ -402,7 +403,9 @@ fn gru_reset<S: Simd>(step: Step<'_>) {
     walk::<S, GruReset>(step);
 }
 
-pub(crate) static RNN_F32: Kernel = kernel!(RnnF32, simd rnn);
-pub(crate) static LSTM_F32: Kernel = kernel!(LstmF32, simd lstm);
-pub(crate) static GRU_LINEAR_F32: Kernel = kernel!(GruLinearF32, simd gru_linear);
-pub(crate) static GRU_RESET_F32: Kernel = kernel!(GruResetF32, simd gru_reset);
+pub(crate) static RNN_F32: Kernel = kernel!(RnnF32, operands_only::<RecurrentRecord>, simd rnn);
+pub(crate) static LSTM_F32: Kernel = kernel!(LstmF32, operands_only::<RecurrentRecord>, simd lstm);
+pub(crate) static GRU_LINEAR_F32: Kernel =
+    kernel!(GruLinearF32, operands_only::<RecurrentRecord>, simd gru_linear);
+pub(crate) static GRU_RESET_F32: Kernel =
+    kernel!(GruResetF32, operands_only::<RecurrentRecord>, simd gru_reset);

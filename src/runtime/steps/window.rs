@@ -7,7 +7,7 @@ use crate::kernels::conv::{
 };
 use crate::kernels::number::Number;
 use crate::runtime::record::{Extent, In, Out, Scratch};
-use crate::runtime::step::{Kernel, Operands, Step, kernel};
+use crate::runtime::step::{Kernel, Operands, Step, kernel, operands_only};
 use crate::tensor::DType;
 
 use super::types::by_dtype;
@@ -69,7 +69,7 @@ impl ConvRecord {
     }
 }
 
-pub(crate) static CONV_F32: Kernel = kernel!(ConvF32, simd conv_f32);
+pub(crate) static CONV_F32: Kernel = kernel!(ConvF32, operands_only::<ConvRecord>, simd conv_f32);
 
 fn conv_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<ConvRecord>();
@@ -81,7 +81,8 @@ fn conv_f32<S: Simd>(step: Step<'_>) {
     conv::conv_f32(s, &geometry, x, weights, bias, scratch, operands.write(record.y));
 }
 
-pub(crate) static CONV_DEPTHWISE_F32: Kernel = kernel!(ConvDepthwiseF32, simd conv_depthwise_f32);
+pub(crate) static CONV_DEPTHWISE_F32: Kernel =
+    kernel!(ConvDepthwiseF32, operands_only::<ConvRecord>, simd conv_depthwise_f32);
 
 fn conv_depthwise_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<ConvRecord>();
@@ -107,7 +108,7 @@ fn conv_depthwise_f32<S: Simd>(step: Step<'_>) {
     }
 }
 
-pub(crate) static CONV: Kernel = kernel!(Conv, conv);
+pub(crate) static CONV: Kernel = kernel!(Conv, operands_only::<ConvRecord>, conv);
 
 fn conv(step: Step<'_>) {
     let (record, operands) = step.decode::<ConvRecord>();
@@ -137,7 +138,7 @@ crate::record! {
     }
 }
 
-pub(crate) static POOL_F32: Kernel = kernel!(PoolF32, simd pool);
+pub(crate) static POOL_F32: Kernel = kernel!(PoolF32, operands_only::<PoolRecord>, simd pool);
 
 fn pool<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<PoolRecord>();
@@ -147,7 +148,7 @@ fn pool<S: Simd>(step: Step<'_>) {
     pool_f32(s, op, &window, channels, operands.read(record.x), operands.write(record.y));
 }
 
-pub(crate) static POOL: Kernel = kernel!(Pool, pool_any);
+pub(crate) static POOL: Kernel = kernel!(Pool, operands_only::<PoolRecord>, pool_any);
 
 fn pool_any(step: Step<'_>) {
     let (record, operands) = step.decode::<PoolRecord>();

@@ -4,7 +4,7 @@ use super::super::super::harness::{check, check_ranged, doubled, f32s, i64s, noi
 use super::*;
 use crate::graph::{Graph, Op, Port, Tensor};
 use crate::kernels::{Isa, Level};
-use crate::runtime::{KERNELS, Session};
+use crate::runtime::Session;
 
 fn narrowed(x: &Tensor) -> Tensor {
     let single: Vec<f32> = x.to_f64s().iter().map(|x| *x as f32).collect();
@@ -97,7 +97,7 @@ fn operands_under_any_strides() {
     let x = x.as_slice::<f32>().expect("f32");
     for isa in Isa::ALL {
         let level = Level::detect().at_most(isa);
-        let mut session = Session::new_at(&program, &KERNELS, level).expect("runs");
+        let mut session = Session::new_at(&program, level).expect("runs");
         session.input_mut::<f32>(0).expect("f32").copy_from_slice(x);
         session.run().expect("runs");
         for (i, y) in session.output::<f32>(0).expect("f32").iter().enumerate() {

@@ -1,0 +1,123 @@
+//! Writes images.
+//!
+//! Owns the order of sections and words as [`image`](super) describes them.
+
+use super::{Buffer, DimOp, HEADER_WORDS, MAGIC, SECTIONS, SECTIONS_AT, Section, VERSION, number};
+use crate::runtime::record::Extent;
+use crate::tensor::DType;
+
+/// A port to be written.
+pub(crate) struct PortSpec {
+    pub(crate) name: String,
+    pub(crate) dtype: DType,
+    pub(crate) shape: Vec<Extent>,
+    pub(crate) room: Option<(usize, usize)>,
+    pub(crate) home: u32,
+    pub(crate) home_offset: usize,
+    pub(crate) bytes: usize,
+}
+
+/// A step to be written.
+pub(crate) struct StepSpec {
+    pub(crate) kernel: u32,
+    pub(crate) words: Vec<u32>,
+    pub(crate) name: String,
+}
+
+/// The parts of an image before they are laid out.
+#[derive(Default)]
+pub(crate) struct ImageBuilder {
+    pub(crate) dims: Vec<(DimOp, u32, u32, String)>,
+    pub(crate) buffers: Vec<Buffer>,
+    pub(crate) steps: Vec<StepSpec>,
+    pub(crate) inputs: Vec<PortSpec>,
+    pub(crate) outputs: Vec<PortSpec>,
+    pub(crate) states: Vec<(u32, u32)>,
+    pub(crate) constants: Vec<u8>,
+    pub(crate) arena_bytes: usize,
+    pub(crate) state_bytes: usize,
+}
+
+impl ImageBuilder {
+    /// Lays the image out.
+    pub(crate) fn finish(&self) -> Vec<u32> {
+        let mut text = Vec::new();
+        let mut records = Vec::new();
+        let mut intern = |s: &str, limit: usize| {
+            let mut end = s.len().min(limit);
+            while !s.is_char_boundary(end) {
+                end -= 1;
+            }
+            text.extend_from_slice(&s.as_bytes()[..end]);
+            [(text.len() - end) as u32, end as u32]
+        };
+        let mut dims = Vec::new();
+        let mut corners: [Vec<i64>; 2] = Default::default();
+        for (op, a, b, name) in &self.dims {
+            let [offset, len] = intern(name, 255);
+            dims.extend([*op as u32, *a, *b, offset | len << 24]);
+            for (bound, corner) in [a, b].into_iter().zip(&mut corners) {
+                let value = match op {
+                    DimOp::Constant => number([*a, *b]),
+                    DimOp::Variable => i64::from(*bound),
+                    _ => op.apply(Extent(*a).value(corner), Extent(*b).value(corner)),
+                };
+                corner.push(value);
+                dims.extend([value as u32, (value >> 32) as u32]);
+            }
+        }
+        let buffers = self
+            .buffers
+            .iter()
+            .flat_map(|b| [b.base, b.offset as u32, b.bytes as u32, u32::from(b.dtype as u8)]);
+        let buffers: Vec<u32> = buffers.collect();
+        let mut steps = Vec::new();
+        for step in &self.steps {
+            let [offset, len] = intern(&step.name, usize::MAX);
+            steps.extend([step.kernel, records.len() as u32, step.words.len() as u32]);
+            steps.extend([offset, len]);
+            records.extend(&step.words);
+        }
+        let mut ports = Vec::new();
+        for port in self.inputs.iter().chain(&self.outputs) {
+            let [offset, len] = intern(&port.name, usize::MAX);
+            let rank = port.shape.len() as u32;
+            ports.extend([offset, len, u32::from(port.dtype as u8), rank]);
+            let (axis, room) = port.room.map_or((0, 0), |(axis, room)| (axis as u32 + 1, room));
+            ports.extend([records.len() as u32, port.home, port.home_offset as u32]);
+            ports.extend([port.bytes as u32, axis, room as u32]);
+            records.extend(port.shape.iter().map(|e| e.0));
+        }
+        let states: Vec<u32> = self.states.iter().flat_map(|(i, o)| [*i, *o]).collect();
+        let text = words_of(&text);
+        let constants = words_of(&self.constants);
+
+        let mut words = vec![0u32; HEADER_WORDS];
+        let sections: [&[u32]; SECTIONS] =
+            [&dims, &buffers, &steps, &records, &ports, &states, &text, &constants];
+        for (i, section) in sections.into_iter().enumerate() {
+            // Constants begin on a cache line.
+            if i == Section::Constants as usize {
+                words.resize(words.len().next_multiple_of(16), 0);
+            }
+            words[SECTIONS_AT + 2 * i] = words.len() as u32;
+            words[SECTIONS_AT + 2 * i + 1] = section.len() as u32;
+            words.extend_from_slice(section);
+        }
+        let head = [MAGIC, VERSION, words.len() as u32, self.arena_bytes as u32];
+        words[..4].copy_from_slice(&head);
+        words[4] = self.state_bytes as u32;
+        words[5] = self.inputs.len() as u32;
+        words[6] = self.outputs.len() as u32;
+        words
+    }
+}
+
+fn words_of(bytes: &[u8]) -> Vec<u32> {
+    let word = |chunk: &[u8]| {
+        let mut le = [0; 4];
+        le[..chunk.len()].copy_from_slice(chunk);
+        u32::from_le_bytes(le)
+    };
+    bytes.chunks(4).map(word).collect()
+}
