@@ -53,6 +53,8 @@ mod error;
 #[cfg(feature = "std")]
 mod file;
 #[cfg(feature = "std")]
+mod new_file;
+#[cfg(feature = "std")]
 mod write;
 
 use core::ffi::CStr;
@@ -67,9 +69,12 @@ pub use error::BundleError;
 #[cfg(feature = "std")]
 pub use file::{File, FileError};
 #[cfg(feature = "std")]
-pub use write::{ModelWriter, Writer, write_atomically};
+pub use new_file::{NewFile, write_atomically};
+#[cfg(feature = "std")]
+pub use write::{ModelWriter, Writer};
 
-const MAGIC: &[u8; 8] = b"NOWCAST\0";
+/// How a bundle begins.
+pub const MAGIC: &[u8; 8] = b"NOWCAST\0";
 /// The version of the format that this build reads and writes.
 pub const VERSION: u32 = 1;
 /// Where a bundle and each of its sections begins: a multiple of this.
@@ -125,8 +130,10 @@ pub struct Section<'a> {
     pub tag: Tag,
     /// Its contents, on a boundary of [`ALIGNMENT`].
     pub bytes: &'a [u8],
-    model: usize,
-    checksum: u64,
+    /// The model that it belongs to, by position.
+    pub model: usize,
+    /// What XXH3-64 of the contents and the zeros behind them was when it was written.
+    pub checksum: u64,
     /// The contents and the zeros behind them.
     padded: &'a [u8],
 }
@@ -206,7 +213,8 @@ impl<'a> Bundle<'a> {
         }
         let tables = HEADER_BYTES + sections * SECTION_BYTES + models * MODEL_BYTES;
         let mut end = directory_end;
-        if tables > directory_end || !end.is_multiple_of(ALIGNMENT) {
+        let zeros = u32_at(self.bytes, 36)? == 0 && u64_at(self.bytes, 56)? == 0;
+        if tables > directory_end || !end.is_multiple_of(ALIGNMENT) || !zeros {
             return None;
         }
         for i in 0..sections {
@@ -245,7 +253,8 @@ impl<'a> Bundle<'a> {
         let at = HEADER_BYTES + self.sections_len() * SECTION_BYTES + i * MODEL_BYTES;
         let place = u32_at(self.bytes, at)? as usize;
         let len = u32_at(self.bytes, at + 4)?.checked_add(1)?;
-        self.bytes.get(place..)?.get(..len as usize).filter(|name| name.ends_with(&[0]))
+        let directory = self.bytes.get(..usize_at(self.bytes, 48)?)?;
+        directory.get(place..)?.get(..len as usize).filter(|name| name.ends_with(&[0]))
     }
 
     fn name(&self, i: usize) -> Option<&'a str> {

@@ -33,8 +33,12 @@ pub mod kernels;
 pub mod sampling;
 pub mod tensor;
 
+#[cfg(feature = "onnx")]
+pub mod build;
 #[cfg(feature = "std")]
 pub mod compile;
+#[cfg(feature = "std")]
+pub mod emit;
 #[cfg(feature = "ort")]
 pub mod engine;
 #[cfg(feature = "std")]

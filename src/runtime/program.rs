@@ -116,6 +116,8 @@ impl fmt::Debug for Port<'_> {
 /// A step of a program, for people who ask what runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepInfo<'p> {
+    /// The kernel.
+    pub id: KernelId,
     /// The kernel's name.
     pub kernel: &'static str,
     /// The node it came from.
@@ -246,8 +248,9 @@ impl<'a> Program<'a> {
         let image = self.image();
         (0..image.steps_len()).map(move |i| {
             let step = image.step(i);
-            let kernel = KernelId::from_word(step.kernel).map_or("unknown", KernelId::name);
-            StepInfo { kernel, node: step.name }
+            // The check of the image has found each kernel.
+            let id = KernelId::from_word(step.kernel).unwrap_or(KernelId::Copy);
+            StepInfo { id, kernel: id.name(), node: step.name }
         })
     }
 }
