@@ -33,11 +33,7 @@ pub(crate) fn example(context: &Context) -> Outcome {
     let mut compile = context.cargo(["run", "--quiet", "--package", "nowcast", "--bin", "nowcast"]);
     compile.args(["--features", FEATURES, "--", "compile"]);
     compile.args(FORECASTERS.map(|name| context.root.join("models").join(name)));
-    /*TEMP*/
-    compile.arg("--output").arg(&bundle);
-    if !bundle.exists() {
-        run(&mut compile, "the forecasters were not compiled")?;
-    }
+    output(compile.arg("--output").arg(&bundle), "the forecasters were not compiled")?;
 
     run(
         cross::cargo(context, &folder, "build", TARGET)

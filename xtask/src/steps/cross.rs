@@ -4,7 +4,7 @@
 //! targets without one prebuilt need. It is not the one that builds the rest, so it has a target
 //! folder of its own.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -63,36 +63,37 @@ fn as_root(context: &Context, program: &str) -> Outcome<Command> {
     Ok(command)
 }
 
-/// QEMU for whole machines with an ARM CPU: the one in the path, or one unpacked beside the
-/// sources. It is not installed because its packages exclude those of another release of QEMU
-/// that a machine may have.
+/// QEMU for whole machines with an ARM CPU, ended after five minutes: the one in the path, or one
+/// unpacked beside the sources. It is not installed because its packages exclude those of another
+/// release of QEMU that a machine may have.
 pub(crate) fn qemu_system_arm(context: &Context) -> Outcome<Command> {
     const PROGRAM: &str = "qemu-system-arm";
-    let starts = |command: &mut Command| command.arg("--version").output().is_ok();
-    if starts(&mut context.command(PROGRAM)) {
-        return Ok(context.command(PROGRAM));
+    let emulator = |program: &Path| {
+        let mut command = context.command("timeout");
+        command.arg("300").arg(program);
+        command
+    };
+    let works = |mut command: Command| {
+        command.arg("--version").output().is_ok_and(|output| output.status.success())
+    };
+    if works(emulator(Path::new(PROGRAM))) {
+        return Ok(emulator(Path::new(PROGRAM)));
     }
     let folder = context.oracle.join("qemu");
     let unpacked = || {
-        let mut command = context.command(folder.join("usr/bin").join(PROGRAM));
-        let libraries = ["usr/lib", "lib"].map(|lib| folder.join(lib));
-        let libraries = libraries.iter().flat_map(|lib| subfolders(lib));
-        let libraries: Vec<_> = libraries.map(PathBuf::into_os_string).collect();
+        let mut command = emulator(&folder.join("usr/bin").join(PROGRAM));
+        let libraries = ["usr/lib", "lib"].map(|lib| subfolders(&folder.join(lib))).concat();
+        let libraries: Vec<_> = libraries.into_iter().map(PathBuf::into_os_string).collect();
         command.env("LD_LIBRARY_PATH", libraries.join(OsStr::new(":")));
         command
     };
-    let works = |command: &mut Command| {
-        command.arg("--version").output().is_ok_and(|output| output.status.success())
-    };
-    if !works(&mut unpacked()) {
+    if !works(unpacked()) {
         download(context, PROGRAM, &folder)?;
-        if !works(&mut unpacked()) {
-            return Err(Failure::new(format!(
-                "{PROGRAM} does not start from .oracle/qemu: install it"
-            )));
-        }
     }
-    Ok(unpacked())
+    if works(unpacked()) {
+        return Ok(unpacked());
+    }
+    Err(Failure::new(format!("{PROGRAM} does not start from .oracle/qemu: install it")))
 }
 
 fn subfolders(folder: &Path) -> Vec<PathBuf> {
@@ -107,7 +108,7 @@ fn download(context: &Context, package: &str, folder: &Path) -> Outcome {
     let partial = archives.join("partial");
     fs::create_dir_all(&partial).map_err(|error| Failure::io(&partial, &error))?;
     run(as_root(context, "apt-get")?.args(["update", "-qq"]), &sentence)?;
-    let mut cache = std::ffi::OsString::from("Dir::Cache::archives=");
+    let mut cache = OsString::from("Dir::Cache::archives=");
     cache.push(&archives);
     run(
         as_root(context, "apt-get")?
