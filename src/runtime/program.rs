@@ -99,6 +99,8 @@ impl fmt::Debug for Port<'_> {
 /// A step of a program, for people who ask what runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepInfo<'p> {
+    /// The kernel.
+    pub id: KernelId,
     /// The kernel's name.
     pub kernel: &'static str,
     /// The node it came from.
@@ -163,11 +165,15 @@ impl<'a> Program<'a> {
     }
 
     pub(super) fn tables(&self) -> Tables {
+        self.tables_on_host(size_of::<usize>())
+    }
+
+    fn tables_on_host(&self, address_bytes: usize) -> Tables {
         let image = self.image();
-        let ports = image.inputs_len() + image.outputs_len();
-        Tables::new(
+        Tables::on_host(
+            address_bytes,
             image.dims_len(),
-            PORTS as usize + ports,
+            PORTS as usize + image.inputs_len() + image.outputs_len(),
             image.arena_bytes(),
             image.state_bytes(),
         )
@@ -183,6 +189,11 @@ impl<'a> Program<'a> {
             constant_bytes: image.constants().len(),
             stack_bytes: MemoryNeeds::STACK_BYTES,
         }
+    }
+
+    /// The `session_bytes` of [`Program::memory`] on a host whose addresses have this many bytes.
+    pub fn session_bytes_on_host(&self, address_bytes: usize) -> usize {
+        self.tables_on_host(address_bytes).total
     }
 
     fn port(&self, i: usize) -> Port<'_> {
@@ -220,8 +231,9 @@ impl<'a> Program<'a> {
         let image = self.image();
         (0..image.steps_len()).map(move |i| {
             let step = image.step(i);
-            let kernel = KernelId::from_word(step.kernel).map_or("unknown", KernelId::name);
-            StepInfo { kernel, node: step.name }
+            // The check of the image has found each kernel.
+            let id = KernelId::from_word(step.kernel).unwrap_or(KernelId::Copy);
+            StepInfo { id, kernel: id.name(), node: step.name }
         })
     }
 }
