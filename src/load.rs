@@ -157,3 +157,6 @@ fn graph_from(
     optimize::run(&mut graph);
     Ok(graph)
 }
+
+#[cfg(test)]
+mod damaged;
