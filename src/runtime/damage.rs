@@ -1,7 +1,7 @@
 //! Damages programs, and runs what is opened all the same: it must not panic, and it must end.
 //!
 //! Owns the damage and the calls that a session is put through. Which programs: the tests of the
-//! compiler and of [`load`](crate) bring theirs.
+//! compiler and of `load` bring theirs.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a test may wait")]
 
 use std::panic::{self, AssertUnwindSafe};
@@ -33,6 +33,13 @@ pub(crate) struct Counts {
     pub(crate) opened: usize,
 }
 
+impl Counts {
+    pub(crate) fn add(&mut self, more: Self) {
+        self.tried += more.tried;
+        self.opened += more.opened;
+    }
+}
+
 /// Damages a program `tries` times, each time otherwise, and runs what is opened.
 pub(crate) fn damage(name: &str, program: &Program<'_>, seed: u64, tries: usize) -> Counts {
     let watch = watch();
@@ -46,20 +53,25 @@ pub(crate) fn damage(name: &str, program: &Program<'_>, seed: u64, tries: usize)
     counts
 }
 
-/// Changes every single word of a program but its constants in each of several ways, and runs
-/// what is opened.
-pub(crate) fn damage_each_word(name: &str, program: &Program<'_>) -> Counts {
+/// Changes every single word of a program's buffers and records, with `whole` of everything but its
+/// constants, in each of several ways, and runs what is opened.
+pub(crate) fn damage_each_word(name: &str, program: &Program<'_>, whole: bool) -> Counts {
     let watch = watch();
     let mut counts = Counts::default();
-    let end = program.image().place(Section::Constants).map_or(0, |place| place.start);
-    for at in 0..end {
+    let place = |section| program.image().place(section).expect("is checked");
+    let places = match whole {
+        true => [0..0, 0..place(Section::Constants).start],
+        false => [place(Section::Buffers), place(Section::Records)],
+    };
+    for at in places.into_iter().flatten() {
         let old = program.words()[at];
-        let flipped = (0..32).map(|bit| old ^ 1 << bit);
-        let others = [0, 1, 2, old.wrapping_add(1), old.wrapping_sub(1), 1 << 30, u32::MAX];
-        for new in flipped.chain(others) {
+        let flipped = (0..32).map(|bit| old ^ 1 << bit).filter(|_| whole);
+        let near = [old.wrapping_add(1), old.wrapping_sub(1), old.wrapping_mul(2), old / 2];
+        let far = [(1 << 30) - 1, 1 << 30, 1 << 31, 1 << 31 | 1, u32::MAX];
+        for new in flipped.chain(0..12).chain(near).chain(far).filter(|new| *new != old) {
             let mut words = program.words().to_vec();
             words[at] = new;
-            attempt(name, program, words, at as u64, &watch, &mut counts);
+            attempt(name, program, words, u64::from(new), &watch, &mut counts);
         }
     }
     counts
@@ -123,8 +135,8 @@ fn describe(program: &Program<'_>, at: usize) -> String {
             if !matches!(section, Section::Records) {
                 return format!("{} {within}", section.name());
             }
-            let steps = image.section(Section::Steps).chunks_exact(STEP_WORDS).enumerate();
-            let step = steps.filter(|(_, s)| s[1] as usize <= within).last();
+            let mut steps = image.section(Section::Steps).chunks_exact(STEP_WORDS).enumerate();
+            let step = steps.rfind(|(_, s)| s[1] as usize <= within);
             let kernels: Vec<_> = program.steps().map(|step| step.kernel).collect();
             let (i, first) = step.map_or((0, 0), |(i, s)| (i, s[1] as usize));
             return format!("{} {} of step {i} ({})", section.name(), within - first, kernels[i]);
@@ -151,16 +163,19 @@ fn culprit(words: &[u32], seed: u64) -> String {
 
 /// Changes a few words.
 fn change(rng: &mut Rng, words: &mut [u32]) {
-    let places: Vec<_> = {
+    let places = {
         let image = Image::checked_before(words);
-        let places = Section::ALL.map(|section| image.place(section).unwrap_or(0..0));
-        // Records decide most.
-        let records = places[Section::Records as usize].clone();
-        [records.clone(), records, 0..32].into_iter().chain(places).collect()
+        Section::ALL.map(|section| image.place(section).unwrap_or(0..0))
     };
-    let dims = places[3 + Section::Dims as usize].clone();
-    for _ in 0..[1, 1, 1, 2, 3, 5][rng.below(6)] {
-        let place = &places[rng.below(places.len())];
+    let dims = places[Section::Dims as usize].clone();
+    for _ in 0..[1, 1, 2, 2, 3, 5][rng.below(6)] {
+        // Records and buffers decide most.
+        let place = match rng.below(16) {
+            0..5 => places[Section::Records as usize].clone(),
+            5..8 => places[Section::Buffers as usize].clone(),
+            8 => 0..32,
+            n => places[n % places.len()].clone(),
+        };
         if place.is_empty() {
             continue;
         }
