@@ -156,7 +156,7 @@ pub(crate) fn checked<R: Field>(
 }
 
 /// One kernel: what a step with its id runs.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Kernel {
     pub(crate) id: KernelId,
     pub(crate) check: CheckFn,
@@ -168,11 +168,6 @@ impl Kernel {
     pub(crate) const fn code(&self, isa: Isa) -> StepFn {
         self.by_isa[isa as usize]
     }
-}
-
-/// The check of a record that says nothing beyond its operands.
-pub(crate) fn operands_only<R>(_: &R, _: &Reach<'_>) -> Option<()> {
-    Some(())
 }
 
 /// Makes a [`Kernel`] from the check of its record and a step function:
@@ -224,6 +219,11 @@ impl Kernels {
     /// A table of these kernels.
     pub const fn new(list: &'static [&'static Kernel]) -> Self {
         Self { list }
+    }
+
+    /// Them one by one.
+    pub const fn list(&self) -> &'static [&'static Kernel] {
+        self.list
     }
 
     pub(crate) fn find(&self, id: u32) -> Option<&'static Kernel> {

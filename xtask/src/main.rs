@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::context::{Context, Failure};
-use crate::steps::{cargo_tests, realtime};
+use crate::steps::{cargo_tests, realtime, targets};
 
 /// Project tasks.
 #[derive(Parser)]
@@ -44,6 +44,8 @@ enum Verb {
     },
     /// Run the serving calls under the realtime sanitizer.
     Rtsan,
+    /// Run the Cortex-M example and the library's tests for other CPUs, under emulation.
+    Targets,
 }
 
 fn main() -> ExitCode {
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
             steps::run_needs(&context, "realtime")?;
             realtime::sanitizer(&context)
         }
+        Verb::Targets => targets::all(&context),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,6 +7,10 @@ pub(crate) fn fmt(context: &Context) -> Outcome {
     run(
         &mut context.cargo(["fmt", "--all", "--check"]),
         "sources are not formatted: run `cargo fmt --all`",
+    )?;
+    run(
+        &mut context.cargo(["fmt", "--check", "--manifest-path", "examples/cortex-m/Cargo.toml"]),
+        "the Cortex-M example is not formatted: run `cargo fmt` in its folder",
     )
 }
 
