@@ -98,7 +98,8 @@ fn dim(image: &Image<'_>, i: usize, entry: &[u32]) -> Option<()> {
 }
 
 fn text(image: &Image<'_>, offset: u32, len: u32) -> Option<()> {
-    core::str::from_utf8(image.text_bytes(offset, len)?).ok().map(|_| ())
+    let (end, name) = image.text_bytes(offset, len.checked_add(1)?)?.split_last()?;
+    require(*end == 0 && core::str::from_utf8(name).is_ok())
 }
 
 /// Names, types and extents that exist, and a home that holds them.

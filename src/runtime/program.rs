@@ -1,5 +1,6 @@
 //! A compiled model.
 
+use core::ffi::CStr;
 use core::fmt;
 #[cfg(feature = "std")]
 use core::ops::Range;
@@ -11,7 +12,7 @@ use crate::tensor::DType;
 use crate::tensor::view;
 
 use super::errors::ImageError;
-use super::image::{Image, PORTS};
+use super::image::{Image, PORTS, RawPort};
 #[cfg(feature = "std")]
 use super::memory::Storage;
 use super::memory::{MemoryNeeds, Tables};
@@ -42,6 +43,7 @@ pub struct Port<'p> {
     pub name: &'p str,
     /// Its element type.
     pub dtype: DType,
+    name_at: [u32; 2],
     shape: &'p [u32],
     image: Image<'p>,
     bytes: usize,
@@ -49,6 +51,11 @@ pub struct Port<'p> {
 }
 
 impl<'p> Port<'p> {
+    /// Its name as C reads it: up to its first NUL.
+    pub fn c_name(&self) -> &'p CStr {
+        self.image.c_text(self.name_at)
+    }
+
     /// Number of axes.
     pub fn rank(&self) -> usize {
         self.shape.len()
@@ -63,10 +70,20 @@ impl<'p> Port<'p> {
 
     /// Name and bounds of the dimension that is chosen per call on `axis`.
     pub fn variable(&self, axis: usize) -> Option<(&'p str, usize, usize)> {
-        let extent = Extent(*self.shape.get(axis)?);
-        let index = (extent.0 & Extent::TABLE != 0).then_some(extent.0 & !Extent::TABLE)?;
-        let (min, max, name) = self.image.variable(index as usize)?;
+        let (min, max, name) = self.image.variable(self.dim(axis)?)?;
         Some((name, min as usize, max as usize))
+    }
+
+    /// The name of the dimension that is chosen per call on `axis`, as C reads it.
+    pub fn variable_c_name(&self, axis: usize) -> Option<&'p CStr> {
+        let dim = self.dim(axis)?;
+        self.image.variable(dim).map(|_| self.image.variable_c_name(dim))
+    }
+
+    /// The place in the table of dimensions of an extent that is not fixed.
+    fn dim(&self, axis: usize) -> Option<usize> {
+        let extent = Extent(*self.shape.get(axis)?);
+        (extent.0 & Extent::TABLE != 0).then_some((extent.0 & !Extent::TABLE) as usize)
     }
 
     /// Bytes at the largest extents.
@@ -198,11 +215,11 @@ impl<'a> Program<'a> {
 
     fn port(&self, i: usize) -> Port<'_> {
         let image = self.image();
-        let raw = image.port(i);
         let inputs = image.inputs_len();
         let state = (0..image.states_len()).map(|s| image.state(s));
         let state = state.into_iter().any(|(a, b)| a == i || b + inputs == i);
-        Port { name: raw.name, dtype: raw.dtype, shape: raw.shape, image, bytes: raw.bytes, state }
+        let RawPort { name, name_at, dtype, shape, bytes, .. } = image.port(i);
+        Port { name, dtype, name_at, shape, image, bytes, state }
     }
 
     /// Inputs in the model's order.
