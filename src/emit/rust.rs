@@ -9,8 +9,9 @@ use crate::forecast::{Forecaster, ModelError};
 use crate::runtime::{KERNELS, Port, Program};
 use crate::tensor::DType;
 
-/// Begins an item, of which a program may use any or none. Emitted text has `@` in its place first.
-const ALLOW: &str = "\n#[allow(dead_code, unreachable_pub)]\n";
+/// Begins an item, of which a program may use any or none, and which no formatter changes: the text
+/// is the same wherever it is emitted again. `@` stands in its place first.
+const ALLOW: &str = "\n#[allow(dead_code, unreachable_pub)]\n#[rustfmt::skip]\n";
 /// Lines are no longer where they can be broken.
 const MAX_WIDTH: usize = 100;
 /// An argument that is an array has no more on one line.
@@ -87,7 +88,7 @@ fn head(bundle: &Bundle<'_>, file: &str) -> String {
     let hash = {hash:#034x}u128.to_be_bytes();
     let mut i = 0;
     while i < hash.len() {{
-        assert!(FILE.0[8 + i] == hash[i], "the bundle is not the one that this was emitted from");
+        assert!(FILE.0[8 + i] == hash[i], "the bundle is another than this was emitted from");
         i += 1;
     }}
     &FILE.0
@@ -263,7 +264,7 @@ fn of_forecaster(name: &str, bundle: &str, forecaster: &Forecaster<'_>) -> Strin
 
     /// The mean of the last forecast; zeros before the first.
     pub fn mean(&self) -> &[f32; HORIZON] {
-        self.0.mean().first_chunk().expect("of this bundle")
+        self.0.mean().first_chunk().unwrap_or(&[0.0; HORIZON])
     }
 
     /// A quantile of each step of the last forecast.

@@ -117,7 +117,8 @@ mod tests {
         session.copy_present_key_0(&mut keys)?;
         assert!(keys.iter().any(|key| *key != 0.0));
         assert!(session.copy_present_key_0(&mut keys[1..]).is_err());
-        assert_eq!(session.logits().len(), decoder::LOGITS_SHAPE.iter().product());
+        let [rows, cols] = decoder::LOGITS_SHAPE;
+        assert_eq!(session.logits().len(), rows * cols);
         Ok(())
     }
 }

@@ -16,9 +16,7 @@ use crate::contents::Contents;
 use crate::failure::Failure;
 use crate::output;
 
-/// A model that lacks a dimension, input or output that an option names is compiled without that
-/// option; one that suits no model is an error. The same models and options give the same bytes on
-/// every host.
+/// Arguments of `nowcast compile`.
 #[derive(clap::Args)]
 pub(crate) struct CompileArgs {
     /// ONNX files and folders of forecasters, each with a name in the bundle [default: that of the

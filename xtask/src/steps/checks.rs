@@ -29,6 +29,8 @@ pub(crate) fn no_std(context: &Context) -> Outcome {
     run(
         context
             .cargo(["clippy", "--quiet", "--package", "nowcast", "--lib", "--no-default-features"])
+            // A program of models that a build script has compiled.
+            .args(["--package", "nowcast-example-build", "--bins"])
             .args(["--", "--deny", "warnings"]),
         "the serving side does not build without std",
     )
