@@ -4,6 +4,7 @@
 //! typed inputs and outputs. Its invariant: the same bundle gives the same text on every host. It
 //! writes no file; `nowcast compile --emit` and [`build`](crate::build) do.
 
+mod c;
 mod names;
 mod rust;
 
@@ -11,6 +12,7 @@ use thiserror::Error;
 
 use crate::forecast::ModelError;
 
+pub use c::{CSource, c};
 pub use rust::rust;
 
 /// Why nothing is emitted.
@@ -25,4 +27,7 @@ pub enum EmitError {
         /// Why.
         source: ModelError,
     },
+    /// C files of this name would hide the library's header.
+    #[error("files called nowcast.h and nowcast.c would hide nowcast.h: choose another name")]
+    Stem,
 }

@@ -45,4 +45,4 @@ pub use simd::{Simd, Vectorized, dispatch};
 #[cfg(test)]
 mod simd_tests;
 #[cfg(test)]
-mod suite;
+pub(crate) mod suite;

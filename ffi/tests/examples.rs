@@ -1,89 +1,18 @@
 //! The C interface from C: the header's promises, the examples, and what is exported.
-//!
-//! Builds the libraries with the `cargo` that runs the test, and the programs with `$CC` and
-//! `$CXX`, or `cc` and `c++`.
 #![cfg(unix)]
 
 #[path = "../../tests/cli_run/onnx_file.rs"]
 #[allow(dead_code, reason = "not every model is of use here")]
 mod onnx_file;
 
+mod build;
+
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::{env, fs};
+use std::process::Command;
 
-const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
-}
-
-/// A folder for what one test builds.
-fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::create_dir_all(&folder).expect("a folder");
-    folder
-}
-
-fn finish(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    output
-}
-
-fn cargo(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    finish(command.current_dir(root()).args(arguments))
-}
-
-/// Where this package's libraries lie: beside the folder of integration tests.
-fn libraries() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("debug")
-}
-
-/// The static library, and the system libraries that it needs.
-fn static_library() -> (PathBuf, Vec<String>) {
-    let printed = cargo(&[
-        "rustc",
-        "--package",
-        "nowcast-ffi",
-        "--crate-type",
-        "staticlib",
-        "--",
-        "--print",
-        "native-static-libs",
-    ]);
-    let notes = String::from_utf8_lossy(&printed.stderr).into_owned();
-    let flags = notes
-        .lines()
-        .find_map(|line| line.split_once("native-static-libs:"))
-        .map(|(_, flags)| flags.split_whitespace().map(str::to_owned).collect())
-        .expect("rustc says which libraries to link");
-    (libraries().join("libnowcast_c.a"), flags)
-}
-
-/// Builds a program against the static library.
-fn build(source: &str, to: &Path, extra: &[&str]) -> PathBuf {
-    let (archive, flags) = static_library();
-    let source = root().join(source);
-    let is_cpp = source.extension().is_some_and(|e| e == "cpp");
-    let (variable, default, standard) =
-        if is_cpp { ("CXX", "c++", "-std=c++17") } else { ("CC", "cc", "-std=c99") };
-    let program = to.join(source.file_stem().expect("a name"));
-    let mut command = Command::new(env::var_os(variable).unwrap_or_else(|| default.into()));
-    command.arg(standard).args(WARNINGS).args(["-O1", "-g"]).args(extra);
-    command.arg("-I").arg(root().join("ffi/include"));
-    command.arg("-o").arg(&program).arg(&source).arg(archive).args(flags);
-    finish(&mut command);
-    program
-}
+use build::{build, cargo, compiler, finish, folder, libraries, root};
 
 /// The test models as files.
 fn models(to: &Path) -> [PathBuf; 4] {
@@ -141,14 +70,15 @@ fn the_library_exports_what_the_header_declares() {
 #[test]
 fn the_header_compiles_alone() {
     let to = folder("header");
-    let compilers =
-        [("CC", "cc", "-std=c99", "alone.c"), ("CXX", "c++", "-std=c++11", "alone.cpp")];
-    for (variable, default, standard, file) in compilers {
+    for (is_cpp, standard, file) in
+        [(false, "-std=c99", "alone.c"), (true, "-std=c++11", "alone.cpp")]
+    {
         let source = to.join(file);
         fs::write(&source, "#include \"nowcast.h\"\n#include \"nowcast.h\"\n").expect("written");
-        let mut command = Command::new(env::var_os(variable).unwrap_or_else(|| default.into()));
-        command.arg(standard).args(WARNINGS).arg("-I").arg(root().join("ffi/include"));
-        finish(command.args(["-fsyntax-only"]).arg(&source));
+        for part in [&[][..], &["-DNOWCAST_MINIMAL"]] {
+            let mut command = compiler(is_cpp, standard);
+            finish(command.args(part).arg("-fsyntax-only").arg(&source));
+        }
     }
 }
 

@@ -257,18 +257,20 @@ impl<'p> Image<'p> {
         }
     }
 
-    pub(super) fn text_bytes(&self, offset: u32, len: u32) -> Option<&'p [u8]> {
-        let text: &[u8] = as_bytes(self.section(Section::Text));
-        text.get(offset as usize..)?.get(..len as usize)
+    /// All names.
+    pub(super) fn text_bytes(&self) -> &'p [u8] {
+        as_bytes(self.section(Section::Text))
     }
 
     fn text(&self, offset: u32, len: u32) -> &'p str {
-        self.text_bytes(offset, len).and_then(|b| core::str::from_utf8(b).ok()).unwrap_or("")
+        let bytes = self.text_bytes().get(offset as usize..).and_then(|b| b.get(..len as usize));
+        bytes.and_then(|b| core::str::from_utf8(b).ok()).unwrap_or("")
     }
 
     /// The same as C reads it: up to its first zero.
     pub(super) fn c_text(&self, [offset, len]: [u32; 2]) -> &'p CStr {
-        let text = self.text_bytes(offset, len.saturating_add(1));
+        let text = self.text_bytes().get(offset as usize..);
+        let text = text.and_then(|bytes| bytes.get(..(len as usize).saturating_add(1)));
         text.and_then(|bytes| CStr::from_bytes_until_nul(bytes).ok()).unwrap_or_default()
     }
 

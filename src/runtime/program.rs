@@ -258,9 +258,17 @@ impl<'a> Program<'a> {
 impl fmt::Debug for Program<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Program")
-            .field("inputs", &self.inputs().collect::<arrayvec::ArrayVec<_, 16>>())
+            .field("inputs", &Inputs(self))
             .field("steps", &self.steps().len())
             .field("memory", &self.memory())
             .finish()
+    }
+}
+
+struct Inputs<'p>(&'p Program<'p>);
+
+impl fmt::Debug for Inputs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.inputs()).finish()
     }
 }

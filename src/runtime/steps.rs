@@ -12,7 +12,7 @@ pub(crate) mod normalize;
 pub(crate) mod product;
 pub(crate) mod quantize;
 pub(crate) mod recurrent;
-mod types;
+pub(super) mod types;
 pub(crate) mod walk;
 pub(crate) mod window;
 

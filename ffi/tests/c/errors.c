@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "aligned.h"
 #include "check.h"
 
 /* tests.rs has the same sizes. */

@@ -12,7 +12,8 @@ use crate::steps::oracle;
 pub(crate) const FEATURES: &str = "ort,oracle-tests";
 
 /// Integration tests that have a step of their own.
-const OWN_STEP: &[&str] = &["conformance", "parity", "no_alloc", "no_syscall", "examples"];
+const OWN_STEP: &[&str] =
+    &["conformance", "parity", "no_alloc", "no_syscall", "examples", "embedded"];
 
 /// Folders with integration tests: the root package and the C interface.
 const FOLDERS: &[&str] = &["tests", "ffi/tests"];
@@ -68,10 +69,18 @@ pub(crate) fn parity(context: &Context) -> Outcome {
     )
 }
 
-/// Builds and runs C and C++ programs against the static library: ffi/tests/examples.rs.
+/// Builds and runs C and C++ programs against the static libraries: ffi/tests/examples.rs and
+/// ffi/tests/embedded.rs, which prints how large a program with its model is.
 pub(crate) fn c(context: &Context) -> Outcome {
     run(
-        cargo_test(context)?.args(["--test", "examples"]),
+        cargo_test(context)?.args([
+            "--test",
+            "examples",
+            "--test",
+            "embedded",
+            "--",
+            "--show-output",
+        ]),
         "a C or C++ program failed (set CC and CXX to name the compilers)",
     )
 }
