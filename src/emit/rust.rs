@@ -259,7 +259,7 @@ fn of_forecaster(name: &str, bundle: &str, forecaster: &Forecaster<'_>) -> Strin
 
     /// The mean of the last forecast; zeros before the first.
     pub fn mean(&self) -> &[f32; HORIZON] {
-        self.0.mean().first_chunk().expect("of this bundle")
+        self.0.mean().first_chunk().unwrap_or(&[0.0; HORIZON])
     }
 
     /// A quantile of each step of the last forecast.
