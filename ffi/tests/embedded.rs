@@ -3,7 +3,6 @@
 #![cfg(unix)]
 
 #[path = "../../tests/cli_run/onnx_file.rs"]
-#[allow(dead_code, reason = "not every model is of use here")]
 mod onnx_file;
 
 mod build;
