@@ -5,7 +5,7 @@
 //! program and a covariance, and [`ForecastSession`] serves. Its invariant: after a session exists
 //! no call of it, nor of a series, allocates, locks or calls the system, and a call that fails
 //! leaves the last forecast as it was. It must not read files, but for the folders of
-//! [`Forecaster::from_folder`].
+//! [`Forecaster::from_folder`] and the bundles of [`Forecaster::from_file`].
 //!
 //! The forecast is Gaussian: the model gives the mean, the covariance of its errors comes with
 //! it.
@@ -37,6 +37,7 @@ mod forecaster;
 #[cfg(feature = "onnx")]
 mod load;
 mod scale;
+mod section;
 mod series;
 mod session;
 #[cfg(all(test, feature = "std"))]
@@ -48,5 +49,6 @@ pub use forecaster::{Forecaster, Input, InputKind, Layout, LayoutError, Memory};
 #[cfg(feature = "onnx")]
 pub use load::ForecasterError;
 pub use scale::{Center, Scale, Spread};
+pub use section::ModelError;
 pub use series::{Series, SeriesError};
 pub use session::{ForecastError, ForecastSession};

@@ -27,6 +27,7 @@
 
 #[macro_use]
 pub mod runtime;
+pub mod bundle;
 pub mod forecast;
 pub mod kernels;
 pub mod sampling;

@@ -17,6 +17,8 @@ pub(crate) mod steps;
 
 pub use errors::{BindError, ImageError, RunError, SessionError};
 pub use memory::MemoryNeeds;
+#[cfg(feature = "std")]
+pub(crate) use memory::Storage;
 pub(crate) use memory::split_elements;
 pub use program::{Port, Program, StepInfo};
 pub use session::{MAX_PORT_RANK, Session, Shape, View, ViewMut, prepare_thread};

@@ -118,3 +118,17 @@ macro_rules! element {
 }
 element!(f32 => F32, f64 => F64, i32 => I32, i64 => I64, u8 => U8, i8 => I8,
     u16 => U16, i16 => I16, u32 => U32, u64 => U64);
+
+/// Bytes as the elements that they hold, where they lie. `None` if they are misaligned or no whole
+/// number of elements.
+///
+/// Little-endian data are elements as they stand: hosts of the other order are not supported.
+#[allow(unsafe_code)]
+pub fn view<T: Element>(bytes: &[u8]) -> Option<&[T]> {
+    const { assert!(cfg!(target_endian = "little"), "bundles are little-endian") };
+    // SAFETY: every bit pattern is a value of an `Element`.
+    match unsafe { bytes.align_to::<T>() } {
+        ([], elements, []) => Some(elements),
+        _ => None,
+    }
+}

@@ -167,20 +167,32 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 /// Both count fractions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[repr(u32)]
 pub enum Feature {
     /// Sine of the time of day.
-    HourSin,
+    HourSin = 1,
     /// Cosine of the time of day.
-    HourCos,
+    HourCos = 2,
     /// Sine of the time of year.
-    YearSin,
+    YearSin = 3,
     /// Cosine of the time of year.
-    YearCos,
+    YearCos = 4,
 }
 
 impl Feature {
     /// Every feature.
     pub const ALL: [Self; 4] = [Self::HourSin, Self::HourCos, Self::YearSin, Self::YearCos];
+
+    /// Its number in a bundle: pinned.
+    #[cfg(feature = "std")]
+    pub(super) const fn code(self) -> u32 {
+        self as u32
+    }
+
+    /// The feature of this number.
+    pub(super) fn from_code(code: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|feature| *feature as u32 == code)
+    }
 
     /// Its name in a forecaster's description.
     pub const fn name(self) -> &'static str {

@@ -146,7 +146,7 @@ impl core::error::Error for LayoutError {}
 /// Text that is borrowed, or owned where there is a heap.
 pub(super) enum Text<'a> {
     Borrowed(&'a str),
-    #[cfg(feature = "onnx")]
+    #[cfg(feature = "std")]
     Owned(String),
 }
 
@@ -154,7 +154,7 @@ impl Text<'_> {
     fn as_str(&self) -> &str {
         match self {
             Self::Borrowed(text) => text,
-            #[cfg(feature = "onnx")]
+            #[cfg(feature = "std")]
             Self::Owned(text) => text,
         }
     }
@@ -164,8 +164,17 @@ impl Text<'_> {
 pub(super) enum Errors<'a> {
     Borrowed(Gaussian<'a>),
     #[cfg(feature = "std")]
-    #[cfg_attr(not(feature = "onnx"), allow(dead_code))]
     Owned(OwnedGaussian),
+}
+
+impl Errors<'_> {
+    fn gaussian(&self) -> Gaussian<'_> {
+        match self {
+            Self::Borrowed(gaussian) => *gaussian,
+            #[cfg(feature = "std")]
+            Self::Owned(owned) => owned.gaussian(),
+        }
+    }
 }
 
 /// What a session gives to a port.
@@ -224,13 +233,23 @@ impl<'a> Forecaster<'a> {
         errors: Gaussian<'a>,
         layout: &Layout<'a>,
     ) -> Result<Self, LayoutError> {
+        let texts = (Text::Borrowed(layout.name), Text::Borrowed(layout.unit));
+        Self::of_parts(program, texts, Errors::Borrowed(errors), layout)
+    }
+
+    /// Parts that are checked here; the texts are the layout's.
+    pub(super) fn of_parts(
+        program: Program<'a>,
+        texts: (Text<'a>, Text<'a>),
+        errors: Errors<'a>,
+        layout: &Layout<'_>,
+    ) -> Result<Self, LayoutError> {
         let bound = bind(&program, layout)?;
-        let (expected, got) = (layout.horizon, errors.dim());
+        let (expected, got) = (layout.horizon, errors.gaussian().dim());
         if expected != got {
             return Err(LayoutError::Covariance { expected, got });
         }
-        let texts = (Text::Borrowed(layout.name), Text::Borrowed(layout.unit));
-        Ok(Self::assemble(program, bound, layout, texts, Errors::Borrowed(errors)))
+        Ok(Self::assemble(program, bound, layout, texts, errors))
     }
 
     /// Parts that have been checked: `bound` is of this layout, `errors` of its horizon.
@@ -277,11 +296,7 @@ impl<'a> Forecaster<'a> {
 
     /// The distribution of the mean's errors, about zero, in the unit of the series.
     pub fn errors(&self) -> Gaussian<'_> {
-        match &self.errors {
-            Errors::Borrowed(gaussian) => *gaussian,
-            #[cfg(feature = "std")]
-            Errors::Owned(owned) => owned.gaussian(),
-        }
+        self.errors.gaussian()
     }
 
     /// What it takes, in bytes.

@@ -104,7 +104,7 @@ pub(super) fn bytes_of(words: &[u32]) -> &[u8] {
 }
 
 /// Memory of 64-byte alignment: our own, or the caller's for `'m`.
-pub(super) struct Block<'m> {
+pub(crate) struct Block<'m> {
     pointer: *mut u8,
     len: usize,
     #[cfg(feature = "std")]
@@ -248,27 +248,42 @@ pub(crate) fn split_elements<T: Element>(
     Some((unsafe { slice::from_raw_parts_mut(head.as_mut_ptr().cast(), len) }, rest))
 }
 
-/// Our own words on a 64-byte boundary.
+/// The bytes of a program or bundle, kept for as long as anybody uses them.
 #[cfg(feature = "std")]
-pub(super) struct AlignedWords {
-    block: Block<'static>,
-    len: usize,
+pub(crate) enum Storage {
+    Owned(Block<'static>),
+    Mapped(memmap2::Mmap),
 }
 
 // SAFETY: read only once made.
 #[cfg(feature = "std")]
-unsafe impl Sync for AlignedWords {}
+unsafe impl Sync for Storage {}
 
 #[cfg(feature = "std")]
-impl AlignedWords {
-    pub(super) fn new(words: &[u32]) -> Option<Self> {
-        let mut block = Block::owned(size_of_val(words))?;
-        block.bytes_mut()[..size_of_val(words)].copy_from_slice(bytes_of(words));
-        Some(Self { block, len: words.len() })
+impl Storage {
+    /// A copy, on a 64-byte boundary. `None` when there is no memory.
+    pub(crate) fn copied(bytes: &[u8]) -> Option<Self> {
+        let mut block = Block::owned(bytes.len())?;
+        block.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
+        Some(Self::Owned(block))
     }
 
-    pub(super) fn words(&self) -> &[u32] {
-        // SAFETY: the block holds `len` words, aligned to 64.
-        unsafe { slice::from_raw_parts(self.block.pointer.cast(), self.len) }
+    /// A file where it is mapped, on the boundary of a page.
+    pub(crate) fn mapped(map: memmap2::Mmap) -> Self {
+        Self::Mapped(map)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Owned(block) => block.bytes(),
+            Self::Mapped(map) => map,
+        }
+    }
+}
+
+#[cfg(feature = "std")]
+impl core::fmt::Debug for Storage {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} bytes", self.bytes().len())
     }
 }

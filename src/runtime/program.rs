@@ -1,11 +1,19 @@
 //! A compiled model.
 
 use core::fmt;
+#[cfg(feature = "std")]
+use core::ops::Range;
+#[cfg(feature = "std")]
+use std::sync::Arc;
 
 use crate::tensor::DType;
+#[cfg(feature = "std")]
+use crate::tensor::view;
 
 use super::errors::ImageError;
 use super::image::{Image, PORTS};
+#[cfg(feature = "std")]
+use super::memory::Storage;
 use super::memory::{MemoryNeeds, Tables};
 use super::record::Extent;
 use super::step::{KernelId, Kernels};
@@ -15,7 +23,7 @@ use super::steps::KERNELS;
 /// A compiled model: steps, packed weights, memory plan. Plain data, shared by any number of
 /// sessions on any number of threads.
 ///
-/// It borrows its image, or owns it when it was compiled in this process.
+/// It borrows its image, or keeps the memory that the image lies in.
 pub struct Program<'a> {
     words: Words<'a>,
     kernels: Kernels,
@@ -24,7 +32,7 @@ pub struct Program<'a> {
 enum Words<'a> {
     Borrowed(&'a [u32]),
     #[cfg(feature = "std")]
-    Owned(super::memory::AlignedWords),
+    Shared(Arc<Storage>, Range<usize>),
 }
 
 /// An input or output of a program.
@@ -113,11 +121,25 @@ impl<'a> Program<'a> {
         Ok(Self { words: Words::Borrowed(words), kernels: *kernels })
     }
 
+    /// A program of its own, copied from words.
     #[cfg(feature = "std")]
     pub(crate) fn owned(words: &[u32]) -> Result<Program<'static>, ImageError> {
-        let owned = super::memory::AlignedWords::new(words).ok_or(ImageError::Misaligned)?;
-        Image::new(owned.words(), &KERNELS)?;
-        Ok(Program { words: Words::Owned(owned), kernels: KERNELS })
+        let bytes = super::memory::bytes_of(words);
+        let storage = Storage::copied(bytes).ok_or(ImageError::Misaligned)?;
+        Program::from_storage(Arc::new(storage), 0..bytes.len(), &KERNELS)
+    }
+
+    /// The program whose image is these bytes of `storage`, which it keeps.
+    #[cfg(feature = "std")]
+    pub(crate) fn from_storage(
+        storage: Arc<Storage>,
+        range: Range<usize>,
+        kernels: &Kernels,
+    ) -> Result<Program<'static>, ImageError> {
+        let bytes = storage.bytes().get(range.clone());
+        let words = bytes.and_then(view).ok_or(ImageError::Misaligned)?;
+        Image::new(words, kernels)?;
+        Ok(Program { words: Words::Shared(storage, range), kernels: *kernels })
     }
 
     pub(super) fn kernels(&self) -> &Kernels {
@@ -132,8 +154,11 @@ impl<'a> Program<'a> {
     pub fn words(&self) -> &[u32] {
         match &self.words {
             Words::Borrowed(words) => words,
+            // The range has been viewed before.
             #[cfg(feature = "std")]
-            Words::Owned(words) => words.words(),
+            Words::Shared(storage, range) => {
+                storage.bytes().get(range.clone()).and_then(view).unwrap_or_default()
+            }
         }
     }
 

@@ -68,6 +68,9 @@ pub enum GaussianError {
         /// The variance.
         value: f64,
     },
+    /// These bytes are no stored distribution, are misaligned, or are more or fewer than its form
+    /// and dimensions ask.
+    Stored,
 }
 
 impl core::fmt::Display for GaussianError {
@@ -94,6 +97,7 @@ impl core::fmt::Display for GaussianError {
             Self::NegativeVariance { index, value } => {
                 write!(f, "variance {index} is negative: {value:e}")
             }
+            Self::Stored => write!(f, "the stored distribution is damaged"),
         }
     }
 }

@@ -9,6 +9,10 @@ use super::error::{DrawError, GaussianError};
 use super::paths::PathAddress;
 use super::quantile::normal_quantile;
 use crate::kernels::Level;
+use crate::tensor::view;
+
+/// Bytes before the numbers of a stored distribution: form, dimensions, zeros.
+const STORED_HEAD_BYTES: usize = 64;
 
 /// How far from symmetric a covariance may be: of the geometric mean of the two variances, about
 /// one part in a million, since the factor is rounded to single precision in the end.
@@ -16,11 +20,12 @@ const ASYMMETRY: f64 = 1.0 / (1 << 20) as f64;
 
 /// Which numbers follow mean and deviations in storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub(super) enum Form {
     /// None: the dimensions are independent.
-    Diagonal,
+    Diagonal = 1,
     /// The packed Cholesky factor.
-    Full,
+    Full = 2,
 }
 
 /// A multivariate normal distribution, factored and ready to draw from.
@@ -151,6 +156,58 @@ impl<'a> Gaussian<'a> {
         }
         write_head(mean, variances.iter(), storage);
         Ok(Self::of(Form::Diagonal, dim, storage))
+    }
+
+    /// The distribution that [`to_bytes`](Self::to_bytes) stored, where it lies: nothing is
+    /// factored again.
+    ///
+    /// **Shapes and units**: `bytes` lies on a boundary of 4 bytes. Little-endian: form (1
+    /// diagonal, 2 full) and dimensions as `u32`, zeros up to byte 64, then means, standard
+    /// deviations and the packed factor as `f32`.
+    ///
+    /// **Errors**: [`GaussianError::Stored`].
+    ///
+    /// **Cost**: no allocation, no copy; the numbers are not read.
+    pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, GaussianError> {
+        let (head, numbers) =
+            bytes.split_first_chunk::<STORED_HEAD_BYTES>().ok_or(GaussianError::Stored)?;
+        let [a, b, c, d, e, f, g, h, ..] = *head;
+        let dim = u32::from_le_bytes([e, f, g, h]) as usize;
+        let (form, len) = match u32::from_le_bytes([a, b, c, d]) {
+            1 => (Form::Diagonal, Self::diagonal_len(dim)),
+            2 => (Form::Full, Self::full_len(dim)),
+            _ => return Err(GaussianError::Stored),
+        };
+        let storage = view::<f32>(numbers).filter(|numbers| dim > 0 && numbers.len() == len);
+        Ok(Self::of(form, dim, storage.ok_or(GaussianError::Stored)?))
+    }
+
+    /// The bytes that [`from_bytes`](Self::from_bytes) reads: the same on every host.
+    ///
+    /// **Cost**: one allocation.
+    #[cfg(feature = "std")]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; STORED_HEAD_BYTES];
+        bytes[..4].copy_from_slice(&(self.form as u32).to_le_bytes());
+        bytes[4..8].copy_from_slice(&(self.dim() as u32).to_le_bytes());
+        for number in self.parts().1.into_iter().flatten() {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// A copy in memory of its own.
+    ///
+    /// **Cost**: one allocation.
+    #[cfg(feature = "std")]
+    pub fn to_owned(&self) -> super::OwnedGaussian {
+        super::OwnedGaussian::copied(self)
+    }
+
+    /// What lies in its storage, in this order.
+    #[cfg(feature = "std")]
+    pub(super) fn parts(&self) -> (Form, [&'a [f32]; 3]) {
+        (self.form, [self.mean, self.deviations, self.factor])
     }
 
     /// The distribution that lies in `storage`, which is exactly as long as its form asks.
@@ -386,6 +443,46 @@ mod tests {
         assert_eq!(refused, Err(DrawError::NotWholePaths { dim: 2, len: 5 }));
         assert_eq!(out, [7.0; 5]);
         assert_eq!(gaussian.draw(Level::scalar(), first, &mut []), Ok(()));
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn what_is_stored_draws_the_same() {
+        let mut storage = [0.0; Gaussian::full_len(3)];
+        let mut scratch = [0.0; Gaussian::full_scratch_len(3)];
+        let covariance = [4.0, 1.0, 0.5, 1.0, 2.0, 0.25, 0.5, 0.25, 1.0];
+        let made = Gaussian::full(&[1.0, 2.0, 3.0], &covariance, &mut storage, &mut scratch);
+        let mut diagonal = [0.0; 4];
+        let diagonal = Gaussian::diagonal(&[1.0, 2.0], &[4.0, 0.0], &mut diagonal);
+        for gaussian in [made.unwrap(), diagonal.unwrap()] {
+            let stored = gaussian.to_bytes();
+            let aligned = crate::bundle::File::from_bytes(&{
+                let mut writer = crate::bundle::Writer::new();
+                writer.model("g").unwrap().section(crate::bundle::Tag::GAUSSIAN, &stored);
+                writer.finish().unwrap()
+            });
+            let file = aligned.unwrap();
+            let section = file.bundle().only_model().unwrap();
+            let section = section.section(crate::bundle::Tag::GAUSSIAN).unwrap();
+            let again = Gaussian::from_bytes(section).unwrap();
+            let first = PathAddress { seed: 5, stream: 1, path: 9 };
+            let (mut a, mut b) = (vec![0.0; 7 * gaussian.dim()], vec![1.0; 7 * gaussian.dim()]);
+            gaussian.draw(Level::scalar(), first, &mut a).unwrap();
+            again.draw(Level::scalar(), first, &mut b).unwrap();
+            assert_eq!(a, b);
+            assert_eq!(again.marginal_std(0), gaussian.marginal_std(0));
+            // Another form, dimension or length is refused.
+            for (at, value) in [(0, 0u8), (0, 3), (4, 0), (4, 9)] {
+                let mut bytes = file.bundle().as_bytes().to_vec();
+                let place = section.as_ptr().addr() - file.bundle().as_bytes().as_ptr().addr();
+                bytes[place + at] = value;
+                let damaged = crate::bundle::File::from_bytes(&bytes).unwrap();
+                let section = damaged.bundle().only_model().unwrap();
+                let section = section.section(crate::bundle::Tag::GAUSSIAN).unwrap();
+                assert_eq!(Gaussian::from_bytes(section).err(), Some(GaussianError::Stored));
+            }
+        }
+        assert_eq!(Gaussian::from_bytes(&[]).err(), Some(GaussianError::Stored));
     }
 
     #[test]

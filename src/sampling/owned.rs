@@ -50,6 +50,12 @@ impl OwnedGaussian {
         Ok(Self { form: Form::Diagonal, dim, storage })
     }
 
+    /// A copy of a distribution, in storage of its own.
+    pub(super) fn copied(gaussian: &Gaussian<'_>) -> Self {
+        let (form, parts) = gaussian.parts();
+        Self { form, dim: gaussian.dim(), storage: parts.concat().into_boxed_slice() }
+    }
+
     /// The distribution, to draw from.
     ///
     /// **Cost**: no allocation.
