@@ -50,7 +50,8 @@ impl Ports {
         let Some(graph) = &model.graph else { return ports };
         let constant = |name: &str| graph.initializer.iter().any(|tensor| tensor.name == name);
         for input in graph.input.iter().filter(|input| !constant(&input.name)).take(16) {
-            let Some(TypeValue::Tensor(kind)) = input.r#type.as_ref().and_then(|t| t.value.as_ref())
+            let Some(TypeValue::Tensor(kind)) =
+                input.r#type.as_ref().and_then(|t| t.value.as_ref())
             else {
                 continue;
             };

@@ -12,19 +12,98 @@ use crate::choices::Random;
 
 /// Operators that a node may become.
 const OPERATORS: &[&str] = &[
-    "Abs", "Add", "And", "ArgMax", "Attention", "AveragePool", "BatchNormalization", "Cast", "Clip",
-    "Concat", "Constant", "ConstantOfShape", "Conv", "ConvInteger", "ConvTranspose", "CumSum",
-    "DepthToSpace", "DequantizeLinear", "Div", "DynamicQuantizeLinear", "Einsum", "Equal", "Expand",
-    "EyeLike", "Flatten", "GRU", "Gather", "GatherElements", "GatherND", "Gelu", "Gemm",
-    "GlobalAveragePool", "GroupNormalization", "If", "InstanceNormalization", "LRN", "LSTM",
-    "LayerNormalization", "LogSoftmax", "LpNormalization", "LpPool", "MatMul", "MatMulInteger",
-    "Max", "MaxPool", "Mean", "MeanVarianceNormalization", "Min", "Mod", "Mul", "NonZero", "OneHot",
-    "PRelu", "Pad", "Pow", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "RMSNormalization",
-    "RNN", "Range", "ReduceL2", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceProd",
-    "ReduceSum", "Reshape", "Resize", "ReverseSequence", "RotaryEmbedding", "ScatterElements",
-    "ScatterND", "Scan", "Shape", "Size", "Slice", "Softmax", "SpaceToDepth", "Split", "Squeeze",
-    "Sum", "Swish", "TensorScatter", "Tile", "TopK", "Transpose", "Trilu", "Unsqueeze", "Where",
-    "Loop", "Identity",
+    "Abs",
+    "Add",
+    "And",
+    "ArgMax",
+    "Attention",
+    "AveragePool",
+    "BatchNormalization",
+    "Cast",
+    "Clip",
+    "Concat",
+    "Constant",
+    "ConstantOfShape",
+    "Conv",
+    "ConvInteger",
+    "ConvTranspose",
+    "CumSum",
+    "DepthToSpace",
+    "DequantizeLinear",
+    "Div",
+    "DynamicQuantizeLinear",
+    "Einsum",
+    "Equal",
+    "Expand",
+    "EyeLike",
+    "Flatten",
+    "GRU",
+    "Gather",
+    "GatherElements",
+    "GatherND",
+    "Gelu",
+    "Gemm",
+    "GlobalAveragePool",
+    "GroupNormalization",
+    "If",
+    "InstanceNormalization",
+    "LRN",
+    "LSTM",
+    "LayerNormalization",
+    "LogSoftmax",
+    "LpNormalization",
+    "LpPool",
+    "MatMul",
+    "MatMulInteger",
+    "Max",
+    "MaxPool",
+    "Mean",
+    "MeanVarianceNormalization",
+    "Min",
+    "Mod",
+    "Mul",
+    "NonZero",
+    "OneHot",
+    "PRelu",
+    "Pad",
+    "Pow",
+    "QLinearConv",
+    "QLinearMatMul",
+    "QuantizeLinear",
+    "RMSNormalization",
+    "RNN",
+    "Range",
+    "ReduceL2",
+    "ReduceLogSumExp",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceProd",
+    "ReduceSum",
+    "Reshape",
+    "Resize",
+    "ReverseSequence",
+    "RotaryEmbedding",
+    "ScatterElements",
+    "ScatterND",
+    "Scan",
+    "Shape",
+    "Size",
+    "Slice",
+    "Softmax",
+    "SpaceToDepth",
+    "Split",
+    "Squeeze",
+    "Sum",
+    "Swish",
+    "TensorScatter",
+    "Tile",
+    "TopK",
+    "Transpose",
+    "Trilu",
+    "Unsqueeze",
+    "Where",
+    "Loop",
+    "Identity",
 ];
 
 /// Changes the model in `data[..size]`; its new size, or `None` to leave the change to the fuzzer.
@@ -280,6 +359,49 @@ pub fn words(data: &mut [u8], size: usize, seed: u32) -> Option<usize> {
             _ => word(data, 32 + random.below(constants - 32).min(len - 33)),
         };
         data[at * 4..at * 4 + 4].copy_from_slice(&new.to_le_bytes());
+    }
+    Some(size)
+}
+
+/// Changes numbers of the bundle in `data[..size]`: its directory, or the front of a section, where
+/// the tables are.
+pub fn bundle(data: &mut [u8], size: usize, seed: u32) -> Option<usize> {
+    let mut random = Random::new(seed);
+    if size < 128 || random.below(4) == 0 {
+        return None;
+    }
+    let word = |data: &[u8], at: usize| {
+        u32::from_le_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]])
+    };
+    for _ in 0..1 + random.below(3) {
+        let sections = (word(data, 28) as usize).clamp(1, 8);
+        let entry = 64 + 32 * random.below(sections);
+        let (from, len) = match random.below(6) {
+            0 => (24, 40 + 32 * sections),
+            _ if entry + 24 <= size => {
+                let len = word(data, entry + 16) as usize;
+                (
+                    word(data, entry + 8) as usize,
+                    if random.below(8) == 0 { len } else { len.min(2048) },
+                )
+            }
+            _ => (24, 104),
+        };
+        let at = from.saturating_add(random.below(len / 4) * 4);
+        if at >= size - 4 {
+            continue;
+        }
+        let old = word(data, at);
+        let new = match random.below(8) {
+            0 => old.wrapping_add(1),
+            1 => old.wrapping_sub(1),
+            2 => old ^ 1 << random.below(32),
+            3 => random.below(32) as u32,
+            4 => random.edge() as u32,
+            5 => 1 << 31 | random.below(12) as u32,
+            _ => word(data, from.saturating_add(random.below(len / 4) * 4).min(size - 4)),
+        };
+        data[at..at + 4].copy_from_slice(&new.to_le_bytes());
     }
     Some(size)
 }

@@ -2,8 +2,30 @@
 
 /// Numbers that sit on the edge of something.
 pub const EDGES: [i64; 24] = [
-    0, 1, -1, 2, -2, 3, 4, 7, 8, 15, 16, 17, 63, 64, 65, 255, 256, 1023, 1 << 16, 1 << 31, -1 << 31,
-    1 << 32, i64::MAX, i64::MIN,
+    0,
+    1,
+    -1,
+    2,
+    -2,
+    3,
+    4,
+    7,
+    8,
+    15,
+    16,
+    17,
+    63,
+    64,
+    65,
+    255,
+    256,
+    1023,
+    1 << 16,
+    1 << 31,
+    -1 << 31,
+    1 << 32,
+    i64::MAX,
+    i64::MIN,
 ];
 
 /// Fuzz bytes, read from the front; zeros when they are used up.

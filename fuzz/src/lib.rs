@@ -6,4 +6,5 @@
 pub mod aligned;
 pub mod change;
 pub mod choices;
+pub mod fixture;
 pub mod serve;
