@@ -205,7 +205,8 @@ impl<'a> Bundle<'a> {
         }
         let tables = HEADER_BYTES + sections * SECTION_BYTES + models * MODEL_BYTES;
         let mut end = directory_end;
-        if tables > directory_end || !end.is_multiple_of(ALIGNMENT) {
+        let zeros = u32_at(self.bytes, 36)? == 0 && u64_at(self.bytes, 56)? == 0;
+        if tables > directory_end || !end.is_multiple_of(ALIGNMENT) || !zeros {
             return None;
         }
         for i in 0..sections {
@@ -242,7 +243,8 @@ impl<'a> Bundle<'a> {
     fn name(&self, i: usize) -> Option<&'a str> {
         let at = HEADER_BYTES + self.sections_len() * SECTION_BYTES + i * MODEL_BYTES;
         let place = u32_at(self.bytes, at)? as usize;
-        let name = self.bytes.get(place..)?.get(..u32_at(self.bytes, at + 4)? as usize)?;
+        let directory = self.bytes.get(..usize_at(self.bytes, 48)?)?;
+        let name = directory.get(place..)?.get(..u32_at(self.bytes, at + 4)? as usize)?;
         core::str::from_utf8(name).ok()
     }
 

@@ -93,6 +93,38 @@ fn serving_calls() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+/// From the bytes of a bundle to a forecast, without the heap.
+#[test]
+fn opening_a_bundle() {
+    use nowcast::bundle::{Bundle, File, Writer};
+    use nowcast::forecast::{ForecastSession, Forecaster};
+    use nowcast::kernels::Level;
+    use nowcast::runtime::{KERNELS, MemoryNeeds};
+
+    let forecaster = Forecaster::from_folder("models/jfk-temperature").expect("a forecaster");
+    let mut writer = Writer::new();
+    forecaster.write(&mut writer.model("temperature").expect("a name"));
+    let file = File::from_bytes(&writer.finish().expect("a bundle")).expect("opens");
+    let bytes = file.bundle().as_bytes();
+    let session_bytes = forecaster.memory().session_bytes;
+    let mut memory = vec![0; session_bytes + MemoryNeeds::ALIGNMENT];
+    let start = memory.as_ptr().align_offset(MemoryNeeds::ALIGNMENT);
+    let context = vec![41.0; forecaster.context()];
+    let mut paths = vec![0.0; 8 * forecaster.horizon()];
+    let level = Level::detect();
+    let counts = heap_calls(&mut || {
+        let bundle = Bundle::open(bytes).expect("opens");
+        bundle.verify().expect("whole");
+        let model = bundle.only_model().expect("a model");
+        let forecaster = Forecaster::from_model(&model, &KERNELS).expect("a forecaster");
+        let memory = &mut memory[start..start + session_bytes];
+        let mut session = ForecastSession::in_memory(&forecaster, level, memory).expect("fits");
+        session.forecast(&context, 1_388_448_000).expect("a forecast");
+        session.paths(1, 2, 3, &mut paths).expect("paths");
+    });
+    assert_eq!(counts, vec![0; CALLS]);
+}
+
 #[test]
 #[cfg(not(nowcast_rtsan))]
 fn the_count_sees_every_kind_of_heap_call() {

@@ -44,7 +44,8 @@ impl File {
     ///
     /// **Errors**: a file that cannot be mapped, or whose header or directory is refused.
     ///
-    /// **Cost**: reads the directory; the rest when it is used.
+    /// **Cost**: maps the file and makes one allocation; then reads the directory, and the rest
+    /// when it is used.
     ///
     /// # Safety
     /// The file's contents must not change while it is mapped. Replacing it by another file of
@@ -56,7 +57,7 @@ impl File {
         let file = fs::File::open(path).map_err(io)?;
         // SAFETY: promised by the caller.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
-        Self::of(Storage::mapped(map))
+        Self::of(Arc::new(Storage::mapped(map)))
             .map_err(|source| FileError::Bundle { path: path.to_owned(), source })
     }
 
@@ -78,12 +79,12 @@ impl File {
     /// **Errors**: a header or directory that is refused; no memory is
     /// [`BundleError::Misaligned`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BundleError> {
-        Self::of(Storage::copied(bytes).ok_or(BundleError::Misaligned)?)
+        Self::of(Arc::new(Storage::copied(bytes).ok_or(BundleError::Misaligned)?))
     }
 
-    fn of(storage: Storage) -> Result<Self, BundleError> {
+    fn of(storage: Arc<Storage>) -> Result<Self, BundleError> {
         Bundle::open(storage.bytes())?;
-        Ok(Self { storage: Arc::new(storage) })
+        Ok(Self { storage })
     }
 
     /// The bundle.
