@@ -443,7 +443,14 @@ impl<'g> Builder<'g> {
     fn claim(&mut self, v: ValueId, claimed: &[usize]) -> Lowered<usize> {
         let place = self.place(v)?;
         let storage = &self.storages[place.storage];
-        let own = storage.home == Home::Arena
+        // Memory of the caller has room for the present extents of this value, not for another.
+        let len = product(self.shape(v));
+        let values = self.graph.values.iter().zip(&self.places);
+        let sole = values
+            .filter(|(_, p)| p.as_ref().is_some_and(|p| p.storage == place.storage))
+            .all(|(value, _)| product(&value.shape) == len);
+        let own = sole
+            && storage.home == Home::Arena
             && !claimed.contains(&place.storage)
             && storage.bytes == self.max_bytes(v)
             && place.offset.is(0)

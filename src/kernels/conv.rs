@@ -75,6 +75,15 @@ impl Window {
         (at < self.input[d]).then_some(at)
     }
 
+    /// The kernel positions that meet the input at output `o` along dimension `d`.
+    #[inline(always)]
+    fn taps(&self, d: usize, o: usize) -> Range<usize> {
+        let at = o * self.stride[d];
+        let before = |end: usize| end.saturating_sub(at).div_ceil(self.dilation[d]);
+        let end = before(self.pad_begin[d] + self.input[d]).min(self.kernel[d]);
+        before(self.pad_begin[d]).min(end)..end
+    }
+
     /// The outputs among `outputs` that meet kernel `t` inside the input along dimension `d`.
     #[inline(always)]
     fn inside(&self, d: usize, t: usize, outputs: Range<usize>) -> Range<usize> {
@@ -117,11 +126,13 @@ mod tests {
     fn inside_is_where_they_meet() {
         for window in windows(3, 300) {
             for t in 0..window.kernel[2] {
+                let meets = |o: usize| window.taps(2, o).contains(&t);
                 for outputs in [0..window.output[2], 2..window.output[2].max(2), 3..5] {
                     let inside = window.inside(2, t, outputs.clone());
                     assert!(inside.start >= outputs.start && inside.end <= outputs.end);
                     for o in outputs {
                         assert_eq!(inside.contains(&o), window.meet(2, o, t).is_some());
+                        assert_eq!(inside.contains(&o), meets(o));
                     }
                 }
             }

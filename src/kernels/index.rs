@@ -220,6 +220,9 @@ pub fn one_hot<T: Element>(
     out: &mut [T],
 ) {
     let out = &mut out[..outer * depth * inner];
+    if out.is_empty() {
+        return;
+    }
     out.fill(off);
     let n = depth as i64;
     for o in 0..outer {

@@ -43,6 +43,9 @@ pub fn arg_reduce<T: Number>(
     x: &[T],
     y: &mut [i64],
 ) {
+    if outer * inner == 0 {
+        return;
+    }
     for o in 0..outer {
         for lane in 0..inner {
             let x = |i: usize| x[(o * axis + i) * inner + lane];
@@ -83,6 +86,9 @@ pub fn top_k<T: Number>(
 ) {
     let len = outer * k * inner;
     let (values, positions) = (&mut values[..len], &mut positions[..len]);
+    if len == 0 {
+        return;
+    }
     let scratch = &mut scratch[..axis];
     for o in 0..outer {
         for lane in 0..inner {

@@ -77,7 +77,9 @@ pub fn pad<T: Element>(
         for axis in outer.iter().rev() {
             let source = axis.source(mode, left % axis.padded());
             left /= axis.padded();
-            at = at.zip(source).map(|(at, i)| at + i as isize * axis.stride);
+            // Where another axis is empty, nothing is read and strides are any numbers.
+            let far = |i: usize| (i as isize).wrapping_mul(axis.stride);
+            at = at.zip(source).map(|(at, i)| at.wrapping_add(far(i)));
         }
         let Some(at) = at else {
             to.fill(value);

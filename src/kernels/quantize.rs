@@ -21,10 +21,10 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// How many rows of `inner` elements there are.
+    /// How many rows of `inner` elements there are; rows of nothing do not count.
     #[inline(always)]
     fn rows(&self) -> usize {
-        self.lanes[0] * self.lanes[1]
+        if self.lanes[2] == 0 { 0 } else { self.lanes[0] * self.lanes[1] }
     }
 
     /// Where a row of data begins, and its scales, which are one, or as many as the row is long.

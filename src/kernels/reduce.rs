@@ -110,6 +110,9 @@ impl Vectorized for Reduce<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { op, outer, axis, inner, x, y } = self;
         let (x, y) = (&x[..outer * axis * inner], &y[..outer * inner]);
+        if y.is_empty() {
+            return;
+        }
         let len = axis as f32;
         if inner == 1 {
             for (i, y) in y.iter().enumerate() {

@@ -25,7 +25,7 @@ use super::record::{Access, Extent};
 use super::session::MAX_PORT_RANK;
 use super::step::{KernelId, Kernels};
 
-pub(crate) use reach::{Reach, require};
+pub(crate) use reach::{Reach, count, require};
 
 /// Operands of one step.
 const MAX_OPERANDS: usize = 24;
@@ -140,6 +140,11 @@ fn buffer(image: &Image<'_>, i: usize, dtype: u32) -> Option<()> {
     let ports = image.inputs_len() + image.outputs_len();
     require((buffer.base as usize) < PORTS as usize + ports)?;
     require(buffer.offset.is_multiple_of(buffer.dtype.bytes()))?;
+    if buffer.base >= PORTS {
+        // The caller's memory is aligned to the port's elements.
+        let port = image.port((buffer.base - PORTS) as usize);
+        require(port.dtype.bytes() == buffer.dtype.bytes())?;
+    }
     require(buffer.offset.checked_add(buffer.bytes)? <= image.base_bytes(buffer.base))
 }
 
@@ -249,6 +254,25 @@ impl Image<'_> {
             }
         };
         (base, at + buffer.offset, at + buffer.offset + buffer.bytes)
+    }
+
+    /// Bytes of a buffer at the least (or the largest) values of all variables: of a port that may
+    /// be bound to memory of the caller, those that its extents ask for.
+    fn bytes_at(&self, buffer: u32, most: bool) -> Option<usize> {
+        let buffer = self.buffers().at(buffer);
+        if buffer.base < PORTS {
+            return Some(buffer.bytes);
+        }
+        let port = self.port((buffer.base - PORTS) as usize);
+        if port.home != ARENA {
+            return Some(buffer.bytes);
+        }
+        let extent = |n: usize, word: &u32| {
+            let extent = usize::try_from(self.corner(Extent(*word), most)?).ok()?;
+            n.checked_mul(extent)
+        };
+        let room = port.shape.iter().try_fold(port.dtype.bytes(), extent)?;
+        Some(buffer.bytes.min(room.checked_sub(buffer.offset)?))
     }
 
     /// Whether two buffers share no byte.

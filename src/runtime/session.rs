@@ -288,7 +288,9 @@ impl<'p> Session<'p> {
                 .and_then(|p| self.check_view(p, view.dtype, view.bytes, view.pointer.addr()))
                 .map_err(|error| RunError::Bind { port, error })?;
         }
-        let (_, bases) = self.tables.split(&mut self.block);
+        // Ports go home even where a step panics: the caller's memory is borrowed for this call.
+        let bound = Bound(self);
+        let (_, bases) = bound.0.tables.split(&mut bound.0.block);
         for (i, view) in inputs {
             bases[PORTS as usize + i] = Base { pointer: view.pointer.cast_mut(), len: view.bytes };
         }
@@ -296,9 +298,17 @@ impl<'p> Session<'p> {
             bases[PORTS as usize + inputs_len + *i] =
                 Base { pointer: view.pointer, len: view.bytes };
         }
-        self.execute();
-        self.set_homes();
+        bound.0.execute();
         Ok(())
+    }
+}
+
+/// A session whose ports are bound to memory of the caller.
+struct Bound<'s, 'p>(&'s mut Session<'p>);
+
+impl Drop for Bound<'_, '_> {
+    fn drop(&mut self) {
+        self.0.set_homes();
     }
 }
 

@@ -170,11 +170,6 @@ impl Kernel {
     }
 }
 
-/// The check of a record that says nothing beyond its operands.
-pub(crate) fn operands_only<R>(_: &R, _: &Reach<'_>) -> Option<()> {
-    Some(())
-}
-
 /// Makes a [`Kernel`] from the check of its record and a step function:
 /// `kernel!(id, check, function)`, or `kernel!(id, check, simd function)` for one that is generic
 /// over the instruction set.

@@ -21,12 +21,12 @@ impl Window {
     /// Calls `f` with each kernel position that meets the input at output `o`, and where.
     #[inline(always)]
     pub(super) fn each_meeting(&self, o: [usize; 3], mut f: impl FnMut(usize, usize)) {
-        let [depth, height, width] = self.kernel;
-        for td in 0..depth {
+        let [_, height, width] = self.kernel;
+        for td in self.taps(0, o[0]) {
             let Some(id) = self.meet(0, o[0], td) else { continue };
-            for th in 0..height {
+            for th in self.taps(1, o[1]) {
                 let Some(ih) = self.meet(1, o[1], th) else { continue };
-                for tw in 0..width {
+                for tw in self.taps(2, o[2]) {
                     let Some(iw) = self.meet(2, o[2], tw) else { continue };
                     let tap = (td * height + th) * width + tw;
                     f(tap, (id * self.input[1] + ih) * self.input[2] + iw);
@@ -36,11 +36,11 @@ impl Window {
     }
 
     /// Kernel positions at output `o` that are inside the padded input.
-    fn padded_count(&self, o: [usize; 3]) -> usize {
+    pub(super) fn padded_count(&self, o: [usize; 3]) -> usize {
         let along = |d: usize| {
             let end = self.pad_begin[d] + self.input[d] + self.pad_end[d];
-            let inside = |t: &usize| o[d] * self.stride[d] + t * self.dilation[d] < end;
-            (0..self.kernel[d]).filter(inside).count()
+            let left = end.saturating_sub(o[d] * self.stride[d]);
+            left.div_ceil(self.dilation[d]).min(self.kernel[d])
         };
         along(0) * along(1) * along(2)
     }

@@ -73,12 +73,18 @@ impl Vectorized for Pool<'_> {
             for (line, y) in y.chunks_exact_mut(window.output[2]).enumerate() {
                 let (d, h) = (line / window.output[1], line % window.output[1]);
                 y.fill(if op == PoolOp::Max { f32::NEG_INFINITY } else { 0.0 });
-                for td in 0..window.kernel[0] {
-                    let Some(id) = window.meet(0, d, td) else { continue };
-                    for th in 0..window.kernel[1] {
-                        let Some(ih) = window.meet(1, h, th) else { continue };
-                        let line = (id * window.input[1] + ih) * window.input[2];
-                        pool_line(s, op, window, &x[line..][..window.input[2]], y);
+                if window.stride[2] == 1 {
+                    for td in window.taps(0, d) {
+                        let Some(id) = window.meet(0, d, td) else { continue };
+                        for th in window.taps(1, h) {
+                            let Some(ih) = window.meet(1, h, th) else { continue };
+                            let line = (id * window.input[1] + ih) * window.input[2];
+                            pool_line(s, op, window, &x[line..][..window.input[2]], y);
+                        }
+                    }
+                } else {
+                    for (w, y) in y.iter_mut().enumerate() {
+                        window.each_meeting([d, h, w], |_, at| *y = join(op, *y, x[at]));
                     }
                 }
                 if op != PoolOp::Max {
@@ -91,27 +97,28 @@ impl Vectorized for Pool<'_> {
     }
 }
 
-/// Joins what the kernel's width meets in one line of the input.
+/// What is so far, and one more element.
+#[inline(always)]
+fn join(op: PoolOp, y: f32, x: f32) -> f32 {
+    match op {
+        PoolOp::Max if x > y || x.is_nan() => x,
+        PoolOp::Max => y,
+        _ => y + x,
+    }
+}
+
+/// Joins what the kernel's width meets in one line of the input, with a stride of one.
 #[inline(always)]
 fn pool_line<S: Simd>(s: S, op: PoolOp, window: &Window, x: &[f32], y: &mut [f32]) {
-    for tw in 0..window.kernel[2] {
+    // The last output meets the first positions, the first output the last ones.
+    let first = window.taps(2, window.output[2] - 1).start;
+    for tw in first..window.taps(2, 0).end {
         let inside = window.inside(2, tw, 0..window.output[2]);
         if inside.is_empty() {
             continue;
         }
-        let stride = window.stride[2];
-        let x = &x[inside.start * stride + tw * window.dilation[2] - window.pad_begin[2]..];
+        let x = &x[inside.start + tw * window.dilation[2] - window.pad_begin[2]..];
         let y = &mut y[inside];
-        if stride != 1 {
-            for (y, &x) in y.iter_mut().zip(x.iter().step_by(stride)) {
-                *y = match op {
-                    PoolOp::Max if x > *y || x.is_nan() => x,
-                    PoolOp::Max => *y,
-                    _ => *y + x,
-                };
-            }
-            continue;
-        }
         for (y, x) in y.chunks_mut(S::LANES).zip(x.chunks(S::LANES)) {
             let whole = y.len() == S::LANES;
             let (a, b) = if whole {
@@ -135,18 +142,10 @@ fn pool_line<S: Simd>(s: S, op: PoolOp, window: &Window, x: &[f32], y: &mut [f32
 /// By how many elements the sum at an output position is divided.
 #[inline(always)]
 fn counted(op: PoolOp, window: &Window, o: [usize; 3]) -> usize {
-    let mut count = 1;
-    for d in 0..3 {
-        let first = o[d] * window.stride[d];
-        let end = window.pad_begin[d] + window.input[d];
-        let (low, high) = match op {
-            PoolOp::AverageWithPadding => (0, end + window.pad_end[d]),
-            _ => (window.pad_begin[d], end),
-        };
-        let inside = |t: &usize| (low..high).contains(&(first + t * window.dilation[d]));
-        count *= (0..window.kernel[d]).filter(inside).count();
+    match op {
+        PoolOp::AverageWithPadding => window.padded_count(o),
+        _ => (0..3).map(|d| window.taps(d, o[d]).len()).product(),
     }
-    count
 }
 
 #[cfg(test)]

@@ -123,6 +123,10 @@ pub fn conv_scalar<T: Number>(
         for (position, y) in y.iter_mut().enumerate() {
             let o = [position / (height * width), position / width % height, position % width];
             let mut sum = bias.get(output).copied().unwrap_or_default();
+            if channels == 0 {
+                *y = sum;
+                continue;
+            }
             window.each_meeting(o, |tap, at| {
                 for channel in 0..channels {
                     let x = x[channel * input_len + at];

@@ -1,12 +1,15 @@
 //! Reductions of any element type.
 
+use core::cell::Cell;
+
 use super::ReduceOp;
 use crate::kernels::number::{BinaryCode, Number, UnaryCode};
 
 /// Reduces the middle axis, as [`reduce_f32`](super::reduce_f32) does. Integers wrap, but for the
 /// mean, which is rounded towards zero; roots and logarithms of integers too.
 ///
-/// **Shapes and units**: `x` is `[outer, axis, inner]`, `y` is `[outer, inner]`.
+/// **Shapes and units**: `x` is `[outer, axis, inner]`, `y` is `[outer, inner]`. They must not
+/// overlap; if they do, the result is unspecified.
 ///
 /// **Panics**: if a slice is shorter than its shape.
 ///
@@ -14,13 +17,16 @@ use crate::kernels::number::{BinaryCode, Number, UnaryCode};
 pub fn reduce_scalar<T: Number>(
     op: ReduceOp,
     [outer, axis, inner]: [usize; 3],
-    x: &[T],
-    y: &mut [T],
+    x: &[Cell<T>],
+    y: &[Cell<T>],
 ) {
+    if outer * inner == 0 {
+        return;
+    }
     for o in 0..outer {
         for lane in 0..inner {
-            let lane_at = |i: usize| x[(o * axis + i) * inner + lane];
-            y[o * inner + lane] = reduce_lane(op, (0..axis).map(lane_at));
+            let lane_at = |i: usize| x[(o * axis + i) * inner + lane].get();
+            y[o * inner + lane].set(reduce_lane(op, (0..axis).map(lane_at)));
         }
     }
 }

@@ -52,6 +52,11 @@ impl<'a> ViewMut<'a> {
     }
 }
 
+/// The product of extents; at most what can be counted.
+fn count(extents: &[usize]) -> usize {
+    extents.iter().fold(1, |n, extent| n.saturating_mul(*extent))
+}
+
 impl Session<'_> {
     pub(super) fn port_shape(&self, port: usize) -> Shape {
         let raw = self.program.image().port(port);
@@ -94,10 +99,10 @@ impl Session<'_> {
     fn place(&self, port: usize) -> Result<(*mut u8, usize), BindError> {
         let raw = self.program.image().port(port);
         let shape = self.port_shape(port);
-        if raw.room.is_some_and(|(axis, _)| shape[..axis].iter().product::<usize>() > 1) {
+        if raw.room.is_some_and(|(axis, _)| count(&shape[..axis]) > 1) {
             return Err(BindError::InPlace);
         }
-        let bytes = shape.iter().product::<usize>() * raw.dtype.bytes();
+        let bytes = count(&shape).saturating_mul(raw.dtype.bytes());
         let base = self.tables.view(&self.block).1[PORTS as usize + port];
         Ok((base.pointer, bytes.min(base.len)))
     }
@@ -141,12 +146,12 @@ impl Session<'_> {
 
     fn check_elements<T: Element>(&self, port: usize, len: usize) -> Result<(), BindError> {
         Self::check_type(self.program.image().port(port).dtype, T::DTYPE)?;
-        let (expected, got) = (self.port_shape(port).iter().product::<usize>(), len);
-        let width = size_of::<T>();
+        let (expected, got) = (count(&self.port_shape(port)), len);
+        let bytes = |len: usize| len.saturating_mul(size_of::<T>());
         if expected == got {
             return Ok(());
         }
-        Err(BindError::Length { expected: expected * width, got: got * width })
+        Err(BindError::Length { expected: bytes(expected), got: bytes(got) })
     }
 
     /// Calls `run` with each run of elements of a port that lie behind one another, and how many.
@@ -155,11 +160,16 @@ impl Session<'_> {
         let shape = self.port_shape(port);
         let base = self.tables.view(&self.block).1[PORTS as usize + port];
         let (axis, room) = raw.room.unwrap_or((0, *shape.first().unwrap_or(&1)));
-        let inner: usize = shape.iter().skip(axis + 1).product();
-        let len = inner * shape.get(axis).copied().unwrap_or(1);
-        let apart = room * inner * raw.dtype.bytes();
-        for i in 0..shape[..axis].iter().product::<usize>() {
-            assert!(i * apart + len * raw.dtype.bytes() <= base.len, "a port outside its memory");
+        if shape.contains(&0) {
+            return;
+        }
+        let (outer, inner) = (count(&shape[..axis]), count(shape.get(axis + 1..).unwrap_or(&[])));
+        let len = inner.saturating_mul(shape.get(axis).copied().unwrap_or(1));
+        let width = raw.dtype.bytes();
+        let apart = room.saturating_mul(inner).saturating_mul(width);
+        let end = (outer - 1).saturating_mul(apart).saturating_add(len.saturating_mul(width));
+        assert!(end <= base.len, "a port outside its memory");
+        for i in 0..outer {
             run(base.pointer.wrapping_add(i * apart), len);
         }
     }
@@ -222,7 +232,7 @@ impl Session<'_> {
         if raw.home != ARENA {
             return Err(BindError::State);
         }
-        let expected = self.port_shape(port).iter().product::<usize>() * raw.dtype.bytes();
+        let expected = count(&self.port_shape(port)).saturating_mul(raw.dtype.bytes());
         if expected != bytes {
             return Err(BindError::Length { expected, got: bytes });
         }

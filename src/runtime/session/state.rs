@@ -18,13 +18,13 @@ impl Session<'_> {
                 let (from, to) = (image.port(image.inputs_len() + output), image.port(input));
                 for (now, before) in from.shape.iter().zip(to.shape) {
                     let slot = (before & !Extent::TABLE) as usize;
-                    let Some((_, max, _)) =
+                    let Some((min, max, _)) =
                         image.variable(slot).filter(|_| before & Extent::TABLE != 0)
                     else {
                         continue;
                     };
                     let extent = Extent(*now).value(self.dims());
-                    if extent > max {
+                    if !(min..=max).contains(&extent) {
                         return Err(RunError::StateFull { max: max as usize });
                     }
                     if write {

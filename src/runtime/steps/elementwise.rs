@@ -8,8 +8,9 @@ use core::cell::Cell;
 use crate::kernels::Simd;
 use crate::kernels::elementwise::{Operands as Vectors, binary_f32, unary_f32};
 use crate::kernels::number::{self, BinaryCode, CompareCode, Number, UnaryCode};
+use crate::runtime::check::Reach;
 use crate::runtime::record::{Extent, Extents, SharedIn, SharedOut};
-use crate::runtime::step::{Kernel, Operands, Step, kernel, operands_only};
+use crate::runtime::step::{Kernel, Operands, Step, kernel};
 use crate::tensor::{DType, Element};
 
 use super::types::{by_dtype, by_width};
@@ -21,6 +22,14 @@ crate::record! {
         pub(crate) memory: SharedIn,
         pub(crate) offset: Extent,
         pub(crate) strides: Extents,
+    }
+}
+
+impl Strided {
+    /// Whether it has elements `dtype` for all of `shape`.
+    fn fits(&self, reach: &Reach<'_>, dtype: DType, shape: &Extents) -> Option<()> {
+        let len = reach.len_as(&self.memory, dtype)?;
+        reach.within(len, self.offset, (shape, &self.strides), &[])
     }
 }
 
@@ -63,7 +72,45 @@ fn run<T>(cells: &[Cell<T>], at: isize, stride: isize, i: usize) -> &Cell<T> {
     &cells[(at + stride * i as isize) as usize]
 }
 
-pub(crate) static UNARY: Kernel = kernel!(Unary, operands_only::<UnaryRecord>, unary);
+impl UnaryRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let from = reach.dtype(&self.a.memory);
+        let to = match UnaryCode::from_word(self.op) {
+            UnaryCode::IsNan | UnaryCode::IsInf => DType::U8,
+            _ => from,
+        };
+        self.a.fits(reach, from, &self.shape)?;
+        reach.holds_as(&self.out, to, reach.product(&self.shape)?)
+    }
+
+    fn fits_f32(&self, reach: &Reach<'_>) -> Option<()> {
+        self.a.fits(reach, DType::F32, &self.shape)?;
+        reach.holds::<f32>(&self.out, reach.product(&self.shape)?)
+    }
+}
+
+impl BinaryRecord {
+    fn fits_as(&self, reach: &Reach<'_>, from: DType, to: DType) -> Option<()> {
+        self.a.fits(reach, from, &self.shape)?;
+        self.b.fits(reach, from, &self.shape)?;
+        reach.holds_as(&self.out, to, reach.product(&self.shape)?)
+    }
+
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let dtype = reach.dtype(&self.a.memory);
+        self.fits_as(reach, dtype, dtype)
+    }
+
+    fn fits_f32(&self, reach: &Reach<'_>) -> Option<()> {
+        self.fits_as(reach, DType::F32, DType::F32)
+    }
+
+    fn fits_relation(&self, reach: &Reach<'_>) -> Option<()> {
+        self.fits_as(reach, reach.dtype(&self.a.memory), DType::Bool)
+    }
+}
+
+pub(crate) static UNARY: Kernel = kernel!(Unary, UnaryRecord::fits, unary);
 
 fn unary(step: Step<'_>) {
     let (record, operands) = step.decode::<UnaryRecord>();
@@ -124,7 +171,7 @@ fn zip<T: Element, U: Element>(
     });
 }
 
-pub(crate) static BINARY: Kernel = kernel!(Binary, operands_only::<BinaryRecord>, binary);
+pub(crate) static BINARY: Kernel = kernel!(Binary, BinaryRecord::fits, binary);
 
 fn binary(step: Step<'_>) {
     let (record, operands) = step.decode::<BinaryRecord>();
@@ -136,7 +183,7 @@ fn binary_of<T: Number>(record: BinaryRecord, operands: Operands<'_>) {
     zip(record, &operands, move |x: T, y: T| x.binary(code, y));
 }
 
-pub(crate) static COMPARE: Kernel = kernel!(Compare, operands_only::<BinaryRecord>, compare);
+pub(crate) static COMPARE: Kernel = kernel!(Compare, BinaryRecord::fits_relation, compare);
 
 fn compare(step: Step<'_>) {
     let (record, operands) = step.decode::<BinaryRecord>();
@@ -148,7 +195,19 @@ fn compare_of<T: Number>(record: BinaryRecord, operands: Operands<'_>) {
     zip(record, &operands, move |x: T, y: T| u8::from(number::compare(code, x, y)));
 }
 
-pub(crate) static WHERE: Kernel = kernel!(Where, operands_only::<WhereRecord>, choose);
+impl WhereRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let (shape, width) = (&self.shape, reach.dtype(&self.a.memory).bytes() as u32);
+        self.condition.fits(reach, DType::Bool, shape)?;
+        for choice in [&self.a, &self.b] {
+            let len = reach.len_of_width(&choice.memory, width)?;
+            reach.within(len, choice.offset, (shape, &choice.strides), &[])?;
+        }
+        reach.holds_wide(&self.out, width, reach.product(shape)?)
+    }
+}
+
+pub(crate) static WHERE: Kernel = kernel!(Where, WhereRecord::fits, choose);
 
 fn choose(step: Step<'_>) {
     let (record, operands) = step.decode::<WhereRecord>();
@@ -182,7 +241,14 @@ crate::record! {
     }
 }
 
-pub(crate) static CAST: Kernel = kernel!(Cast, operands_only::<CastRecord>, cast);
+impl CastRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        self.a.fits(reach, reach.dtype(&self.a.memory), &self.shape)?;
+        reach.holds_as(&self.out, reach.dtype(&self.out), reach.product(&self.shape)?)
+    }
+}
+
+pub(crate) static CAST: Kernel = kernel!(Cast, CastRecord::fits, cast);
 
 fn cast(step: Step<'_>) {
     let (record, operands) = step.decode::<CastRecord>();
@@ -227,8 +293,7 @@ fn part<'a>(
     &gathered[..len]
 }
 
-pub(crate) static UNARY_F32: Kernel =
-    kernel!(UnaryF32, operands_only::<UnaryRecord>, simd unary_vector);
+pub(crate) static UNARY_F32: Kernel = kernel!(UnaryF32, UnaryRecord::fits_f32, simd unary_vector);
 
 fn unary_vector<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<UnaryRecord>();
@@ -251,7 +316,7 @@ fn unary_vector<S: Simd>(step: Step<'_>) {
 }
 
 pub(crate) static BINARY_F32: Kernel =
-    kernel!(BinaryF32, operands_only::<BinaryRecord>, simd binary_vector);
+    kernel!(BinaryF32, BinaryRecord::fits_f32, simd binary_vector);
 
 fn binary_vector<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<BinaryRecord>();

@@ -2,8 +2,9 @@
 
 use crate::kernels::index::{self, Along, Indices, ScatterCode};
 use crate::kernels::number::Number;
+use crate::runtime::check::{Reach, count, require};
 use crate::runtime::record::{Extent, Extents, In, Out};
-use crate::runtime::step::{Kernel, Operands, Step, kernel, operands_only};
+use crate::runtime::step::{Kernel, Operands, Step, kernel};
 use crate::tensor::{DType, Element};
 
 use super::lanes::Lanes;
@@ -18,6 +19,13 @@ fn indices<'s>(operands: &Operands<'s>, memory: In, len: usize) -> Indices<'s> {
     }
 }
 
+/// Whether there are `len` indices of either type.
+fn holds_indices(reach: &Reach<'_>, memory: &In, len: usize) -> Option<()> {
+    let dtype = reach.dtype(memory);
+    require(matches!(dtype, DType::I32 | DType::I64))?;
+    reach.holds_as(memory, dtype, len)
+}
+
 crate::record! {
     /// Rows of `data` picked along the axis of `lanes`.
     pub(crate) struct GatherRecord {
@@ -30,7 +38,16 @@ crate::record! {
     }
 }
 
-pub(crate) static GATHER: Kernel = kernel!(Gather, operands_only::<GatherRecord>, gather);
+impl GatherRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let ([outer, axis, inner], len) = (self.lanes.reach(reach)?, reach.extent(self.len)?);
+        reach.holds_wide(&self.data, self.width, outer * axis * inner)?;
+        holds_indices(reach, &self.indices, len)?;
+        reach.holds_wide(&self.out, self.width, count(&[outer, len, inner])?)
+    }
+}
+
+pub(crate) static GATHER: Kernel = kernel!(Gather, GatherRecord::fits, gather);
 
 fn gather(step: Step<'_>) {
     let (record, operands) = step.decode::<GatherRecord>();
@@ -57,7 +74,17 @@ crate::record! {
     }
 }
 
-pub(crate) static GATHER_ND: Kernel = kernel!(GatherNd, operands_only::<GatherNdRecord>, gather_nd);
+impl GatherNdRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let [batches, tuples] = [reach.extent(self.batches)?, reach.extent(self.tuples)?];
+        let (inner, dims) = (reach.extent(self.inner)?, reach.product(&self.dims)?);
+        reach.holds_wide(&self.data, self.width, count(&[batches, dims, inner])?)?;
+        holds_indices(reach, &self.indices, count(&[batches, tuples, self.dims.len()])?)?;
+        reach.holds_wide(&self.out, self.width, count(&[batches, tuples, inner])?)
+    }
+}
+
+pub(crate) static GATHER_ND: Kernel = kernel!(GatherNd, GatherNdRecord::fits, gather_nd);
 
 fn gather_nd(step: Step<'_>) {
     let (record, operands) = step.decode::<GatherNdRecord>();
@@ -85,8 +112,17 @@ crate::record! {
     }
 }
 
-pub(crate) static SCATTER_ND: Kernel =
-    kernel!(ScatterNd, operands_only::<ScatterNdRecord>, scatter_nd);
+impl ScatterNdRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let [tuples, inner] = [reach.extent(self.tuples)?, reach.extent(self.inner)?];
+        let (dtype, dims) = (reach.dtype(&self.updates), reach.product(&self.dims)?);
+        reach.holds_as(&self.out, dtype, count(&[dims, inner])?)?;
+        holds_indices(reach, &self.indices, count(&[tuples, self.dims.len()])?)?;
+        reach.holds_as(&self.updates, dtype, count(&[tuples, inner])?)
+    }
+}
+
+pub(crate) static SCATTER_ND: Kernel = kernel!(ScatterNd, ScatterNdRecord::fits, scatter_nd);
 
 fn scatter_nd(step: Step<'_>) {
     let (record, operands) = step.decode::<ScatterNdRecord>();
@@ -136,6 +172,13 @@ impl AlongRecord {
     fn len(&self, operands: &Operands<'_>) -> usize {
         operands.extents(&self.shape).iter().product()
     }
+
+    /// How many indices there are, if all that they can mean lies within `len`.
+    fn fits(&self, reach: &Reach<'_>, len: usize) -> Option<usize> {
+        let axis = (reach.extent(self.axis_extent)?, reach.signed(self.axis_stride)?);
+        reach.within(len, self.offset, (&self.shape, &self.strides), &[axis])?;
+        reach.product(&self.shape)
+    }
 }
 
 crate::record! {
@@ -149,8 +192,16 @@ crate::record! {
     }
 }
 
+impl GatherElementsRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let len = self.along.fits(reach, reach.len_of_width(&self.data, self.width)?)?;
+        holds_indices(reach, &self.indices, len)?;
+        reach.holds_wide(&self.out, self.width, len)
+    }
+}
+
 pub(crate) static GATHER_ELEMENTS: Kernel =
-    kernel!(GatherElements, operands_only::<GatherElementsRecord>, gather_elements);
+    kernel!(GatherElements, GatherElementsRecord::fits, gather_elements);
 
 fn gather_elements(step: Step<'_>) {
     let (record, operands) = step.decode::<GatherElementsRecord>();
@@ -181,8 +232,17 @@ crate::record! {
     }
 }
 
+impl ScatterElementsRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let dtype = reach.dtype(&self.updates);
+        let len = self.along.fits(reach, reach.len_as(&self.out, dtype)?)?;
+        holds_indices(reach, &self.indices, len)?;
+        reach.holds_as(&self.updates, dtype, len)
+    }
+}
+
 pub(crate) static SCATTER_ELEMENTS: Kernel =
-    kernel!(ScatterElements, operands_only::<ScatterElementsRecord>, scatter_elements);
+    kernel!(ScatterElements, ScatterElementsRecord::fits, scatter_elements);
 
 fn scatter_elements(step: Step<'_>) {
     let (record, operands) = step.decode::<ScatterElementsRecord>();
@@ -211,7 +271,16 @@ crate::record! {
     }
 }
 
-pub(crate) static ONE_HOT: Kernel = kernel!(OneHot, operands_only::<OneHotRecord>, one_hot);
+impl OneHotRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let [outer, depth, inner] = self.lanes.reach(reach)?;
+        holds_indices(reach, &self.indices, outer * inner)?;
+        reach.holds_wide(&self.values, self.width, 2)?;
+        reach.holds_wide(&self.out, self.width, outer * depth * inner)
+    }
+}
+
+pub(crate) static ONE_HOT: Kernel = kernel!(OneHot, OneHotRecord::fits, one_hot);
 
 fn one_hot(step: Step<'_>) {
     let (record, operands) = step.decode::<OneHotRecord>();

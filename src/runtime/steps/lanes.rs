@@ -2,8 +2,9 @@
 
 use crate::kernels::lanes;
 use crate::kernels::number::Number;
+use crate::runtime::check::{Reach, count};
 use crate::runtime::record::{Extent, In, Out, Scratch};
-use crate::runtime::step::{Kernel, Operands, Step, kernel, operands_only};
+use crate::runtime::step::{Kernel, Operands, Step, kernel};
 
 use super::types::by_dtype;
 
@@ -22,6 +23,14 @@ impl Lanes {
     pub(crate) fn at(&self, operands: &Operands<'_>) -> [usize; 3] {
         [&self.outer, &self.axis, &self.inner].map(|e| operands.extent(*e))
     }
+
+    /// The extents at a corner; their products do not overflow.
+    pub(crate) fn reach(&self, reach: &Reach<'_>) -> Option<[usize; 3]> {
+        let (outer, axis, inner) =
+            (reach.extent(self.outer)?, reach.extent(self.axis)?, reach.extent(self.inner)?);
+        count(&[outer, axis, inner])?;
+        Some([outer, axis, inner])
+    }
 }
 
 crate::record! {
@@ -35,7 +44,15 @@ crate::record! {
     }
 }
 
-pub(crate) static CUM_SUM: Kernel = kernel!(CumSum, operands_only::<CumSumRecord>, cum_sum);
+impl CumSumRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let (dtype, len) = (reach.dtype(&self.x), count(&self.lanes.reach(reach)?)?);
+        reach.holds_as(&self.x, dtype, len)?;
+        reach.holds_as(&self.y, dtype, len)
+    }
+}
+
+pub(crate) static CUM_SUM: Kernel = kernel!(CumSum, CumSumRecord::fits, cum_sum);
 
 fn cum_sum(step: Step<'_>) {
     let (record, operands) = step.decode::<CumSumRecord>();
@@ -59,8 +76,15 @@ crate::record! {
     }
 }
 
-pub(crate) static ARG_REDUCE: Kernel =
-    kernel!(ArgReduce, operands_only::<ArgReduceRecord>, arg_reduce);
+impl ArgReduceRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let [outer, axis, inner] = self.lanes.reach(reach)?;
+        reach.holds_as(&self.x, reach.dtype(&self.x), outer * axis * inner)?;
+        reach.holds::<i64>(&self.y, outer * inner)
+    }
+}
+
+pub(crate) static ARG_REDUCE: Kernel = kernel!(ArgReduce, ArgReduceRecord::fits, arg_reduce);
 
 fn arg_reduce(step: Step<'_>) {
     let (record, operands) = step.decode::<ArgReduceRecord>();
@@ -86,7 +110,18 @@ crate::record! {
     }
 }
 
-pub(crate) static TOP_K: Kernel = kernel!(TopK, operands_only::<TopKRecord>, top_k);
+impl TopKRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let ([outer, axis, inner], dtype) = (self.lanes.reach(reach)?, reach.dtype(&self.x));
+        let chosen = count(&[outer, reach.extent(self.k)?, inner])?;
+        reach.holds_as(&self.x, dtype, outer * axis * inner)?;
+        reach.holds_as(&self.values, dtype, chosen)?;
+        reach.holds::<i64>(&self.positions, chosen)?;
+        reach.holds::<u32>(&self.scratch, axis)
+    }
+}
+
+pub(crate) static TOP_K: Kernel = kernel!(TopK, TopKRecord::fits, top_k);
 
 fn top_k(step: Step<'_>) {
     let (record, operands) = step.decode::<TopKRecord>();

@@ -4,9 +4,9 @@ use arrayvec::ArrayVec;
 
 use crate::kernels::movement::{self, PadAxis, PadCode};
 use crate::kernels::number::Number;
-use crate::runtime::check::{Reach, require};
+use crate::runtime::check::{Reach, count, require};
 use crate::runtime::record::{Extent, Extents, In, MAX_RANK, Out};
-use crate::runtime::step::{Kernel, Operands, Step, kernel, operands_only};
+use crate::runtime::step::{Kernel, Operands, Step, kernel};
 use crate::tensor::{DType, Element};
 
 use super::lanes::Lanes;
@@ -32,8 +32,10 @@ impl CopyRecord {
     fn fits(&self, reach: &Reach<'_>) -> Option<()> {
         let src = reach.len_of_width(&self.src, self.width)?;
         let dst = reach.len_of_width(&self.dst, self.width)?;
-        reach.within(src, self.src_offset, &self.shape, &self.src_strides)?;
-        reach.within(dst, self.dst_offset, &self.shape, &self.dst_strides)
+        reach.within(src, self.src_offset, (&self.shape, &self.src_strides), &[])?;
+        reach.within(dst, self.dst_offset, (&self.shape, &self.dst_strides), &[])?;
+        // Nothing is written twice.
+        require(reach.product(&self.shape)? <= dst)
     }
 }
 
@@ -81,8 +83,8 @@ crate::record! {
 
 impl FillRecord {
     fn fits(&self, reach: &Reach<'_>) -> Option<()> {
-        require(reach.len_of_width(&self.value, self.width)? >= 1)?;
-        require(reach.len_of_width(&self.dst, self.width)? >= reach.extent(self.len)?)
+        reach.holds_wide(&self.value, self.width, 1)?;
+        reach.holds_wide(&self.dst, self.width, reach.extent(self.len)?)
     }
 }
 
@@ -106,7 +108,13 @@ crate::record! {
     }
 }
 
-pub(crate) static EXTENTS: Kernel = kernel!(Extents, operands_only::<ExtentsRecord>, extents);
+impl ExtentsRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        reach.holds::<i64>(&self.dst, self.dims.len())
+    }
+}
+
+pub(crate) static EXTENTS: Kernel = kernel!(Extents, ExtentsRecord::fits, extents);
 
 fn extents(step: Step<'_>) {
     let (record, operands) = step.decode::<ExtentsRecord>();
@@ -132,7 +140,24 @@ crate::record! {
     }
 }
 
-pub(crate) static PAD: Kernel = kernel!(Pad, operands_only::<PadRecord>, pad);
+impl PadRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let rank = self.shape.len();
+        require(self.before.len() == rank && self.after.len() == rank)?;
+        let src = reach.len_of_width(&self.src, self.width)?;
+        reach.within(src, self.offset, (&self.shape, &self.strides), &[])?;
+        let mut padded = reach.extents(&self.shape)?;
+        for margins in [&self.before, &self.after] {
+            for (extent, margin) in padded.iter_mut().zip(margins) {
+                *extent = extent.checked_add(reach.extent(*margin)?)?;
+            }
+        }
+        reach.holds_wide(&self.dst, self.width, count(&padded)?)?;
+        self.value.as_ref().map_or(Some(()), |value| reach.holds_wide(value, self.width, 1))
+    }
+}
+
+pub(crate) static PAD: Kernel = kernel!(Pad, PadRecord::fits, pad);
 
 fn pad(step: Step<'_>) {
     let (record, operands) = step.decode::<PadRecord>();
@@ -170,7 +195,16 @@ crate::record! {
     }
 }
 
-pub(crate) static RANGE: Kernel = kernel!(Range, operands_only::<RangeRecord>, range);
+impl RangeRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let dtype = reach.dtype(&self.start);
+        reach.holds_as(&self.start, dtype, 1)?;
+        reach.holds_as(&self.step, dtype, 1)?;
+        reach.holds_as(&self.out, dtype, reach.extent(self.len)?)
+    }
+}
+
+pub(crate) static RANGE: Kernel = kernel!(Range, RangeRecord::fits, range);
 
 fn range(step: Step<'_>) {
     let (record, operands) = step.decode::<RangeRecord>();
@@ -195,7 +229,15 @@ crate::record! {
     }
 }
 
-pub(crate) static TRILU: Kernel = kernel!(Trilu, operands_only::<TriluRecord>, trilu);
+impl TriluRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let len = count(&self.lanes.reach(reach)?)?;
+        reach.holds_wide(&self.x, self.width, len)?;
+        reach.holds_wide(&self.y, self.width, len)
+    }
+}
+
+pub(crate) static TRILU: Kernel = kernel!(Trilu, TriluRecord::fits, trilu);
 
 fn trilu(step: Step<'_>) {
     let (record, operands) = step.decode::<TriluRecord>();

@@ -4,8 +4,9 @@ use crate::kernels::number::Number;
 use crate::kernels::reduce::{self, ReduceOp};
 use crate::kernels::rows::{self, Affine};
 use crate::kernels::{Simd, channel};
+use crate::runtime::check::{Reach, count, require};
 use crate::runtime::record::{Extent, In, Out, SharedIn, SharedOut};
-use crate::runtime::step::{Kernel, Operands, Step, kernel, operands_only};
+use crate::runtime::step::{Kernel, Operands, Step, kernel};
 use crate::tensor::DType;
 
 use super::lanes::Lanes;
@@ -25,10 +26,23 @@ impl ReduceRecord {
     fn op(&self) -> ReduceOp {
         ReduceOp::from_code(self.op as u8).unwrap_or(ReduceOp::Sum)
     }
+
+    fn fits_as(&self, reach: &Reach<'_>, dtype: DType) -> Option<()> {
+        let [outer, axis, inner] = self.lanes.reach(reach)?;
+        reach.holds_as(&self.x, dtype, outer * axis * inner)?;
+        reach.holds_as(&self.y, dtype, outer * inner)
+    }
+
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        self.fits_as(reach, reach.dtype(&self.x))
+    }
+
+    fn fits_f32(&self, reach: &Reach<'_>) -> Option<()> {
+        self.fits_as(reach, DType::F32)
+    }
 }
 
-pub(crate) static REDUCE_F32: Kernel =
-    kernel!(ReduceF32, operands_only::<ReduceRecord>, simd reduce_f32);
+pub(crate) static REDUCE_F32: Kernel = kernel!(ReduceF32, ReduceRecord::fits_f32, simd reduce_f32);
 
 fn reduce_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<ReduceRecord>();
@@ -37,7 +51,7 @@ fn reduce_f32<S: Simd>(step: Step<'_>) {
     reduce::reduce_f32(s, op, lanes, operands.cells(record.x), operands.cells_out(record.y));
 }
 
-pub(crate) static REDUCE: Kernel = kernel!(Reduce, operands_only::<ReduceRecord>, reduce);
+pub(crate) static REDUCE: Kernel = kernel!(Reduce, ReduceRecord::fits, reduce);
 
 fn reduce(step: Step<'_>) {
     let (record, operands) = step.decode::<ReduceRecord>();
@@ -46,7 +60,7 @@ fn reduce(step: Step<'_>) {
 
 fn reduce_of<T: Number>(record: ReduceRecord, operands: Operands<'_>) {
     let (op, lanes) = (record.op(), record.lanes.at(&operands));
-    let (x, y) = (operands.read::<T>(In(record.x.0)), operands.write::<T>(Out(record.y.0)));
+    let (x, y) = (operands.cells::<T>(record.x), operands.cells_out(record.y));
     reduce::reduce_scalar(op, lanes, x, y);
 }
 
@@ -60,8 +74,30 @@ crate::record! {
     }
 }
 
+/// Whether two operands have elements `dtype` for all of `lanes`.
+fn whole(
+    reach: &Reach<'_>,
+    dtype: DType,
+    lanes: &Lanes,
+    (x, y): (&SharedIn, &SharedOut),
+) -> Option<()> {
+    let len = count(&lanes.reach(reach)?)?;
+    reach.holds_as(x, dtype, len)?;
+    reach.holds_as(y, dtype, len)
+}
+
+impl SoftmaxRecord {
+    fn fits_f32(&self, reach: &Reach<'_>) -> Option<()> {
+        whole(reach, DType::F32, &self.lanes, (&self.x, &self.y))
+    }
+
+    fn fits_f64(&self, reach: &Reach<'_>) -> Option<()> {
+        whole(reach, DType::F64, &self.lanes, (&self.x, &self.y))
+    }
+}
+
 pub(crate) static SOFTMAX_F32: Kernel =
-    kernel!(SoftmaxF32, operands_only::<SoftmaxRecord>, simd softmax_f32);
+    kernel!(SoftmaxF32, SoftmaxRecord::fits_f32, simd softmax_f32);
 
 fn softmax_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<SoftmaxRecord>();
@@ -74,7 +110,7 @@ fn softmax_f32<S: Simd>(step: Step<'_>) {
     }
 }
 
-pub(crate) static SOFTMAX: Kernel = kernel!(Softmax, operands_only::<SoftmaxRecord>, softmax);
+pub(crate) static SOFTMAX: Kernel = kernel!(Softmax, SoftmaxRecord::fits_f64, softmax);
 
 fn softmax(step: Step<'_>) {
     let (record, operands) = step.decode::<SoftmaxRecord>();
@@ -96,7 +132,26 @@ crate::record! {
     }
 }
 
-pub(crate) static NORM_F32: Kernel = kernel!(NormF32, operands_only::<NormRecord>, simd norm_f32);
+impl NormRecord {
+    fn fits(&self, reach: &Reach<'_>, dtype: DType) -> Option<()> {
+        let (rows, cols) = (reach.extent(self.rows)?, reach.extent(self.cols)?);
+        let len = count(&[rows, cols])?;
+        reach.holds_as(&self.x, dtype, len)?;
+        reach.holds_as(&self.y, dtype, len)?;
+        reach.may_hold(&self.scale, dtype, cols)?;
+        reach.may_hold(&self.bias, dtype, cols)
+    }
+
+    fn fits_f32(&self, reach: &Reach<'_>) -> Option<()> {
+        self.fits(reach, DType::F32)
+    }
+
+    fn fits_f64(&self, reach: &Reach<'_>) -> Option<()> {
+        self.fits(reach, DType::F64)
+    }
+}
+
+pub(crate) static NORM_F32: Kernel = kernel!(NormF32, NormRecord::fits_f32, simd norm_f32);
 
 fn norm_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<NormRecord>();
@@ -111,7 +166,7 @@ fn norm_f32<S: Simd>(step: Step<'_>) {
     norm(s, shape, x, affine, record.epsilon, y);
 }
 
-pub(crate) static NORM: Kernel = kernel!(Norm, operands_only::<NormRecord>, norm);
+pub(crate) static NORM: Kernel = kernel!(Norm, NormRecord::fits_f64, norm);
 
 fn norm(step: Step<'_>) {
     let (record, operands) = step.decode::<NormRecord>();
@@ -133,7 +188,18 @@ crate::record! {
     }
 }
 
-pub(crate) static MOMENTS: Kernel = kernel!(Moments, operands_only::<MomentsRecord>, moments);
+impl MomentsRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let (rows, cols) = (reach.extent(self.rows)?, reach.extent(self.cols)?);
+        let dtype = reach.dtype(&self.x);
+        require(dtype.is_float() && (self.mean.is_some() || self.inverse.is_some()))?;
+        reach.holds_as(&self.x, dtype, count(&[rows, cols])?)?;
+        reach.may_hold(&self.mean, dtype, rows)?;
+        reach.may_hold(&self.inverse, dtype, rows)
+    }
+}
+
+pub(crate) static MOMENTS: Kernel = kernel!(Moments, MomentsRecord::fits, moments);
 
 fn moments(step: Step<'_>) {
     let (record, operands) = step.decode::<MomentsRecord>();
@@ -164,8 +230,20 @@ crate::record! {
     }
 }
 
+impl CoefficientsRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let (dtype, len) = (reach.dtype(&self.scale), reach.extent(self.len)?);
+        require(dtype.is_float())?;
+        for given in [&self.scale, &self.bias, &self.mean, &self.variance] {
+            reach.holds_as(given, dtype, len)?;
+        }
+        reach.holds_as(&self.factor, dtype, len)?;
+        reach.holds_as(&self.shift, dtype, len)
+    }
+}
+
 pub(crate) static BATCH_COEFFICIENTS: Kernel =
-    kernel!(BatchCoefficients, operands_only::<CoefficientsRecord>, coefficients);
+    kernel!(BatchCoefficients, CoefficientsRecord::fits, coefficients);
 
 fn coefficients(step: Step<'_>) {
     let (record, operands) = step.decode::<CoefficientsRecord>();
@@ -195,8 +273,25 @@ crate::record! {
     }
 }
 
+impl ChannelAffineRecord {
+    fn fits(&self, reach: &Reach<'_>, dtype: DType) -> Option<()> {
+        whole(reach, dtype, &self.lanes, (&self.x, &self.y))?;
+        let channels = reach.extent(self.lanes.axis)?;
+        reach.holds_as(&self.scale, dtype, channels)?;
+        reach.holds_as(&self.bias, dtype, channels)
+    }
+
+    fn fits_f32(&self, reach: &Reach<'_>) -> Option<()> {
+        self.fits(reach, DType::F32)
+    }
+
+    fn fits_f64(&self, reach: &Reach<'_>) -> Option<()> {
+        self.fits(reach, DType::F64)
+    }
+}
+
 pub(crate) static CHANNEL_AFFINE_F32: Kernel =
-    kernel!(ChannelAffineF32, operands_only::<ChannelAffineRecord>, simd affine_f32);
+    kernel!(ChannelAffineF32, ChannelAffineRecord::fits_f32, simd affine_f32);
 
 fn affine_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<ChannelAffineRecord>();
@@ -207,7 +302,7 @@ fn affine_f32<S: Simd>(step: Step<'_>) {
 }
 
 pub(crate) static CHANNEL_AFFINE: Kernel =
-    kernel!(ChannelAffine, operands_only::<ChannelAffineRecord>, affine);
+    kernel!(ChannelAffine, ChannelAffineRecord::fits_f64, affine);
 
 fn affine(step: Step<'_>) {
     let (record, operands) = step.decode::<ChannelAffineRecord>();
@@ -229,8 +324,25 @@ crate::record! {
     }
 }
 
+impl GroupNormRecord {
+    fn fits(&self, reach: &Reach<'_>, dtype: DType) -> Option<()> {
+        whole(reach, dtype, &self.lanes, (&self.x, &self.y))?;
+        let channels = reach.extent(self.lanes.axis)?;
+        reach.holds_as(&self.scale, dtype, channels)?;
+        reach.holds_as(&self.bias, dtype, channels)
+    }
+
+    fn fits_f32(&self, reach: &Reach<'_>) -> Option<()> {
+        self.fits(reach, DType::F32)
+    }
+
+    fn fits_f64(&self, reach: &Reach<'_>) -> Option<()> {
+        self.fits(reach, DType::F64)
+    }
+}
+
 pub(crate) static GROUP_NORM_F32: Kernel =
-    kernel!(GroupNormF32, operands_only::<GroupNormRecord>, simd group_norm_f32);
+    kernel!(GroupNormF32, GroupNormRecord::fits_f32, simd group_norm_f32);
 
 fn group_norm_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<GroupNormRecord>();
@@ -241,8 +353,7 @@ fn group_norm_f32<S: Simd>(step: Step<'_>) {
     channel::group_norm_f32(s, groups, lanes, x, affine, record.epsilon, y);
 }
 
-pub(crate) static GROUP_NORM: Kernel =
-    kernel!(GroupNorm, operands_only::<GroupNormRecord>, group_norm);
+pub(crate) static GROUP_NORM: Kernel = kernel!(GroupNorm, GroupNormRecord::fits_f64, group_norm);
 
 fn group_norm(step: Step<'_>) {
     let (record, operands) = step.decode::<GroupNormRecord>();

@@ -2,11 +2,11 @@
 
 use crate::kernels::gemm::{Arithmetic, Bias, GemmF32, GemmScalar, PANEL, gemm_f32, gemm_scalar};
 use crate::kernels::number::Number;
-use crate::kernels::pack::pack_panels_f32;
+use crate::kernels::pack::{pack_panels_f32, packed_len};
 use crate::kernels::{Activation, Simd};
-use crate::runtime::check::{Reach, require};
+use crate::runtime::check::{Reach, count, require};
 use crate::runtime::record::{Extent, Extents, In, Out, Scratch};
-use crate::runtime::step::{Kernel, Operands, Step, kernel, operands_only};
+use crate::runtime::step::{Kernel, Operands, Step, kernel};
 use crate::tensor::DType;
 
 use super::walk::rows;
@@ -70,17 +70,13 @@ crate::record! {
 
 impl LinearRecord {
     fn fits(&self, reach: &Reach<'_>) -> Option<()> {
-        let (k, n) = (self.k as usize, self.n as usize);
-        let panels = n.div_ceil(PANEL).checked_mul(PANEL)?.checked_mul(k)?;
-        require(reach.len::<f32>(&self.w)? >= panels)?;
-        if let Some(bias) = &self.bias {
-            require(reach.len::<f32>(bias)? >= n)?;
-        }
-        let rows = reach.extent(self.rows)?;
-        require(reach.len::<f32>(&self.y)? >= rows.checked_mul(n)?)?;
+        let (k, n, rows) = (self.k as usize, self.n as usize, reach.extent(self.rows)?);
+        reach.holds::<f32>(&self.w, packed_len(k, n)?)?;
+        reach.may_hold(&self.bias, DType::F32, n)?;
+        reach.holds::<f32>(&self.y, count(&[rows, n])?)?;
         let (offset, stride) = (reach.extent(self.x_offset)?, reach.extent(self.x_row_stride)?);
         let last = rows.saturating_sub(1).checked_mul(stride)?.checked_add(offset)?;
-        require(rows == 0 || reach.len::<f32>(&self.x)? >= last.checked_add(k)?)
+        require(reach.len::<f32>(&self.x)? >= last.checked_add(k)? || rows == 0)
     }
 }
 
@@ -124,7 +120,18 @@ crate::record! {
     }
 }
 
-pub(crate) static PACK_F32: Kernel = kernel!(PackF32, operands_only::<PackRecord>, pack_f32);
+impl PackRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let (k, n) = (self.k as usize, self.n as usize);
+        let src = reach.len::<f32>(&self.src)?;
+        require(reach.extent(self.offset)? <= src)?;
+        let axes = [(k, i64::from(self.row_stride)), (n, i64::from(self.col_stride))];
+        reach.within(src, self.offset, (&[], &[]), &axes)?;
+        reach.holds::<f32>(&self.out, packed_len(k, n)?)
+    }
+}
+
+pub(crate) static PACK_F32: Kernel = kernel!(PackF32, PackRecord::fits, pack_f32);
 
 fn pack_f32(step: Step<'_>) {
     let (record, operands) = step.decode::<PackRecord>();
@@ -161,6 +168,52 @@ crate::record! {
         pub(crate) alpha: f32,
         pub(crate) d: Option<Matrix>,
         pub(crate) beta: f32,
+    }
+}
+
+impl Matrix {
+    /// Whether it has elements `dtype` for `rows` by `cols` elements in all of the batch;
+    /// `whole_rows` are contiguous, whatever it says.
+    fn fits(
+        &self,
+        reach: &Reach<'_>,
+        dtype: DType,
+        batch: &Extents,
+        [rows, cols]: [usize; 2],
+        whole_rows: bool,
+    ) -> Option<()> {
+        let (row, col) = (reach.stride(self.row_stride)?, reach.stride(self.col_stride)?);
+        let axes = [(rows, row), (cols, if whole_rows { 1 } else { col })];
+        let len = reach.len_as(&self.memory, dtype)?;
+        reach.within(len, self.offset, (batch, &self.batch), &axes)
+    }
+}
+
+impl MatMulRecord {
+    fn fits(&self, reach: &Reach<'_>, dtype: DType) -> Option<()> {
+        let (m, n, k) = (reach.extent(self.m)?, reach.extent(self.n)?, reach.extent(self.k)?);
+        let (vector, batch) = (dtype == DType::F32, &self.batch);
+        self.a.fits(reach, dtype, batch, [m, k], vector)?;
+        self.b.fits(reach, dtype, batch, [k, n], vector && self.panels.is_none())?;
+        if let Some(d) = &self.d {
+            d.fits(reach, dtype, batch, [m, n], false)?;
+        }
+        // Both operands may be broadcast along `k`, but not to more than either holds.
+        let (a, b) = (reach.len_as(&self.a.memory, dtype)?, reach.len_as(&self.b.memory, dtype)?);
+        require(k <= a.max(b))?;
+        reach.may_hold(&self.panels, DType::F32, packed_len(k, n)?)?;
+        reach.holds_as(&self.c, dtype, count(&[reach.product(batch)?, m, n])?)
+    }
+
+    fn fits_f32(&self, reach: &Reach<'_>) -> Option<()> {
+        self.fits(reach, DType::F32)
+    }
+
+    fn fits_other(&self, reach: &Reach<'_>) -> Option<()> {
+        let dtype = reach.dtype(&self.a.memory);
+        let wide = matches!(dtype, DType::I32 | DType::I64 | DType::U32 | DType::U64);
+        require(wide || dtype == DType::F64)?;
+        self.fits(reach, dtype)
     }
 }
 
@@ -217,7 +270,8 @@ impl<'a> Product<'a> {
         let mut i = 0;
         rows(&self.batch, [&self.a.batch, &self.b.batch, d_strides], offsets, |at| {
             for j in 0..last as isize {
-                let place = |o: usize| (at[o] + j * steps[o]) as usize;
+                // Without elements to read, strides are any numbers.
+                let place = |o: usize| at[o].wrapping_add(j.wrapping_mul(steps[o])) as usize;
                 product(place(0), place(1), place(2), i);
                 i += 1;
             }
@@ -225,8 +279,7 @@ impl<'a> Product<'a> {
     }
 }
 
-pub(crate) static MATMUL_F32: Kernel =
-    kernel!(MatMulF32, operands_only::<MatMulRecord>, simd matmul_f32);
+pub(crate) static MATMUL_F32: Kernel = kernel!(MatMulF32, MatMulRecord::fits_f32, simd matmul_f32);
 
 fn matmul_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<MatMulRecord>();
@@ -242,12 +295,13 @@ fn matmul_f32<S: Simd>(step: Step<'_>) {
     let mut panels = record.panels.map(|p| operands.scratch::<f32>(p));
     let mut packed = None;
     product.each(|at_a, at_b, at_d, i| {
+        let (a, b) = if k == 0 { (&[][..], &[][..]) } else { (&a[at_a..], &b[at_b..]) };
         let (b, b_k_stride, b_panel_stride) = match &mut panels {
-            None => (&b[at_b..], product.b.row, PANEL),
+            None => (b, product.b.row, PANEL),
             Some(panels) => {
                 // Heads that share keys are packed once.
-                if packed != Some(at_b) && k > 0 {
-                    pack_panels_f32(&b[at_b..], k, n, product.b.row, product.b.col, panels);
+                if packed != Some(at_b) {
+                    pack_panels_f32(b, k, n, product.b.row, product.b.col, panels);
                     packed = Some(at_b);
                 }
                 (&**panels, PANEL, PANEL * k)
@@ -259,8 +313,8 @@ fn matmul_f32<S: Simd>(step: Step<'_>) {
             n,
             k,
             a_row_stride: product.a.row,
-            a: if k == 0 { &[] } else { &a[at_a..] },
-            b: if k == 0 { &[] } else { b },
+            a,
+            b,
             b_k_stride,
             b_panel_stride,
             bias: Bias::None,
@@ -283,7 +337,7 @@ fn matmul_f32<S: Simd>(step: Step<'_>) {
     });
 }
 
-pub(crate) static MATMUL: Kernel = kernel!(MatMul, operands_only::<MatMulRecord>, matmul);
+pub(crate) static MATMUL: Kernel = kernel!(MatMul, MatMulRecord::fits_other, matmul);
 
 fn matmul(step: Step<'_>) {
     let (record, operands) = step.decode::<MatMulRecord>();
@@ -299,6 +353,9 @@ fn matmul(step: Step<'_>) {
 fn matmul_of<T: Arithmetic + Number>(record: MatMulRecord, operands: &Operands<'_>) {
     let product = Product::new(&record, operands);
     let (m, n, k) = (product.m, product.n, product.k);
+    if m == 0 || n == 0 {
+        return;
+    }
     let (a, b) = (operands.read::<T>(record.a.memory), operands.read::<T>(record.b.memory));
     let d = record.d.map(|d| operands.read::<T>(d.memory));
     let c = product.operands.write::<T>(record.c);
@@ -321,7 +378,7 @@ fn matmul_of<T: Arithmetic + Number>(record: MatMulRecord, operands: &Operands<'
             c.iter_mut().for_each(|x| *x = T::from_f64(x.to_f64() * alpha));
         }
         if let (Some(d), Some(plain)) = (d, &product.d) {
-            for (row, c) in c.chunks_exact_mut(n.max(1)).enumerate() {
+            for (row, c) in c.chunks_exact_mut(n).enumerate() {
                 for (col, c) in c.iter_mut().enumerate() {
                     let addend = d[at_d + row * plain.row + col * plain.col].to_f64();
                     *c = T::from_f64(c.to_f64() + beta * addend);

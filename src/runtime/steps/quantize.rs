@@ -2,8 +2,9 @@
 
 use crate::kernels::Simd;
 use crate::kernels::quantize::{self, Grid, Quantized};
+use crate::runtime::check::{Reach, count};
 use crate::runtime::record::{In, Out};
-use crate::runtime::step::{Kernel, Operands, Step, kernel, operands_only};
+use crate::runtime::step::{Kernel, Operands, Step, kernel};
 use crate::tensor::DType;
 
 use super::lanes::Lanes;
@@ -35,7 +36,37 @@ impl QuantizeRecord {
     }
 
     fn integer(&self) -> DType {
-        DType::from_code(self.integer as u8).unwrap_or(DType::U8)
+        match DType::from_code(self.integer as u8) {
+            Some(dtype @ (DType::I8 | DType::U16 | DType::I16 | DType::I32)) => dtype,
+            _ => DType::U8,
+        }
+    }
+
+    fn fits(&self, reach: &Reach<'_>, float: DType, from: DType, to: DType) -> Option<()> {
+        let [outer, axis, inner] = self.lanes.reach(reach)?;
+        reach.holds_as(&self.x, from, outer * axis * inner)?;
+        reach.holds_as(&self.y, to, outer * axis * inner)?;
+        let blocks = axis.div_ceil((self.block as usize).max(1));
+        let by = |own: bool, n: usize| if own { n } else { 1 };
+        let scales = count(&[by(self.by_outer, outer), blocks, by(self.by_inner, inner)])?;
+        reach.holds_as(&self.scale, float, scales)?;
+        reach.may_hold(&self.zero, self.integer(), scales)
+    }
+
+    fn quantizes_f32(&self, reach: &Reach<'_>) -> Option<()> {
+        self.fits(reach, DType::F32, DType::F32, self.integer())
+    }
+
+    fn quantizes_f64(&self, reach: &Reach<'_>) -> Option<()> {
+        self.fits(reach, DType::F64, DType::F64, self.integer())
+    }
+
+    fn gives_f32(&self, reach: &Reach<'_>) -> Option<()> {
+        self.fits(reach, DType::F32, self.integer(), DType::F32)
+    }
+
+    fn gives_f64(&self, reach: &Reach<'_>) -> Option<()> {
+        self.fits(reach, DType::F64, self.integer(), DType::F64)
     }
 }
 
@@ -57,7 +88,7 @@ fn zeros<'s, T: Quantized>(zero: Option<In>, operands: &Operands<'s>) -> &'s [T]
 }
 
 pub(crate) static QUANTIZE_F32: Kernel =
-    kernel!(QuantizeF32, operands_only::<QuantizeRecord>, simd quantize_f32);
+    kernel!(QuantizeF32, QuantizeRecord::quantizes_f32, simd quantize_f32);
 
 fn quantize_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<QuantizeRecord>();
@@ -71,7 +102,7 @@ fn quantize_f32_to<S: Simd, T: Quantized>(record: QuantizeRecord, operands: Oper
     quantize::quantize_f32(s, grid, x, scale, zero, operands.write(record.y));
 }
 
-pub(crate) static QUANTIZE: Kernel = kernel!(Quantize, operands_only::<QuantizeRecord>, quantize);
+pub(crate) static QUANTIZE: Kernel = kernel!(Quantize, QuantizeRecord::quantizes_f64, quantize);
 
 fn quantize(step: Step<'_>) {
     let (record, operands) = step.decode::<QuantizeRecord>();
@@ -85,7 +116,7 @@ fn quantize_to<T: Quantized>(record: QuantizeRecord, operands: Operands<'_>) {
 }
 
 pub(crate) static DEQUANTIZE_F32: Kernel =
-    kernel!(DequantizeF32, operands_only::<QuantizeRecord>, simd dequantize_f32);
+    kernel!(DequantizeF32, QuantizeRecord::gives_f32, simd dequantize_f32);
 
 fn dequantize_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<QuantizeRecord>();
@@ -99,8 +130,7 @@ fn dequantize_f32_from<S: Simd, T: Quantized>(record: QuantizeRecord, operands: 
     quantize::dequantize_f32(s, grid, x, scale, zero, operands.write(record.y));
 }
 
-pub(crate) static DEQUANTIZE: Kernel =
-    kernel!(Dequantize, operands_only::<QuantizeRecord>, dequantize);
+pub(crate) static DEQUANTIZE: Kernel = kernel!(Dequantize, QuantizeRecord::gives_f64, dequantize);
 
 fn dequantize(step: Step<'_>) {
     let (record, operands) = step.decode::<QuantizeRecord>();

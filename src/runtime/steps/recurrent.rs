@@ -6,13 +6,16 @@
 use arrayvec::ArrayVec;
 
 use crate::kernels::gemm::{Bias, GemmF32, PANEL, gemm_f32};
+use crate::kernels::pack::packed_len;
 use crate::kernels::recurrent::{
     GruCell, GruHalf, LstmCell, RecurrentActivation, gru_cell_f32, gru_reset_f32, gru_update_f32,
     lstm_cell_f32,
 };
 use crate::kernels::{Activation, Simd};
-use crate::runtime::record::{Extent, HeldIn, In, Out, Scratch, SharedOut};
-use crate::runtime::step::{Kernel, Operands, Step, kernel, operands_only};
+use crate::runtime::check::{Reach, count, require};
+use crate::runtime::record::{Extent, HeldIn, In, Operand, Out, Scratch, SharedOut};
+use crate::runtime::step::{Kernel, Operands, Step, kernel};
+use crate::tensor::DType;
 
 crate::record! {
     /// Rows of a state or result: where the first begins, and how far apart they are.
@@ -20,6 +23,23 @@ crate::record! {
         pub(crate) offset: Extent,
         pub(crate) time_stride: Extent,
         pub(crate) batch_stride: Extent,
+    }
+}
+
+impl Rows {
+    /// Whether rows of `width` numbers, where they are given, lie within.
+    fn fit(
+        &self,
+        reach: &Reach<'_>,
+        operand: &Option<impl Operand>,
+        [time, batch, width]: [usize; 3],
+    ) -> Option<()> {
+        let Some(operand) = operand else { return Some(()) };
+        let len = reach.len::<f32>(operand)?;
+        let (far, wide) = (reach.stride(self.time_stride)?, reach.stride(self.batch_stride)?);
+        require(reach.signed(self.offset)? >= 0)?;
+        let axes = [(time, far), (batch, wide), (width, 1)];
+        reach.within(len, self.offset, (&[], &[]), &axes)
     }
 }
 
@@ -86,6 +106,66 @@ crate::record! {
         pub(crate) c: Option<Scratch>,
         /// `[batch, gates * hidden]`: the state's part alone, or the reset state.
         pub(crate) part: Option<Scratch>,
+    }
+}
+
+impl RecurrentRecord {
+    /// Whether a cell of `gates` gates, of which `plain` are one product with the state, finds
+    /// what it needs; `part` is the width of the part that is computed apart.
+    fn fits(
+        &self,
+        reach: &Reach<'_>,
+        [activations, gates, plain]: [usize; 3],
+        part: usize,
+    ) -> Option<()> {
+        let (time, batch) = (reach.extent(self.time)?, reach.extent(self.batch)?);
+        let hidden = self.hidden as usize;
+        let columns = count(&[gates, hidden])?;
+        let states = count(&[batch, hidden])?;
+        require(self.activations.len() >= activations && self.clip >= 0.0)?;
+
+        // All of time has its own gates, and rows do not overlap.
+        reach.holds::<f32>(&self.gates, count(&[time, batch, columns])?)?;
+        let apart = reach.extent(self.gates_rows.batch_stride)? >= columns;
+        require(apart || time == 0 || states == 0)?;
+        let gates = Some(Scratch(self.gates.0));
+        self.gates_rows.fit(reach, &gates, [time, batch, columns])?;
+
+        reach.holds::<f32>(&self.r, packed_len(hidden, plain * hidden)?)?;
+        reach.may_hold(&self.r_candidate, DType::F32, packed_len(hidden, hidden)?)?;
+        reach.may_hold(&self.h_bias, DType::F32, columns)?;
+        let peephole = reach.extent(self.peephole_offset)?.checked_add(count(&[3, hidden])?)?;
+        reach.may_hold(&self.peephole, DType::F32, peephole)?;
+        reach.may_hold(&self.lengths, DType::I32, batch)?;
+
+        self.y_rows.fit(reach, &self.y, [time, batch, hidden])?;
+        let state = [1, batch, hidden];
+        self.state_rows.fit(reach, &self.h0, state)?;
+        self.state_rows.fit(reach, &self.c0, state)?;
+        self.state_rows.fit(reach, &self.y_h, state)?;
+        self.state_rows.fit(reach, &self.y_c, state)?;
+        reach.holds::<f32>(&self.h, states)?;
+        reach.may_hold(&self.c, DType::F32, states)?;
+        reach.may_hold(&self.part, DType::F32, count(&[batch, part, hidden])?)
+    }
+
+    fn fits_rnn(&self, reach: &Reach<'_>) -> Option<()> {
+        self.fits(reach, [1, 1, 1], 0)
+    }
+
+    fn fits_lstm(&self, reach: &Reach<'_>) -> Option<()> {
+        require(self.c.is_some())?;
+        self.fits(reach, [3, 4, 4], 0)
+    }
+
+    fn fits_gru_linear(&self, reach: &Reach<'_>) -> Option<()> {
+        require(self.part.is_some())?;
+        self.fits(reach, [2, 3, 3], 3)
+    }
+
+    fn fits_gru_reset(&self, reach: &Reach<'_>) -> Option<()> {
+        require(self.part.is_some() && self.r_candidate.is_some())?;
+        self.fits(reach, [2, 3, 2], 1)
     }
 }
 
@@ -369,6 +449,16 @@ crate::record! {
     }
 }
 
+impl BiasRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let (first, columns) = (self.first as usize, self.columns as usize);
+        reach.holds::<f32>(&self.src, columns.checked_mul(2)?.checked_add(first)?)?;
+        reach.holds::<f32>(&self.x, columns)?;
+        require(self.shared <= self.columns)?;
+        reach.may_hold(&self.h, DType::F32, columns)
+    }
+}
+
 fn bias(step: Step<'_>) {
     let (record, operands) = step.decode::<BiasRecord>();
     let (columns, shared) = (record.columns as usize, record.shared as usize);
@@ -384,8 +474,7 @@ fn bias(step: Step<'_>) {
     }
 }
 
-pub(crate) static RECURRENT_BIAS: Kernel =
-    kernel!(RecurrentBias, operands_only::<BiasRecord>, bias);
+pub(crate) static RECURRENT_BIAS: Kernel = kernel!(RecurrentBias, BiasRecord::fits, bias);
 
 fn rnn<S: Simd>(step: Step<'_>) {
     walk::<S, Rnn>(step);
@@ -403,9 +492,9 @@ fn gru_reset<S: Simd>(step: Step<'_>) {
     walk::<S, GruReset>(step);
 }
 
-pub(crate) static RNN_F32: Kernel = kernel!(RnnF32, operands_only::<RecurrentRecord>, simd rnn);
-pub(crate) static LSTM_F32: Kernel = kernel!(LstmF32, operands_only::<RecurrentRecord>, simd lstm);
+pub(crate) static RNN_F32: Kernel = kernel!(RnnF32, RecurrentRecord::fits_rnn, simd rnn);
+pub(crate) static LSTM_F32: Kernel = kernel!(LstmF32, RecurrentRecord::fits_lstm, simd lstm);
 pub(crate) static GRU_LINEAR_F32: Kernel =
-    kernel!(GruLinearF32, operands_only::<RecurrentRecord>, simd gru_linear);
+    kernel!(GruLinearF32, RecurrentRecord::fits_gru_linear, simd gru_linear);
 pub(crate) static GRU_RESET_F32: Kernel =
-    kernel!(GruResetF32, operands_only::<RecurrentRecord>, simd gru_reset);
+    kernel!(GruResetF32, RecurrentRecord::fits_gru_reset, simd gru_reset);

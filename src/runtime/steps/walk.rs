@@ -8,7 +8,8 @@ use crate::runtime::record::MAX_RANK;
 /// row's first element in each of `N` operands.
 ///
 /// Rows go by in row-major order. A shape without axes is one row of one element; a shape with an
-/// extent of zero has no rows.
+/// extent of zero has no rows. Between two rows a place may wrap around: the stride of an axis of
+/// one element can be any number.
 #[inline(always)]
 pub(crate) fn rows<const N: usize>(
     shape: &[usize],
@@ -32,13 +33,14 @@ pub(crate) fn rows<const N: usize>(
             axis -= 1;
             index[axis] += 1;
             for (place, strides) in at.iter_mut().zip(strides) {
-                *place += strides[axis];
+                *place = place.wrapping_add(strides[axis]);
             }
             if index[axis] < shape[axis] {
                 break;
             }
             for (place, strides) in at.iter_mut().zip(strides) {
-                *place -= strides[axis] * shape[axis] as isize;
+                let whole = strides[axis].wrapping_mul(shape[axis] as isize);
+                *place = place.wrapping_sub(whole);
             }
             index[axis] = 0;
         }

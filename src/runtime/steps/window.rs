@@ -5,9 +5,11 @@ use crate::kernels::activation::Activation;
 use crate::kernels::conv::{
     self, DepthwiseF32, Geometry, PoolOp, Pooling, Window, depthwise_f32, pool_f32, pool_scalar,
 };
+use crate::kernels::gemm::PANEL;
 use crate::kernels::number::Number;
+use crate::runtime::check::{Reach, count, require};
 use crate::runtime::record::{Extent, In, Out, Scratch};
-use crate::runtime::step::{Kernel, Operands, Step, kernel, operands_only};
+use crate::runtime::step::{Kernel, Operands, Step, kernel};
 use crate::tensor::DType;
 
 use super::types::by_dtype;
@@ -26,18 +28,33 @@ crate::record! {
 }
 
 impl WindowRecord {
-    fn window(&self, operands: &Operands<'_>) -> Window {
+    fn window(&self, extent: impl Fn(Extent) -> usize) -> Window {
         let sizes = |list: &[u32; 3]| list.map(|n| n as usize);
         let steps = |list: &[u32; 3]| list.map(|n| n.max(1) as usize);
         Window {
-            input: self.input.map(|e| operands.extent(e)),
-            output: self.output.map(|e| operands.extent(e)),
+            input: self.input.map(&extent),
+            output: self.output.map(&extent),
             kernel: sizes(&self.kernel),
             stride: steps(&self.stride),
             dilation: steps(&self.dilation),
             pad_begin: sizes(&self.pad_begin),
             pad_end: sizes(&self.pad_end),
         }
+    }
+
+    /// Elements of the input, the output and the kernel, if no place in them overflows.
+    fn fits(&self, reach: &Reach<'_>) -> Option<[usize; 3]> {
+        let (mut input, mut output) = ([0; 3], [0; 3]);
+        for d in 0..3 {
+            input[d] = reach.extent(self.input[d])?;
+            output[d] = reach.extent(self.output[d])?;
+            let far = |n: usize, step: u32| n.saturating_sub(1).checked_mul(step.max(1) as usize);
+            let taps = far(self.kernel[d] as usize, self.dilation[d])?;
+            far(output[d], self.stride[d])?.checked_add(taps)?;
+            let padding = (self.pad_begin[d] as usize).checked_add(self.pad_end[d] as usize)?;
+            input[d].checked_add(padding)?;
+        }
+        Some([count(&input)?, count(&output)?, count(&self.kernel.map(|n| n as usize))?])
     }
 }
 
@@ -58,10 +75,10 @@ crate::record! {
 }
 
 impl ConvRecord {
-    fn geometry(&self, operands: &Operands<'_>) -> Geometry {
+    fn geometry(&self, extent: impl Fn(Extent) -> usize) -> Geometry {
         Geometry {
-            window: self.window.window(operands),
-            batch: operands.extent(self.batch),
+            window: self.window.window(&extent),
+            batch: extent(self.batch),
             groups: self.groups as usize,
             channels: self.channels as usize,
             outputs: self.outputs as usize,
@@ -69,12 +86,45 @@ impl ConvRecord {
     }
 }
 
-pub(crate) static CONV_F32: Kernel = kernel!(ConvF32, operands_only::<ConvRecord>, simd conv_f32);
+impl ConvRecord {
+    /// The sizes, if the operands hold elements `dtype` for them.
+    fn fits_as(&self, reach: &Reach<'_>, dtype: DType) -> Option<Geometry> {
+        let [input, output, taps] = self.window.fits(reach)?;
+        reach.extent(self.batch)?;
+        let geometry = self.geometry(|e| reach.extent(e).unwrap_or(0));
+        let Geometry { batch, groups, channels, outputs, .. } = geometry;
+        reach.holds_as(&self.x, dtype, count(&[batch, groups, channels, input])?)?;
+        reach.holds_as(&self.weights, dtype, count(&[groups, outputs, channels, taps])?)?;
+        reach.may_hold(&self.bias, dtype, count(&[groups, outputs])?)?;
+        reach.holds_as(&self.y, dtype, count(&[batch, groups, outputs, output])?)?;
+        reach.may_hold(&self.scratch, dtype, 0)?;
+        Some(geometry)
+    }
+
+    fn fits_f32(&self, reach: &Reach<'_>) -> Option<()> {
+        let geometry = self.fits_as(reach, DType::F32)?;
+        let scratch = self.scratch.as_ref().map_or(Some(0), |scratch| reach.len::<f32>(scratch))?;
+        require(geometry.is_pointwise() || scratch >= geometry.rows().checked_mul(PANEL)?)
+    }
+
+    fn fits_depthwise(&self, reach: &Reach<'_>) -> Option<()> {
+        require(self.channels == 1)?;
+        self.fits_as(reach, DType::F32).map(|_| ())
+    }
+
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let dtype = reach.dtype(&self.x);
+        require(matches!(dtype, DType::I32 | DType::F64))?;
+        self.fits_as(reach, dtype).map(|_| ())
+    }
+}
+
+pub(crate) static CONV_F32: Kernel = kernel!(ConvF32, ConvRecord::fits_f32, simd conv_f32);
 
 fn conv_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<ConvRecord>();
     let Some(s) = S::from_level(operands.level()) else { return };
-    let geometry = record.geometry(&operands);
+    let geometry = record.geometry(|e| operands.extent(e));
     let (x, weights) = (operands.read(record.x), operands.read(record.weights));
     let bias = record.bias.map_or(&[][..], |bias| operands.read(bias));
     let scratch = record.scratch.map_or(&mut [][..], |scratch| operands.scratch(scratch));
@@ -82,17 +132,20 @@ fn conv_f32<S: Simd>(step: Step<'_>) {
 }
 
 pub(crate) static CONV_DEPTHWISE_F32: Kernel =
-    kernel!(ConvDepthwiseF32, operands_only::<ConvRecord>, simd conv_depthwise_f32);
+    kernel!(ConvDepthwiseF32, ConvRecord::fits_depthwise, simd conv_depthwise_f32);
 
 fn conv_depthwise_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<ConvRecord>();
     let Some(s) = S::from_level(operands.level()) else { return };
-    let Geometry { window, batch, groups, outputs, .. } = record.geometry(&operands);
+    let Geometry { window, batch, groups, outputs, .. } = record.geometry(|e| operands.extent(e));
     let x = operands.read::<f32>(record.x);
     let weights = operands.read(record.weights);
     let bias = record.bias.map_or(&[][..], |bias| operands.read(bias));
     let y = operands.write::<f32>(record.y);
     let (x_len, y_len) = (groups * window.input_len(), groups * outputs * window.output_len());
+    if y_len == 0 {
+        return;
+    }
     for i in 0..batch {
         let depthwise = DepthwiseF32 {
             window: &window,
@@ -108,7 +161,7 @@ fn conv_depthwise_f32<S: Simd>(step: Step<'_>) {
     }
 }
 
-pub(crate) static CONV: Kernel = kernel!(Conv, operands_only::<ConvRecord>, conv);
+pub(crate) static CONV: Kernel = kernel!(Conv, ConvRecord::fits, conv);
 
 fn conv(step: Step<'_>) {
     let (record, operands) = step.decode::<ConvRecord>();
@@ -119,7 +172,7 @@ fn conv(step: Step<'_>) {
 }
 
 fn conv_of<T: Number>(record: ConvRecord, operands: Operands<'_>) {
-    let geometry = record.geometry(&operands);
+    let geometry = record.geometry(|e| operands.extent(e));
     let (x, weights) = (operands.read::<T>(record.x), operands.read(record.weights));
     let bias = record.bias.map_or(&[][..], |bias| operands.read(bias));
     conv::conv_scalar(&geometry, x, weights, bias, operands.write(record.y));
@@ -138,17 +191,35 @@ crate::record! {
     }
 }
 
-pub(crate) static POOL_F32: Kernel = kernel!(PoolF32, operands_only::<PoolRecord>, simd pool);
+impl PoolRecord {
+    fn fits_as(&self, reach: &Reach<'_>, dtype: DType) -> Option<()> {
+        let ([input, output, _], channels) =
+            (self.window.fits(reach)?, reach.extent(self.channels)?);
+        reach.holds_as(&self.x, dtype, count(&[channels, input])?)?;
+        reach.holds_as(&self.y, dtype, count(&[channels, output])?)
+    }
+
+    fn fits_f32(&self, reach: &Reach<'_>) -> Option<()> {
+        self.fits_as(reach, DType::F32)
+    }
+
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        self.fits_as(reach, reach.dtype(&self.x))
+    }
+}
+
+pub(crate) static POOL_F32: Kernel = kernel!(PoolF32, PoolRecord::fits_f32, simd pool);
 
 fn pool<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<PoolRecord>();
     let Some(s) = S::from_level(operands.level()) else { return };
     let op = PoolOp::from_code(record.op as u8).unwrap_or(PoolOp::Max);
-    let (window, channels) = (record.window.window(&operands), operands.extent(record.channels));
+    let (window, channels) =
+        (record.window.window(|e| operands.extent(e)), operands.extent(record.channels));
     pool_f32(s, op, &window, channels, operands.read(record.x), operands.write(record.y));
 }
 
-pub(crate) static POOL: Kernel = kernel!(Pool, operands_only::<PoolRecord>, pool_any);
+pub(crate) static POOL: Kernel = kernel!(Pool, PoolRecord::fits, pool_any);
 
 fn pool_any(step: Step<'_>) {
     let (record, operands) = step.decode::<PoolRecord>();
@@ -162,7 +233,8 @@ fn pool_of<T: Number>(record: PoolRecord, operands: Operands<'_>) {
         Some(PoolOp::AverageWithPadding) => Pooling::Average { padding: true },
         None => Pooling::Lp(record.p),
     };
-    let (window, channels) = (record.window.window(&operands), operands.extent(record.channels));
+    let (window, channels) =
+        (record.window.window(|e| operands.extent(e)), operands.extent(record.channels));
     let (x, y) = (operands.read::<T>(record.x), operands.write(record.y));
     pool_scalar(pooling, &window, channels, x, y);
 }
