@@ -1,25 +1,25 @@
-//! Writes the seed corpus: `seeds CORPUS MODELS [NODE_SUITE]`.
+//! Writes the seed corpus: `seeds CORPUS FOLDER...`.
 //!
-//! `onnx` gets the models as they are, `program` the images that they compile to,
-//! `bundle` some of these as bundles, with forecasters; `c_api` starts from nothing.
+//! `onnx` gets the models below the folders as they are, `program` the images that they compile
+//! to, `bundle` bundles of those in `families`, and of forecasters, `c_api` sequences
+//! of one kind of call each.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 use nowcast::bundle::Writer;
 use nowcast::forecast::Forecaster;
-use nowcast::load::{Options, from_bytes};
+use nowcast::load::from_bytes;
+use nowcast::runtime::Program;
 use nowcast_fuzz::fixture;
+use nowcast_fuzz::variants::variants;
 
 /// Larger seeds slow every change down and add no kernel that a smaller one lacks.
 const MOST_BYTES: usize = 48 << 10;
 
-/// Folders of models that become bundles: one of each kind of step is in `program`.
-const BUNDLED: &str = "families";
-
 fn main() -> io::Result<()> {
     let mut arguments = env::args_os().skip(1).map(PathBuf::from);
-    let corpus = arguments.next().expect("the corpus's folder");
+    let corpus = arguments.next().ok_or(io::ErrorKind::InvalidInput)?;
     for target in ["onnx", "program", "bundle", "c_api"] {
         fs::create_dir_all(corpus.join(target))?;
     }
@@ -33,32 +33,44 @@ fn main() -> io::Result<()> {
         let bytes = fs::read(file)?;
         let parts: Vec<_> = file.iter().rev().take(2).map(|part| part.to_string_lossy()).collect();
         let name = format!("{}-{}", parts[1], parts[0]);
-        if bytes.len() <= MOST_BYTES {
-            fs::write(corpus.join("onnx").join(&name), &bytes)?;
-            models += 1;
+        if bytes.len() > MOST_BYTES {
+            continue;
         }
-        for (kind, options) in [("plain", Options::new()), ("ranged", ranged())] {
-            let Ok(program) = from_bytes(&bytes, &options) else { continue };
+        fs::write(corpus.join("onnx").join(&name), &bytes)?;
+        models += 1;
+        for (i, options) in variants(&bytes).iter().enumerate() {
+            let Ok(program) = from_bytes(&bytes, options) else { continue };
             let image: Vec<u8> = program.words().iter().flat_map(|w| w.to_le_bytes()).collect();
             if image.len() <= MOST_BYTES {
-                fs::write(corpus.join("program").join(format!("{name}-{kind}")), image)?;
+                fs::write(corpus.join("program").join(format!("{name}-{i}")), image)?;
                 programs += 1;
-            }
-            if kind == "plain" && parts[1].starts_with(BUNDLED) {
-                let mut writer = Writer::new();
-                let mut model = writer.model("m").expect("a first name");
-                model.program(&program).metadata("{\"a\": 1}");
-                fs::write(corpus.join("bundle").join(&name), writer.finish().expect("a model"))?;
+                if parts[1] == "families" {
+                    fs::write(corpus.join("bundle").join(format!("{name}-{i}")), bundle(&program))?;
+                }
             }
         }
     }
-    bundles(&corpus.join("bundle"))?;
-    println!("{models} models, {programs} programs");
+    forecasters(&corpus.join("bundle"))?;
+    for call in 0..24 {
+        // All objects there, then the call, its choices small numbers.
+        let mut sequence = vec![0xff];
+        for choice in 0..6 {
+            sequence.extend([call, choice, choice / 2, choice % 3, 0, 0, 0, 0]);
+        }
+        fs::write(corpus.join("c_api").join(format!("call-{call}")), sequence)?;
+    }
+    println!("    seeds: {models} models, {programs} programs");
     Ok(())
 }
 
-/// Bundles of forecasters, one and two.
-fn bundles(folder: &Path) -> io::Result<()> {
+fn bundle(program: &Program<'_>) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.model("m").expect("a first name").program(program).metadata("{\"a\": 1}");
+    writer.finish().expect("a model")
+}
+
+/// Bundles of one forecaster and of two.
+fn forecasters(folder: &Path) -> io::Result<()> {
     let (model, covariance) = (fixture::forecaster_model(), fixture::covariance_npy());
     let forecaster = Forecaster::from_parts(fixture::FORECASTER_JSON, &model, &covariance);
     let forecaster = forecaster.expect("a forecaster");
@@ -68,11 +80,6 @@ fn bundles(folder: &Path) -> io::Result<()> {
         fs::write(folder.join(name), writer.finish().expect("a model"))?;
     }
     Ok(())
-}
-
-/// The open dimensions of the models in `models/`.
-fn ranged() -> Options {
-    Options::new().dim_range("batch", 1, 4)
 }
 
 /// The ONNX files below `folder`.

@@ -14,14 +14,15 @@ mod world;
 use libfuzzer_sys::fuzz_target;
 use nowcast_fuzz::choices::Choices;
 
-use calls::step;
+use calls::{begin, step};
 use world::World;
 
 fuzz_target!(|bytes: &[u8]| {
     let mut world = World::default();
     let mut choices = Choices::new(bytes);
+    begin(&mut world, choices.byte());
     // Enough for every pair of calls; a long sequence finds nothing that a short one does not.
-    for _ in 0..64 {
+    for _ in 0..24 {
         if choices.is_empty() {
             break;
         }

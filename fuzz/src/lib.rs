@@ -8,3 +8,4 @@ pub mod change;
 pub mod choices;
 pub mod fixture;
 pub mod serve;
+pub mod variants;

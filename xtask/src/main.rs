@@ -5,6 +5,7 @@
 //! toolchain, a C and C++ compiler, Python 3 with pip, and a network on the first run.
 
 mod context;
+mod fuzz;
 mod steps;
 
 use std::process::ExitCode;
@@ -44,6 +45,15 @@ enum Verb {
     },
     /// Run the serving calls under the realtime sanitizer.
     Rtsan,
+    /// Fuzz the readers and the C interface under AddressSanitizer.
+    Fuzz {
+        /// Only this target: onnx, program, bundle or c_api.
+        #[arg(long, value_name = "TARGET")]
+        target: Option<String>,
+        /// For all targets together.
+        #[arg(long, value_name = "N", default_value_t = 3600)]
+        seconds: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -61,6 +71,10 @@ fn main() -> ExitCode {
         Verb::Rtsan => {
             steps::run_needs(&context, "realtime")?;
             realtime::sanitizer(&context)
+        }
+        Verb::Fuzz { target, seconds } => {
+            steps::run_needs(&context, "conformance")?;
+            fuzz::fuzz(&context, target.as_deref(), seconds)
         }
     });
     match outcome {

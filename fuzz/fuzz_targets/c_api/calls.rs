@@ -13,6 +13,36 @@ use crate::world::{Buffer, Kind, World, checked, name, out, sized};
 /// Objects of the caller's memory are made up to this size.
 const MOST_BYTES: u64 = 1 << 20;
 
+/// Makes what `which` names, bit by bit, all arguments right: zeros choose what is right.
+pub(crate) fn begin(world: &mut World, which: u8) {
+    let right = || Choices::new(&[]);
+    if which & 1 != 0 {
+        load(world, &mut right());
+    }
+    if which & 2 != 0 {
+        open_session(world, &mut right());
+    }
+    if which & 4 != 0 {
+        open_session(world, &mut right());
+    }
+    if which & 8 != 0 {
+        make_gaussian(world, &mut right());
+    }
+    if which & 16 != 0 {
+        // Six dimensions, of a full covariance.
+        make_gaussian(world, &mut Choices::new(&[5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]));
+    }
+    if which & 32 != 0 {
+        load_forecaster(world, &mut right());
+    }
+    if which & 64 != 0 {
+        open_forecast(world, &mut right());
+    }
+    if which & 128 != 0 {
+        use_forecast(world, &mut right());
+    }
+}
+
 pub(crate) fn step(world: &mut World, choices: &mut Choices<'_>) {
     match choices.byte() % 24 {
         0..3 => load(world, choices),
@@ -209,15 +239,15 @@ fn ask_program(world: &World, choices: &mut Choices<'_>) {
             }
             6 => {
                 let name = name(choices);
-                drop(out::<u32>(choices, |to, choices| {
+                out::<u32>(choices, |to, choices| {
                     checked(choices, |e| nowcast_program_find_input(program, name, to, e))
-                }));
+                });
             }
             7 => {
                 let name = name(choices);
-                drop(out::<u32>(choices, |to, choices| {
+                out::<u32>(choices, |to, choices| {
                     checked(choices, |e| nowcast_program_find_output(program, name, to, e))
-                }));
+                });
             }
             _ => drop(out::<u64>(choices, |to, choices| {
                 checked(choices, |e| nowcast_session_bytes(program, to, e))
@@ -488,14 +518,14 @@ fn make_gaussian(world: &mut World, choices: &mut Choices<'_>) {
             let dim = choices.hostile();
             // SAFETY: outputs are ours.
             unsafe {
-                drop(out::<u64>(choices, |to, choices| {
+                out::<u64>(choices, |to, choices| {
                     checked(choices, |e| nowcast_gaussian_diagonal_bytes(dim, to, e))
-                }));
+                });
                 let mut scratch = 0;
-                drop(out::<u64>(choices, |to, choices| {
+                out::<u64>(choices, |to, choices| {
                     let scratch = &raw mut scratch;
                     checked(choices, |e| nowcast_gaussian_full_bytes(dim, to, scratch, e))
-                }));
+                });
             }
             return;
         }
@@ -582,9 +612,9 @@ fn use_gaussian(world: &World, choices: &mut Choices<'_>) {
             }
             _ => {
                 let (index, p) = (choices.hostile(), number(choices));
-                drop(out::<f64>(choices, |to, choices| {
+                out::<f64>(choices, |to, choices| {
                     checked(choices, |e| nowcast_gaussian_quantile(gaussian, index, p, to, e))
-                }));
+                });
             }
         }
     }
