@@ -53,6 +53,8 @@ mod error;
 #[cfg(feature = "std")]
 mod file;
 #[cfg(feature = "std")]
+mod new_file;
+#[cfg(feature = "std")]
 mod write;
 
 use core::fmt;
@@ -66,9 +68,12 @@ pub use error::BundleError;
 #[cfg(feature = "std")]
 pub use file::{File, FileError};
 #[cfg(feature = "std")]
-pub use write::{ModelWriter, Writer, write_atomically};
+pub use new_file::{NewFile, write_atomically};
+#[cfg(feature = "std")]
+pub use write::{ModelWriter, Writer};
 
-const MAGIC: &[u8; 8] = b"NOWCAST\0";
+/// How a bundle begins.
+pub const MAGIC: &[u8; 8] = b"NOWCAST\0";
 /// The version of the format that this build reads and writes.
 pub const VERSION: u32 = 1;
 /// Where a bundle and each of its sections begins: a multiple of this.
@@ -124,8 +129,10 @@ pub struct Section<'a> {
     pub tag: Tag,
     /// Its contents, on a boundary of [`ALIGNMENT`].
     pub bytes: &'a [u8],
-    model: usize,
-    checksum: u64,
+    /// The model that it belongs to, by position.
+    pub model: usize,
+    /// What XXH3-64 of the contents and the zeros behind them was when it was written.
+    pub checksum: u64,
     /// The contents and the zeros behind them.
     padded: &'a [u8],
 }

@@ -33,6 +33,8 @@ pub mod kernels;
 pub mod sampling;
 pub mod tensor;
 
+#[cfg(feature = "onnx")]
+pub mod build;
 #[cfg(feature = "std")]
 pub mod compile;
 #[cfg(feature = "ort")]

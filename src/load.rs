@@ -112,6 +112,17 @@ impl Options {
     pub fn dims(&self) -> &BTreeMap<String, Extent> {
         &self.bindings.dims
     }
+
+    /// All that is chosen so far.
+    pub fn bindings(&self) -> &Bindings {
+        &self.bindings
+    }
+
+    /// Whether nothing is chosen yet.
+    pub fn is_empty(&self) -> bool {
+        let Bindings { dims, shapes, values, states } = &self.bindings;
+        dims.is_empty() && shapes.is_empty() && values.is_empty() && states.is_empty()
+    }
 }
 
 /// Loads an ONNX file. External data is read from the file's folder.

@@ -27,6 +27,7 @@ mod tensor;
 mod tests;
 mod walk;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use prost::Message;
@@ -66,4 +67,24 @@ pub fn import(
     let (builder, scope) =
         walk::Walker::new(builder, &model.functions, folder).run(&graph.node, scope, &opsets)?;
     ports::close(builder, &graph, &scope, bindings)
+}
+
+/// What bindings may name in a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Names {
+    /// Inputs, without those that are constants.
+    pub inputs: BTreeSet<String>,
+    /// Outputs.
+    pub outputs: BTreeSet<String>,
+    /// Open dimensions; an unnamed one is called `INPUT.AXIS`.
+    pub dims: BTreeSet<String>,
+}
+
+/// What bindings may name in a model, of which only the declarations are looked at.
+///
+/// **Errors**: bytes that are no model; declarations that are not supported.
+pub fn names(bytes: &[u8]) -> Result<Names, ImportError> {
+    let model = proto::ModelProto::decode(bytes).map_err(|e| ImportError::Decode(e.to_string()))?;
+    ports::names(&model.graph.ok_or(ImportError::NoGraph)?)
 }

@@ -3,9 +3,6 @@
 //! Owns the order of bytes. The same sections give the same file on every host: nothing of the
 //! time, the machine or a path goes into it.
 
-use std::io::Write;
-use std::path::Path;
-
 use twox_hash::{XxHash3_64, XxHash3_128};
 
 use super::{
@@ -123,34 +120,4 @@ impl ModelWriter<'_> {
     pub fn metadata(&mut self, json: &str) -> &mut Self {
         self.section(Tag::METADATA, json.as_bytes())
     }
-}
-
-/// Writes a file whole or not at all: to a temporary name beside it, to the disk, then under its
-/// name. Whoever has the old file mapped keeps the old file.
-///
-/// **Errors**: those of the file system; a file that was there is unchanged then.
-pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> std::io::Result<()> {
-    let path = path.as_ref();
-    let name = path.file_name().ok_or(std::io::ErrorKind::InvalidInput)?;
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}.partial", std::process::id()));
-    let partial = path.with_file_name(hidden);
-    let write = || {
-        let mut file = std::fs::File::create(&partial)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&partial, path)?;
-        // The new name is on the disk when its folder is.
-        #[cfg(unix)]
-        if let Some(folder) = path.parent() {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            std::fs::File::open(folder)?.sync_all()?;
-        }
-        Ok(())
-    };
-    write().inspect_err(|_| {
-        // The error that is reported is the first.
-        let _ = std::fs::remove_file(&partial);
-    })
 }

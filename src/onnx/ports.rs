@@ -7,6 +7,7 @@ use crate::graph::ops::Unary;
 use crate::graph::{Bindings, Dim, Extent, Fact, Graph, Op, Port, State, ValueId, VarId, Variable};
 use crate::tensor::DType;
 
+use super::Names;
 use super::builder::Builder;
 use super::error::ImportError;
 use super::proto::{DimensionValue, GraphProto, TensorProto, TypeValue, ValueInfoProto};
@@ -63,6 +64,35 @@ fn declared<'m>(kind: &'static str, info: &'m ValueInfoProto) -> Result<Declared
         shape.dim.iter().enumerate().map(axis).collect()
     });
     Ok(Declared { name, dtype, axes })
+}
+
+/// The inputs that are no constants: `initializers` are those of the graph.
+fn inputs<'m>(
+    model: &'m GraphProto,
+    initializers: &[TensorProto],
+) -> Result<Vec<Declared<'m>>, ImportError> {
+    let constants: BTreeSet<&str> = initializers
+        .iter()
+        .chain(model.sparse_initializer.iter().filter_map(|s| s.values.as_ref()))
+        .map(|t| t.name.as_str())
+        .collect();
+    let inputs = model.input.iter().filter(|info| !constants.contains(info.name.as_str()));
+    inputs.map(|info| declared("input", info)).collect()
+}
+
+/// What bindings may name.
+pub(super) fn names(model: &GraphProto) -> Result<Names, ImportError> {
+    let inputs = inputs(model, &model.initializer)?;
+    let outputs = model.output.iter().map(|info| info.name.clone()).collect();
+    let dims = open_dims(&inputs).map(str::to_owned).collect();
+    Ok(Names { inputs: inputs.iter().map(|input| input.name.to_owned()).collect(), outputs, dims })
+}
+
+fn open_dims<'d>(inputs: &'d [Declared<'_>]) -> impl Iterator<Item = &'d str> {
+    inputs.iter().flat_map(|i| i.axes.iter().flatten()).filter_map(|axis| match axis {
+        Axis::Open(name) => Some(name.as_str()),
+        Axis::Fixed(_) => None,
+    })
 }
 
 /// Open dimensions with the value that was found for each and where it was found.
@@ -155,17 +185,7 @@ pub(super) fn open<'f>(
 ) -> Result<(Builder<'f>, Scope), ImportError> {
     let mut scope = Scope::new();
     builder.graph.name.clone_from(&model.name);
-    let constants: BTreeSet<&str> = initializers
-        .iter()
-        .chain(model.sparse_initializer.iter().filter_map(|s| s.values.as_ref()))
-        .map(|t| t.name.as_str())
-        .collect();
-    let inputs: Vec<Declared<'_>> = model
-        .input
-        .iter()
-        .filter(|info| !constants.contains(info.name.as_str()))
-        .map(|info| declared("input", info))
-        .collect::<Result<_, _>>()?;
+    let inputs = inputs(model, &initializers)?;
     check_names(&inputs, bindings)?;
     let mut dims = Dimensions { bindings, found: BTreeMap::new(), variables: Vec::new() };
     for input in &inputs {
@@ -241,7 +261,7 @@ fn input_shape(input: &Declared<'_>, dims: &Dimensions<'_>) -> Result<Vec<Dim>, 
     let given = dims.bindings.shapes.get(input.name);
     let Some(axes) = &input.axes else {
         let shape = given.ok_or_else(|| {
-            port_error("input", input.name, "declares no shape; give it one (--shape)")
+            port_error("input", input.name, "declares no shape; give it one with --input-shape")
         })?;
         return Ok(shape.iter().map(|n| Dim::Fixed(*n as i64)).collect());
     };
@@ -262,11 +282,7 @@ fn input_shape(input: &Declared<'_>, dims: &Dimensions<'_>) -> Result<Vec<Dim>, 
 /// Refuses bindings of names that the model does not have.
 fn check_names(inputs: &[Declared<'_>], bindings: &Bindings) -> Result<(), ImportError> {
     let names: BTreeSet<&str> = inputs.iter().map(|i| i.name).collect();
-    let open: BTreeSet<&str> = inputs
-        .iter()
-        .flat_map(|i| i.axes.iter().flatten())
-        .filter_map(|axis| if let Axis::Open(name) = axis { Some(name.as_str()) } else { None })
-        .collect();
+    let open: BTreeSet<&str> = open_dims(inputs).collect();
     let list = |names: &BTreeSet<&str>| match names.len() {
         0 => "none".to_owned(),
         _ => names.iter().copied().collect::<Vec<_>>().join(", "),

@@ -2,6 +2,7 @@
 //! program.
 //!
 //! **Source** of the field numbers: `onnx.proto3` of the ONNX specification.
+#![allow(dead_code, reason = "each test uses some")]
 
 /// Element types as ONNX numbers them.
 pub(crate) const F32: i64 = 1;

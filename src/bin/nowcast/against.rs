@@ -1,9 +1,12 @@
 //! ONNX Runtime beside us, where the program was built with it.
 
+use std::path::{Path, PathBuf};
+
 use nowcast::graph::Tensor;
 
 use crate::failure::Failure;
 use crate::inputs::{Given, Model};
+use crate::source::{Kind, Source};
 
 /// Another runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -12,12 +15,45 @@ pub(crate) enum Against {
     Ort,
 }
 
+/// What to compare with.
+#[derive(clap::Args, Debug)]
+pub(crate) struct AgainstArgs {
+    /// Another runtime
+    #[arg(long)]
+    pub(crate) against: Option<Against>,
+    /// ONNX file that a bundle was compiled from, for the other runtime
+    #[arg(long, value_name = "FILE")]
+    pub(crate) onnx: Option<PathBuf>,
+}
+
+impl AgainstArgs {
+    /// The file for the other runtime, which reads no bundle.
+    pub(crate) fn file<'a>(
+        &'a self,
+        source: &Source,
+        model: &'a Path,
+    ) -> Result<&'a Path, Failure> {
+        match (&self.onnx, &source.kind) {
+            (None, Kind::Onnx(_)) => Ok(model),
+            (Some(onnx), Kind::Bundle(_)) => Ok(onnx),
+            (Some(_), Kind::Onnx(_)) => Err(Failure::User(format!(
+                "{}: --onnx is for bundles, and this is none: leave it out",
+                source.name
+            ))),
+            (None, Kind::Bundle(_)) => Err(Failure::User(format!(
+                "{}: another runtime does not read bundles: name the ONNX file with --onnx",
+                source.name
+            ))),
+        }
+    }
+}
+
 /// A call that may fail.
 pub(crate) type Call<'a> = &'a mut dyn FnMut() -> Result<(), Failure>;
 
 #[cfg(not(feature = "ort"))]
 mod engine {
-    use super::{Call, Failure, Given, Model, Tensor};
+    use super::{Call, Failure, Given, Model, Path, Tensor};
 
     fn missing() -> Failure {
         Failure::User(
@@ -26,13 +62,13 @@ mod engine {
         )
     }
 
-    pub(crate) fn answer(_: &Model, _: &str, _: &[Given]) -> Result<Vec<Tensor>, Failure> {
+    pub(crate) fn answer(_: &Model, _: &Path, _: &[Given]) -> Result<Vec<Tensor>, Failure> {
         Err(missing())
     }
 
     pub(crate) fn with_call<R>(
         _: &Model,
-        _: &str,
+        _: &Path,
         _: &[Given],
         _: impl FnOnce(Call<'_>) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
@@ -44,13 +80,13 @@ mod engine {
 mod engine {
     use nowcast::engine::{Array, EngineError, EngineOptions, OrtEngine, Rewrite};
 
-    use super::{Call, Failure, Given, Model, Tensor};
+    use super::{Call, Failure, Given, Model, Path, Tensor};
 
     fn failed(error: EngineError) -> Failure {
         Failure::User(error.to_string())
     }
 
-    fn load(model: &Model, path: &str, rewrite: Rewrite) -> Result<OrtEngine, Failure> {
+    fn load(model: &Model, path: &Path, rewrite: Rewrite) -> Result<OrtEngine, Failure> {
         let mut options = EngineOptions::default();
         options.rewrite = rewrite;
         match &model.bytes {
@@ -73,7 +109,7 @@ mod engine {
     /// What the model says as it is written, operator by operator.
     pub(crate) fn answer(
         model: &Model,
-        path: &str,
+        path: &Path,
         inputs: &[Given],
     ) -> Result<Vec<Tensor>, Failure> {
         let mut engine = load(model, path, Rewrite::None)?;
@@ -85,7 +121,7 @@ mod engine {
     /// Passes `body` a call of ONNX Runtime at its fastest: one thread, bound buffers.
     pub(crate) fn with_call<R>(
         model: &Model,
-        path: &str,
+        path: &Path,
         inputs: &[Given],
         body: impl FnOnce(Call<'_>) -> Result<R, Failure>,
     ) -> Result<R, Failure> {

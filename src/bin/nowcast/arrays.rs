@@ -3,10 +3,11 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
+use nowcast::bundle::NewFile;
 use npyz::WriterBuilder;
 
 use crate::failure::Failure;
-use crate::output::NewFile;
+use crate::output;
 
 /// Elements that are read at most: 1 GiB of f64.
 const MAX_ELEMENTS: u64 = 1 << 27;
@@ -114,9 +115,9 @@ impl RowsFile {
     /// Begins a file of this shape.
     pub(crate) fn create(path: &Path, rows: usize, cols: usize) -> Result<Self, Failure> {
         match path.extension().and_then(|e| e.to_str()) {
-            Some("csv") => Ok(Self { file: NewFile::create(path)?, is_npy: false }),
+            Some("csv") => Ok(Self { file: output::create(path)?, is_npy: false }),
             Some("npy") => {
-                let file = npy_header(NewFile::create(path)?, &[rows as u64, cols as u64])
+                let file = npy_header(output::create(path)?, &[rows as u64, cols as u64])
                     .map_err(|error| Failure::writing(path.display(), &error))?;
                 Ok(Self { file, is_npy: true })
             }
@@ -142,8 +143,8 @@ impl RowsFile {
     }
 
     /// Gives the file its name.
-    pub(crate) fn finish(self) -> Result<(), Failure> {
-        self.file.finish()
+    pub(crate) fn finish(self, path: &Path) -> Result<(), Failure> {
+        output::finish(path, self.file)
     }
 }
 

@@ -6,10 +6,11 @@ use nowcast::kernels::Isa;
 use nowcast::runtime::{Session, prepare_thread};
 use serde::Serialize;
 
-use crate::against::{Against, Call, with_call};
+use crate::against::{Against, AgainstArgs, Call, with_call};
 use crate::failure::Failure;
 use crate::inputs::{InputArgs, ModelArgs, isa, level};
 use crate::progress::Progress;
+use crate::source::Source;
 use crate::{allocations, output};
 
 /// Both sides take turns of this many, so that whatever disturbs the machine disturbs both.
@@ -30,9 +31,9 @@ pub(crate) struct BenchArgs {
     /// Seed of random inputs
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Time another runtime too, in turns
-    #[arg(long)]
-    against: Option<Against>,
+    /// Another runtime is timed too, in turns
+    #[command(flatten)]
+    against: AgainstArgs,
     /// Instruction set: scalar, avx2, avx512 or neon [default: the best of this CPU]
     #[arg(long, value_parser = isa)]
     isa: Option<Isa>,
@@ -52,7 +53,10 @@ struct Report {
     allocations: u64,
     arena_bytes: usize,
     constant_bytes: usize,
+    /// From opening the file to a program that can run.
     load_ns: u64,
+    /// For every byte of a bundle against its checksum, which is beside loading it.
+    verify_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     against: Option<Peer>,
 }
@@ -113,14 +117,24 @@ fn pin() -> bool {
 
 pub(crate) fn run(args: BenchArgs) -> Result<(), Failure> {
     let level = level(args.isa)?;
-    let model = args.model.load(&args.inputs)?;
+    let source = Source::open(&args.model.model)?;
+    let file = match (args.against.against, &args.against.onnx) {
+        (None, None) => None,
+        (None, Some(_)) => {
+            return Err(Failure::User(
+                "--onnx is for --against: add it, or leave --onnx out".into(),
+            ));
+        }
+        (Some(against), _) => Some((against, args.against.file(&source, &args.model.model)?)),
+    };
+    let model = args.model.load_from(source, &args.inputs, file.is_some())?;
     let pinned = pin();
     let mut session = Session::new_at(&model.program, level)
         .map_err(|error| Failure::User(format!("{}: {error}", model.name)))?;
     prepare_thread();
     session.prefault();
     model.fill(&mut session, Some(args.seed))?;
-    let inputs = match args.against {
+    let inputs = match file {
         Some(_) => model.inputs(&mut session)?,
         None => Vec::new(),
     };
@@ -160,17 +174,16 @@ pub(crate) fn run(args: BenchArgs) -> Result<(), Failure> {
         }
         Ok::<(), Failure>(())
     };
-    let path = args.model.model.to_string_lossy();
-    match args.against {
+    match file {
         None => rounds(&mut ours, &mut theirs, None)?,
-        Some(Against::Ort) => {
-            with_call(&model, &path, &inputs, |peer| rounds(&mut ours, &mut theirs, Some(peer)))?
+        Some((Against::Ort, path)) => {
+            with_call(&model, path, &inputs, |peer| rounds(&mut ours, &mut theirs, Some(peer)))?
         }
     }
 
     let times = ours.times();
     let needs = model.program.memory();
-    let against = args.against.map(|_| {
+    let against = file.map(|_| {
         let peer = theirs.times();
         let ratio = |ours: u64, theirs: u64| ours as f64 / theirs.max(1) as f64;
         Peer {
@@ -189,6 +202,7 @@ pub(crate) fn run(args: BenchArgs) -> Result<(), Failure> {
         arena_bytes: needs.arena_bytes,
         constant_bytes: needs.constant_bytes,
         load_ns: model.load_ns,
+        verify_ns: model.verify_ns,
         against,
     };
     if args.json { output::print_json(&report) } else { output::print(&report.text()) }
@@ -214,14 +228,16 @@ impl Report {
         }
         text += &format!(
             "{} calls on {}{}, heap allocations in a call: {}\n\
-             arena {} bytes, constants {} bytes, loaded in {:.2} ms\n",
+             arena {} bytes, constants {} bytes, loaded in {:.3} ms{}\n",
             self.runs,
             self.isa,
             if self.pinned { ", pinned" } else { ", not pinned" },
             self.allocations,
             self.arena_bytes,
             self.constant_bytes,
-            self.load_ns as f64 / 1e6
+            self.load_ns as f64 / 1e6,
+            self.verify_ns
+                .map_or(String::new(), |ns| format!(", verified in {:.3} ms", ns as f64 / 1e6))
         );
         text
     }

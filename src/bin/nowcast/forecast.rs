@@ -10,13 +10,15 @@ mod table;
 mod ticks;
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nowcast::forecast::calendar::DateTime;
 use nowcast::forecast::{Description, ForecastError, ForecastSession, Forecaster};
+use nowcast::runtime::KERNELS;
 
 use crate::failure::Failure;
 use crate::output;
+use crate::source::Source;
 use fan::Fan;
 use observations::Observations;
 
@@ -31,9 +33,13 @@ const PLOTTED_PATHS: usize = 16;
 /// Without options: the temperature at JFK airport, from the model and series built in.
 #[derive(clap::Args)]
 pub(crate) struct ForecastArgs {
-    /// Folder of a forecaster: forecaster.json and what it names [default: the one built in]
-    #[arg(long, value_name = "DIR")]
+    /// Folder of a forecaster (forecaster.json and what it names), or a bundle; `-` reads a bundle
+    /// from standard input [default: the one built in]
+    #[arg(long, value_name = "DIR|FILE")]
     model: Option<PathBuf>,
+    /// Model of a bundle that has several
+    #[arg(long, requires = "model")]
+    name: Option<String>,
     /// Observations, CSV with the columns time (ISO 8601, UTC) and value; `-` reads standard
     /// input [default: the forecaster's own]
     #[arg(long, value_name = "FILE")]
@@ -57,17 +63,29 @@ pub(crate) struct ForecastArgs {
 
 pub(crate) fn run(args: ForecastArgs) -> Result<(), Failure> {
     let user = |error: &dyn std::fmt::Display| Failure::User(error.to_string());
-    let description = match &args.model {
-        Some(folder) => Description::from_folder(folder).map_err(|error| user(&error))?,
-        None => Description::from_json(DESCRIPTION).map_err(Failure::Internal)?,
+    let (forecaster, observations) = match bundle(&args)? {
+        Some(forecaster) => {
+            let observations = observations(&args, forecaster.step_seconds(), None)?;
+            (forecaster, observations)
+        }
+        None => {
+            let description = match &args.model {
+                Some(folder) => Description::from_folder(folder).map_err(|error| user(&error))?,
+                None => Description::from_json(DESCRIPTION).map_err(Failure::Internal)?,
+            };
+            let (step, series) = (description.step_seconds, description.series.as_deref());
+            let observations = observations(&args, step, series)?;
+            // A mistake in the series is told before the model is compiled.
+            observations.position(args.at, description.context)?;
+            let forecaster = match &args.model {
+                Some(folder) => Forecaster::from_folder(folder).map_err(|error| user(&error))?,
+                None => Forecaster::from_parts(DESCRIPTION, MODEL, COVARIANCE)
+                    .map_err(|error| Failure::Internal(error.to_string()))?,
+            };
+            (forecaster, observations)
+        }
     };
-    let observations = observations(&args, &description)?;
-    let at = observations.position(args.at, description.context)?;
-    let forecaster = match &args.model {
-        Some(folder) => Forecaster::from_folder(folder).map_err(|error| user(&error))?,
-        None => Forecaster::from_parts(DESCRIPTION, MODEL, COVARIANCE)
-            .map_err(|error| Failure::Internal(error.to_string()))?,
-    };
+    let at = observations.position(args.at, forecaster.context())?;
     let mut session = ForecastSession::new(&forecaster).map_err(|error| user(&error))?;
 
     let paths = (args.paths as usize).max(if args.plot.is_some() { PLOTTED_PATHS } else { 0 });
@@ -100,20 +118,50 @@ pub(crate) fn run(args: ForecastArgs) -> Result<(), Failure> {
     output::print(&text)
 }
 
+/// The forecaster of a bundle, if one was asked for.
+fn bundle(args: &ForecastArgs) -> Result<Option<Forecaster<'static>>, Failure> {
+    let Some(path) = &args.model else { return Ok(None) };
+    if path.as_os_str() == "-" && args.series.as_ref().is_some_and(|s| s.as_os_str() == "-") {
+        let sentence = "standard input is one thing: name a file for --model or --series";
+        return Err(Failure::User(sentence.to_owned()));
+    }
+    // One that is not there is missed as a folder.
+    let is_folder = path.as_os_str() != "-" && !path.is_file();
+    if is_folder {
+        return match args.name {
+            None => Ok(None),
+            Some(_) => Err(Failure::User(format!(
+                "{}: --name is for bundles, and this is none: leave it out",
+                path.display()
+            ))),
+        };
+    }
+    let source = Source::open(path)?;
+    let user = |text: &dyn std::fmt::Display| Failure::User(format!("{}: {text}", source.name));
+    let file = source.bundle().ok_or_else(|| {
+        user(&"this is no bundle: give a forecaster's folder, or compile one to a bundle")
+    })?;
+    source.verify()?;
+    let name = source.model(args.name.as_deref())?.name();
+    Forecaster::from_file(file, Some(name), &KERNELS).map(Some).map_err(|error| user(&error))
+}
+
 /// The series that was asked for, or the forecaster's own.
-fn observations(args: &ForecastArgs, description: &Description) -> Result<Observations, Failure> {
-    let step = description.step_seconds;
-    let own = |folder: &Path| match &description.series {
-        Some(series) => Ok(folder.join(series)),
-        None => Err(Failure::User(format!(
+fn observations(
+    args: &ForecastArgs,
+    step_seconds: u32,
+    own: Option<&str>,
+) -> Result<Observations, Failure> {
+    match (&args.series, &args.model, own) {
+        (Some(path), ..) => Observations::read(path, step_seconds),
+        (None, Some(folder), Some(own)) => Observations::read(&folder.join(own), step_seconds),
+        (None, Some(model), None) => Err(Failure::User(format!(
             "{}: the forecaster has no series of its own: give one with --series",
-            folder.display()
+            model.display()
         ))),
-    };
-    match (&args.series, &args.model) {
-        (Some(path), _) => Observations::read(path, step),
-        (None, Some(folder)) => Observations::read(&own(folder)?, step),
-        (None, None) => Observations::parse("the series built in".to_owned(), SERIES, step),
+        (None, None, _) => {
+            Observations::parse("the series built in".to_owned(), SERIES, step_seconds)
+        }
     }
 }
 

@@ -6,30 +6,27 @@ use std::time::Instant;
 
 use nowcast::graph::Tensor;
 use nowcast::kernels::{Isa, Level};
-use nowcast::load::{self, LoadError, Options};
+use nowcast::load::{self, LoadError};
 use nowcast::onnx::ImportError;
-use nowcast::runtime::{BindError, Port, Program, Session};
+use nowcast::runtime::{BindError, KERNELS, Port, Program, Session};
 use nowcast::sampling::{PathAddress, PathWords};
 use nowcast::tensor::DType;
 
-use crate::arrays::read_input;
+use crate::choices::{ChoiceArgs, pair};
 use crate::failure::Failure;
 use crate::npy;
+use crate::source::{Kind, Source};
 
 /// A model and the choices that it leaves open.
 #[derive(clap::Args, Debug)]
 pub(crate) struct ModelArgs {
-    /// ONNX file; `-` reads standard input
+    /// ONNX file or bundle; `-` reads standard input
     pub(crate) model: PathBuf,
-    /// Size of an open dimension, or its bounds; may be given more than once
-    #[arg(long, value_name = "NAME=N|NAME=MIN..MAX", value_parser = dim)]
-    dim: Vec<(String, usize, usize)>,
-    /// Input that becomes a constant; may be given more than once
-    #[arg(long, value_name = "NAME=FILE.npy", value_parser = pair)]
-    value: Vec<(String, String)>,
-    /// Output that is kept as an input of the next run; may be given more than once
-    #[arg(long, value_name = "OUTPUT=INPUT", value_parser = pair)]
-    state: Vec<(String, String)>,
+    /// Model of a bundle that has several
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) choices: ChoiceArgs,
 }
 
 /// Elements for the inputs.
@@ -38,28 +35,7 @@ pub(crate) struct InputArgs {
     /// Elements of an input, which give its open dimensions their sizes; may be given more than
     /// once; `NAME=-` reads standard input
     #[arg(long, value_name = "NAME=FILE.npy", value_parser = pair)]
-    input: Vec<(String, String)>,
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.rsplit_once('=') {
-        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
-            Ok((name.to_owned(), value.to_owned()))
-        }
-        _ => Err(format!("{text:?} is no pair with = between")),
-    }
-}
-
-fn dim(text: &str) -> Result<(String, usize, usize), String> {
-    let (name, value) = pair(text)?;
-    let number = |digits: &str| {
-        digits.parse::<usize>().map_err(|_| format!("{digits:?} is no size: write N or MIN..MAX"))
-    };
-    let (min, max) = match value.split_once("..") {
-        Some((min, max)) => (number(min)?, number(max.trim_start_matches('='))?),
-        None => (number(&value)?, number(&value)?),
-    };
-    if min > max { Err(format!("{value}: the bounds are reversed")) } else { Ok((name, min, max)) }
+    pub(crate) input: Vec<(String, String)>,
 }
 
 /// An instruction set by its name.
@@ -91,7 +67,7 @@ pub(crate) struct Given {
     file: String,
 }
 
-fn read_all(pairs: &[(String, String)]) -> Result<Vec<Given>, Failure> {
+pub(crate) fn read_all(pairs: &[(String, String)]) -> Result<Vec<Given>, Failure> {
     pairs
         .iter()
         .map(|(name, file)| {
@@ -112,47 +88,74 @@ pub(crate) struct Model {
     /// Inputs that are constants of the program.
     pub(crate) bound: Vec<Given>,
     given: Vec<Given>,
+    /// From opening the file to a program.
     pub(crate) load_ns: u64,
+    /// For every byte of a bundle.
+    pub(crate) verify_ns: Option<u64>,
 }
 
 impl ModelArgs {
-    /// What was chosen, without inputs.
-    pub(crate) fn options(&self) -> Result<Options, Failure> {
-        let mut options = Options::new();
-        for (name, min, max) in &self.dim {
-            options = if min == max {
-                options.dim(name, *max)
-            } else {
-                options.dim_range(name, *min, *max)
-            };
-        }
-        for (output, input) in &self.state {
-            options = options.bind_state(output, input);
-        }
-        for given in read_all(&self.value)? {
-            options = options.bind_value(&given.name, given.tensor);
-        }
-        Ok(options)
+    /// Loads the model for inputs.
+    pub(crate) fn load(&self, inputs: &InputArgs) -> Result<Model, Failure> {
+        self.load_from(Source::open(&self.model)?, inputs, false)
     }
 
-    /// Loads the model. An input that the model needs as a constant becomes one.
-    pub(crate) fn load(&self, inputs: &InputArgs) -> Result<Model, Failure> {
-        let mut bound = read_all(&self.value)?;
-        let mut given = read_all(&inputs.input)?;
-        let mut options = self.options()?;
+    /// Loads a model that is opened. `with_constants` says that --value names constants that a
+    /// bundle was compiled with, for another runtime that needs them too.
+    pub(crate) fn load_from(
+        &self,
+        source: Source,
+        inputs: &InputArgs,
+        with_constants: bool,
+    ) -> Result<Model, Failure> {
+        let bound = read_all(&self.choices.value)?;
+        let given = read_all(&inputs.input)?;
+        let name = source.name.clone();
+        match source.kind {
+            Kind::Bundle(ref bundle) => {
+                self.choices.refuse_for_bundle(&name, with_constants)?;
+                let verify_ns = Some(source.verify()?);
+                let started = Instant::now();
+                let model = source.model(self.name.as_deref())?;
+                let program = bundle
+                    .program(Some(model.name()), &KERNELS)
+                    .map_err(|error| Failure::User(format!("{name}: {error}")))?;
+                let load_ns = source.open_ns + started.elapsed().as_nanos() as u64;
+                Ok(Model { name, bytes: None, program, bound, given, load_ns, verify_ns })
+            }
+            Kind::Onnx(bytes) => {
+                self.refuse_name()?;
+                self.load_onnx(name, bytes, bound, given)
+            }
+        }
+    }
+
+    /// Fails if a model of an ONNX file is named.
+    pub(crate) fn refuse_name(&self) -> Result<(), Failure> {
+        if self.name.is_none() {
+            return Ok(());
+        }
+        Err(Failure::User(format!(
+            "{}: --name is for bundles, and this is none: leave it out",
+            self.model.display()
+        )))
+    }
+
+    /// An input that the model needs as a constant becomes one.
+    fn load_onnx(
+        &self,
+        name: String,
+        bytes: Option<Vec<u8>>,
+        mut bound: Vec<Given>,
+        mut given: Vec<Given>,
+    ) -> Result<Model, Failure> {
+        let mut options = self.choices.options()?;
         // A dimension in bounds is chosen per call; a shape would fix it.
-        if self.dim.iter().all(|(_, min, max)| min == max) {
+        if !self.choices.has_range() {
             for given in &given {
                 options = options.input_shape(&given.name, given.tensor.shape());
             }
         }
-        let (name, bytes) = match self.model.as_os_str() == "-" {
-            true => {
-                let (name, bytes) = read_input(&self.model)?;
-                (name, Some(bytes))
-            }
-            false => (self.model.display().to_string(), None),
-        };
         loop {
             let started = Instant::now();
             let loaded = match &bytes {
@@ -161,7 +164,10 @@ impl ModelArgs {
             };
             let load_ns = started.elapsed().as_nanos() as u64;
             match loaded {
-                Ok(program) => return Ok(Model { name, bytes, program, bound, given, load_ns }),
+                Ok(program) => {
+                    let verify_ns = None;
+                    return Ok(Model { name, bytes, program, bound, given, load_ns, verify_ns });
+                }
                 Err(error) => {
                     let i = needed_as_constant(&error, &given)
                         .ok_or_else(|| Failure::User(error.to_string()))?;
@@ -360,20 +366,6 @@ fn random(dtype: DType, bytes: &mut [u8], address: PathAddress) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pairs_and_dims() {
-        assert_eq!(pair("a=b"), Ok(("a".to_owned(), "b".to_owned())));
-        assert_eq!(pair("a=0=b.npy"), Ok(("a=0".to_owned(), "b.npy".to_owned())));
-        for bad in ["a", "=b", "a=", ""] {
-            assert!(pair(bad).is_err(), "{bad}");
-        }
-        assert_eq!(dim("rows=3"), Ok(("rows".to_owned(), 3, 3)));
-        assert_eq!(dim("past=0..512"), Ok(("past".to_owned(), 0, 512)));
-        for bad in ["rows=x", "rows=-1", "rows=3..2", "rows=1..", "rows"] {
-            assert!(dim(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn random_elements_are_in_range_and_repeat() {

@@ -3,18 +3,21 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use nowcast::bundle::File;
 use nowcast::kernels::Level;
 use nowcast::load::{self, LoadError};
 use nowcast::onnx::ImportError;
-use nowcast::runtime::{Port, Program};
+use nowcast::runtime::{KERNELS, Port, Program};
 use serde::Serialize;
 
-use crate::arrays::read_input;
+use crate::contents::Contents;
 use crate::failure::Failure;
 use crate::inputs::ModelArgs;
 use crate::output;
+use crate::source::{Kind, Source};
 
-/// Inputs, outputs, memory and kernels. Operators that are not supported are listed.
+/// Inputs, outputs, memory and kernels; of a bundle also sections, checksums and metadata.
+/// Operators that are not supported are listed.
 #[derive(clap::Args)]
 pub(crate) struct InspectArgs {
     #[command(flatten)]
@@ -81,15 +84,22 @@ struct UnsupportedOperator {
 }
 
 pub(crate) fn run(args: InspectArgs) -> Result<(), Failure> {
-    let options = args.model.options()?;
-    let is_stdin = args.model.model.as_os_str() == "-";
-    if is_stdin && args.graph {
-        return Err(Failure::User("--graph needs a file: name one in place of -".to_owned()));
+    let source = Source::open(&args.model.model)?;
+    match &source.kind {
+        Kind::Bundle(file) => bundle(&args, &source, file),
+        Kind::Onnx(bytes) => onnx(&args, bytes.as_deref()),
     }
-    let loaded = if is_stdin {
-        load::from_bytes(&read_input(&args.model.model)?.1, &options)
-    } else {
-        load::from_path(&args.model.model, &options)
+}
+
+fn onnx(args: &InspectArgs, bytes: Option<&[u8]>) -> Result<(), Failure> {
+    args.model.refuse_name()?;
+    let options = args.model.choices.options()?;
+    if args.graph && bytes.is_some() {
+        return Err(Failure::User("--graph reads a file: name one in place of -".to_owned()));
+    }
+    let loaded = match bytes {
+        Some(bytes) => load::from_bytes(bytes, &options),
+        None => load::from_path(&args.model.model, &options),
     };
     let program = loaded.map_err(|error| refused(&error, args.json))?;
     let graph = match args.graph {
@@ -102,6 +112,58 @@ pub(crate) fn run(args: InspectArgs) -> Result<(), Failure> {
     };
     let report = Report::new(&program, args.explain, graph);
     if args.json { output::print_json(&report) } else { output::print(&report.text()) }
+}
+
+/// What is in a bundle, and what its model became: the one that is named, or the only one.
+#[derive(Serialize)]
+struct BundleReport {
+    bundle: Contents,
+    /// Whether every byte is as it was written; a bundle that is not is refused.
+    whole: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<serde_json::Value>,
+    #[serde(flatten)]
+    program: Option<Report>,
+}
+
+fn bundle(args: &InspectArgs, source: &Source, file: &File) -> Result<(), Failure> {
+    args.model.choices.refuse_for_bundle(&source.name, false)?;
+    let user = |error: &dyn std::fmt::Display| Failure::User(format!("{}: {error}", source.name));
+    if args.graph {
+        return Err(user(&"a bundle has no graph: give --graph with the ONNX file"));
+    }
+    source.verify()?;
+    let whole = file.bundle();
+    let mut report =
+        BundleReport { bundle: Contents::new(&whole), whole: true, metadata: None, program: None };
+    if whole.models().count() == 1 || args.model.name.is_some() {
+        let model = source.model(args.model.name.as_deref())?;
+        let program = model.program(&KERNELS).map_err(|error| user(&error))?;
+        let metadata = model.metadata().map_err(|error| user(&error))?;
+        report.program = Some(Report::new(&program, args.explain, None));
+        // Another writer may have left it out, or have written what is no JSON.
+        let text = || metadata.into();
+        report.metadata = (!metadata.is_empty())
+            .then(|| serde_json::from_str(metadata).unwrap_or_else(|_| text()));
+    }
+    if args.json { output::print_json(&report) } else { output::print(&report.text()) }
+}
+
+impl BundleReport {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = self.bundle.write(&mut text);
+        text += "  whole: every checksum is right\n";
+        if let Some(metadata) = &self.metadata {
+            text += &format!("Metadata\n  {metadata}\n");
+        }
+        match &self.program {
+            Some(report) => text += &report.text(),
+            None => text += "Several models: --name shows one\n",
+        }
+        text
+    }
 }
 
 /// The failure; what is not supported goes to standard output as JSON too.

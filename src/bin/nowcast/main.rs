@@ -7,6 +7,9 @@ mod against;
 mod allocations;
 mod arrays;
 mod bench;
+mod choices;
+mod compile;
+mod contents;
 mod failure;
 mod forecast;
 mod inputs;
@@ -16,6 +19,7 @@ mod output;
 mod progress;
 mod run;
 mod sample;
+mod source;
 mod verify;
 
 use std::io::Write;
@@ -45,8 +49,10 @@ enum Verb {
     Inspect(inspect::InspectArgs),
     /// Time calls of a model: p50, p99, p99.9, the worst.
     Bench(bench::BenchArgs),
-    /// Compare a model's answer with another runtime's.
+    /// Compare a model's answer with another runtime's; check every byte of a bundle.
     Verify(verify::VerifyArgs),
+    /// Compile models ahead of time into one file that runs where it lies.
+    Compile(compile::CompileArgs),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +63,7 @@ fn main() -> ExitCode {
         Verb::Inspect(args) => inspect::run(args),
         Verb::Bench(args) => bench::run(args),
         Verb::Verify(args) => verify::run(args),
+        Verb::Compile(args) => compile::run(args),
     };
     match done {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,

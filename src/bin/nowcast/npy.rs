@@ -9,7 +9,7 @@ use npyz::WriterBuilder;
 
 use crate::arrays::read_input;
 use crate::failure::Failure;
-use crate::output::NewFile;
+use crate::output;
 
 /// NumPy's names of our types, little-endian.
 const NAMES: [(&str, DType); 11] = [
@@ -104,11 +104,10 @@ fn row_major(data: &[u8], shape: &[usize], element_bytes: usize) -> Vec<u8> {
 
 /// Writes a file that is whole or not there.
 pub(crate) fn write(path: &Path, tensor: &Tensor) -> Result<(), Failure> {
-    let file = NewFile::create(path)?;
-    let mut file =
-        header(file, tensor).map_err(|error| Failure::writing(path.display(), &error))?;
+    let mut file = header(output::create(path)?, tensor)
+        .map_err(|error| Failure::writing(path.display(), &error))?;
     file.write_all(tensor.bytes()).map_err(|error| Failure::writing(path.display(), &error))?;
-    file.finish()
+    output::finish(path, file)
 }
 
 fn header<W: Write>(writer: W, tensor: &Tensor) -> std::io::Result<W> {

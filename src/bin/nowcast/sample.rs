@@ -77,7 +77,7 @@ pub(crate) fn run(args: SampleArgs) -> Result<(), Failure> {
     drop(progress);
     let out = match out {
         Some((path, file)) => {
-            file.finish()?;
+            file.finish(path)?;
             Some(path.as_path())
         }
         None => None,

@@ -1,18 +1,23 @@
 //! `nowcast verify`: our answer beside ONNX Runtime's.
 
+use nowcast::bundle::Tag;
+use nowcast::forecast::Forecaster;
 use nowcast::graph::Tensor;
 use nowcast::kernels::Isa;
-use nowcast::runtime::Session;
+use nowcast::runtime::{KERNELS, Session};
 use serde::Serialize;
 
-use crate::against::{Against, answer};
+use crate::against::{Against, AgainstArgs, answer};
+use crate::contents::hex;
 use crate::failure::Failure;
 use crate::inputs::{InputArgs, ModelArgs, isa, level};
 use crate::output;
+use crate::source::Source;
 
 /// Runs the model here and in another runtime, which takes it as it is written, and compares. The
 /// status is 1 if an output differs by more than the tolerance. Inputs that are not given are
-/// random.
+/// random. Of a bundle every byte and every program is checked; its answers are compared if --onnx
+/// names the file that it was compiled from.
 #[derive(clap::Args)]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
@@ -22,9 +27,9 @@ pub(crate) struct VerifyArgs {
     /// Seed of random inputs
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// What to compare with
-    #[arg(long, default_value = "ort")]
-    against: Against,
+    /// ONNX Runtime if nothing else is named
+    #[command(flatten)]
+    against: AgainstArgs,
     /// Largest difference that is allowed, relative to the largest output
     #[arg(long, default_value_t = 1e-5)]
     tolerance: f64,
@@ -54,13 +59,18 @@ struct Output {
 
 pub(crate) fn run(args: VerifyArgs) -> Result<(), Failure> {
     let level = level(args.isa)?;
-    let model = args.model.load(&args.inputs)?;
+    let source = Source::open(&args.model.model)?;
+    if source.bundle().is_some() && args.against.onnx.is_none() && args.against.against.is_none() {
+        return whole(&args, &source);
+    }
+    let file = args.against.file(&source, &args.model.model)?;
+    let model = args.model.load_from(source, &args.inputs, true)?;
     let mut session = Session::new_at(&model.program, level)
         .map_err(|error| Failure::User(format!("{}: {error}", model.name)))?;
     model.fill(&mut session, Some(args.seed))?;
     let inputs = model.inputs(&mut session)?;
-    let Against::Ort = args.against;
-    let expected = answer(&model, &args.model.model.to_string_lossy(), &inputs)?;
+    let Against::Ort = args.against.against.unwrap_or(Against::Ort);
+    let expected = answer(&model, file, &inputs)?;
     session.run().map_err(|error| Failure::Internal(error.to_string()))?;
 
     let mut outputs = Vec::new();
@@ -98,6 +108,51 @@ pub(crate) fn run(args: VerifyArgs) -> Result<(), Failure> {
         over.join(", "),
         args.tolerance
     )))
+}
+
+#[derive(Serialize)]
+struct Whole {
+    whole: bool,
+    bytes: usize,
+    content_hash: String,
+    models: Vec<String>,
+}
+
+/// Checks every byte, program and forecaster of a bundle.
+fn whole(args: &VerifyArgs, source: &Source) -> Result<(), Failure> {
+    args.model.choices.refuse_for_bundle(&source.name, false)?;
+    if !args.inputs.input.is_empty() {
+        return Err(Failure::User(format!(
+            "{}: --input is for a comparison: name the ONNX file with --onnx",
+            source.name
+        )));
+    }
+    if args.model.name.is_some() {
+        source.model(args.model.name.as_deref())?;
+    }
+    source.verify()?;
+    let Some(bundle) = source.bundle().map(|file| file.bundle()) else { return Ok(()) };
+    for model in bundle.models() {
+        let refused = |error: &dyn std::fmt::Display| {
+            Failure::User(format!("{}: model {:?}: {error}", source.name, model.name()))
+        };
+        model.program(&KERNELS).map_err(|error| refused(&error))?;
+        model.metadata().map_err(|error| refused(&error))?;
+        if model.section(Tag::FORECASTER).is_ok() {
+            Forecaster::from_model(&model, &KERNELS).map_err(|error| refused(&error))?;
+        }
+    }
+    let report = Whole {
+        whole: true,
+        bytes: bundle.as_bytes().len(),
+        content_hash: hex(&bundle.content_hash()),
+        models: bundle.models().map(|model| model.name().to_owned()).collect(),
+    };
+    if args.json {
+        return output::print_json(&report);
+    }
+    let (bytes, hash, models) = (report.bytes, &report.content_hash, report.models.join(", "));
+    output::print(&format!("whole: {bytes} bytes, hash {hash}, models [{models}]\n"))
 }
 
 /// The largest difference relative to the largest finite element of `theirs`, and that element.

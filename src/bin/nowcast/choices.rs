@@ -1,0 +1,168 @@
+//! What a model leaves open and the command line chooses.
+
+use std::path::Path;
+
+use nowcast::load::Options;
+use nowcast::onnx::Names;
+
+use crate::failure::Failure;
+use crate::npy;
+
+/// Choices that are made when a model is compiled.
+#[derive(clap::Args, Debug)]
+pub(crate) struct ChoiceArgs {
+    /// Size of an open dimension, or its bounds; may be given more than once
+    #[arg(long, value_name = "NAME=N|NAME=MIN..MAX", value_parser = dim)]
+    dim: Vec<(String, usize, usize)>,
+    /// Shape of an input, which gives its open dimensions their sizes; may be given more than once
+    #[arg(long, value_name = "NAME=N,N,...", value_parser = shape)]
+    input_shape: Vec<(String, Vec<usize>)>,
+    /// Input that becomes a constant; may be given more than once
+    #[arg(long, value_name = "NAME=FILE.npy", value_parser = pair)]
+    pub(crate) value: Vec<(String, String)>,
+    /// Output that is kept as an input of the next run; may be given more than once
+    #[arg(long, value_name = "OUTPUT=INPUT", value_parser = pair)]
+    state: Vec<(String, String)>,
+}
+
+impl ChoiceArgs {
+    /// All of them.
+    pub(crate) fn options(&self) -> Result<Options, Failure> {
+        self.chosen(None)
+    }
+
+    /// Those that a model of these names has.
+    pub(crate) fn options_of(&self, names: &Names) -> Result<Options, Failure> {
+        self.chosen(Some(names))
+    }
+
+    fn chosen(&self, names: Option<&Names>) -> Result<Options, Failure> {
+        let mut options = Options::new();
+        for (name, min, max) in &self.dim {
+            if names.is_some_and(|names| !names.dims.contains(name)) {
+                continue;
+            }
+            options = if min == max {
+                options.dim(name, *max)
+            } else {
+                options.dim_range(name, *min, *max)
+            };
+        }
+        let has_input = |name: &String| names.is_none_or(|names| names.inputs.contains(name));
+        let has_output = |name: &String| names.is_none_or(|names| names.outputs.contains(name));
+        for (name, shape) in self.input_shape.iter().filter(|(name, _)| has_input(name)) {
+            options = options.input_shape(name, shape);
+        }
+        for (output, input) in &self.state {
+            if has_output(output) && has_input(input) {
+                options = options.bind_state(output, input);
+            }
+        }
+        for (name, file) in self.value.iter().filter(|(name, _)| has_input(name)) {
+            options = options.bind_value(name, npy::read(Path::new(file))?);
+        }
+        Ok(options)
+    }
+
+    /// Whether a dimension is chosen per call.
+    pub(crate) fn has_range(&self) -> bool {
+        self.dim.iter().any(|(_, min, max)| min != max)
+    }
+
+    /// Fails if a choice suits none of several models.
+    pub(crate) fn refuse_strays(&self, models: &[Names]) -> Result<(), Failure> {
+        let none = |has: &dyn Fn(&Names) -> bool| !models.iter().any(has);
+        let dims = self.dim.iter().map(|(name, ..)| name);
+        let stray = dims
+            .filter(|name| none(&|m| m.dims.contains(*name)))
+            .map(|name| format!("--dim {name}: no model has an open dimension of this name"));
+        let shapes = self.input_shape.iter().map(|(name, _)| ("--input-shape", name));
+        let inputs = shapes.chain(self.value.iter().map(|(name, _)| ("--value", name)));
+        let stray =
+            stray.chain(inputs.filter(|(_, name)| none(&|m| m.inputs.contains(*name))).map(
+                |(option, name)| format!("{option} {name}: no model has an input of this name"),
+            ));
+        let pairs = self.state.iter().filter(|(output, input)| {
+            none(&|m| m.outputs.contains(output) && m.inputs.contains(input))
+        });
+        let mut stray = stray.chain(pairs.map(|(output, input)| {
+            format!("--state {output}={input}: no model has both an output and an input so called")
+        }));
+        stray.next().map_or(Ok(()), |sentence| Err(Failure::User(sentence)))
+    }
+
+    /// An option that was given, other than --value.
+    fn given(&self) -> Option<&'static str> {
+        let given = [
+            (!self.dim.is_empty(), "--dim"),
+            (!self.input_shape.is_empty(), "--input-shape"),
+            (!self.state.is_empty(), "--state"),
+        ];
+        given.into_iter().find(|(is_given, _)| *is_given).map(|(_, option)| option)
+    }
+
+    /// Fails if something is chosen of a model that is compiled; of constants if they are not
+    /// allowed.
+    pub(crate) fn refuse_for_bundle(&self, file: &str, constants: bool) -> Result<(), Failure> {
+        let value = (!constants && !self.value.is_empty()).then_some("--value");
+        match self.given().or(value) {
+            None => Ok(()),
+            Some(option) => Err(Failure::User(format!(
+                "{file}: this model is compiled already: give {option} to `nowcast compile`"
+            ))),
+        }
+    }
+}
+
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.rsplit_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        _ => Err(format!("{text:?} is no pair with = between")),
+    }
+}
+
+fn dim(text: &str) -> Result<(String, usize, usize), String> {
+    let (name, value) = pair(text)?;
+    let number = |digits: &str| {
+        digits.parse::<usize>().map_err(|_| format!("{digits:?} is no size: write N or MIN..MAX"))
+    };
+    let (min, max) = match value.split_once("..") {
+        Some((min, max)) => (number(min)?, number(max.trim_start_matches('='))?),
+        None => (number(&value)?, number(&value)?),
+    };
+    if min > max { Err(format!("{value}: the bounds are reversed")) } else { Ok((name, min, max)) }
+}
+
+fn shape(text: &str) -> Result<(String, Vec<usize>), String> {
+    let (name, value) = pair(text)?;
+    let number = |digits: &str| {
+        digits.trim().parse().map_err(|_| format!("{digits:?} is no size: write N,N,..."))
+    };
+    Ok((name, value.split(',').map(number).collect::<Result<_, _>>()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_and_dims() {
+        assert_eq!(pair("a=b"), Ok(("a".to_owned(), "b".to_owned())));
+        assert_eq!(pair("a=0=b.npy"), Ok(("a=0".to_owned(), "b.npy".to_owned())));
+        for bad in ["a", "=b", "a=", ""] {
+            assert!(pair(bad).is_err(), "{bad}");
+        }
+        assert_eq!(dim("rows=3"), Ok(("rows".to_owned(), 3, 3)));
+        assert_eq!(dim("past=0..512"), Ok(("past".to_owned(), 0, 512)));
+        for bad in ["rows=x", "rows=-1", "rows=3..2", "rows=1..", "rows"] {
+            assert!(dim(bad).is_err(), "{bad}");
+        }
+        assert_eq!(shape("x=1,37"), Ok(("x".to_owned(), vec![1, 37])));
+        assert_eq!(shape("x=4"), Ok(("x".to_owned(), vec![4])));
+        for bad in ["x=", "x=1,", "x=1x2", "x=-1"] {
+            assert!(shape(bad).is_err(), "{bad}");
+        }
+    }
+}
