@@ -52,8 +52,17 @@ fn main() -> io::Result<()> {
     }
     forecasters(&corpus.join("bundle"))?;
     for call in 0..24 {
-        // All objects there, then the call, its choices small numbers.
-        let mut sequence = vec![0xff];
+        // The objects that it needs, bit by bit, then the call, its choices small numbers.
+        let objects = match call {
+            4 | 5 => 0b1,
+            6..16 => 0b111,
+            17 => 0b11000,
+            19 => 0b110_0000,
+            20 | 21 => 0b1110_0000,
+            22 => 0xff,
+            _ => 0,
+        };
+        let mut sequence = vec![objects];
         for choice in 0..6 {
             sequence.extend([call, choice, choice / 2, choice % 3, 0, 0, 0, 0]);
         }

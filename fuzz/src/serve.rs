@@ -10,8 +10,8 @@ use nowcast::runtime::{Program, Session};
 use crate::choices::Choices;
 
 /// Sessions that take more are not made: what a run costs follows from the program, not from the
-/// length of its file.
-pub const MOST_BYTES: usize = 4 << 20;
+/// length of its file, and a window over every element of this much takes seconds.
+pub const MOST_BYTES: usize = 256 << 10;
 
 /// Who vouches for a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

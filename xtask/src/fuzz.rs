@@ -40,8 +40,10 @@ const FLAGS: &[&str] = &[
     "fuzzing",
 ];
 
-/// What one input may take: memory out of proportion to the file, and a hang, are findings.
-const LIMITS: &[&str] = &["-rss_limit_mb=2048", "-malloc_limit_mb=512", "-timeout=20"];
+/// What one input may take: memory out of proportion to the file, and a hang, are findings. The
+/// clock is that of the wall, so a busy machine needs the time.
+const LIMITS: &[&str] =
+    &["-rss_limit_mb=2048", "-malloc_limit_mb=512", "-timeout=120", "-report_slow_units=60"];
 
 /// The outcome of one target.
 struct Report {
