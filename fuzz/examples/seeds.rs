@@ -55,11 +55,12 @@ fn main() -> io::Result<()> {
         // The objects that it needs, bit by bit, then the call, its choices small numbers.
         let objects = match call {
             4 | 5 => 0b1,
-            6..16 => 0b111,
+            6..=15 => 0b111,
             17 => 0b11000,
             19 => 0b110_0000,
             20 | 21 => 0b1110_0000,
             22 => 0xff,
+            // Calls that make objects, and one that needs none.
             _ => 0,
         };
         let mut sequence = vec![objects];

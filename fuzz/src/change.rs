@@ -328,7 +328,7 @@ fn tensor(constant: &mut TensorProto, random: &mut Random) {
 pub fn words(data: &mut [u8], size: usize, seed: u32) -> Option<usize> {
     let mut random = Random::new(seed);
     let len = size / 4;
-    if len < 32 || random.below(4) == 0 {
+    if len < 34 || random.below(4) == 0 {
         return None;
     }
     let word = |data: &[u8], at: usize| {

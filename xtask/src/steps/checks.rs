@@ -7,6 +7,11 @@ pub(crate) fn fmt(context: &Context) -> Outcome {
     run(
         &mut context.cargo(["fmt", "--all", "--check"]),
         "sources are not formatted: run `cargo fmt --all`",
+    )?;
+    // A workspace of its own.
+    run(
+        &mut context.cargo(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]),
+        "sources are not formatted: run `cargo fmt` in `fuzz`",
     )
 }
 
