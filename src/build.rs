@@ -1,7 +1,7 @@
-//! Models and forecasters ahead of time: files in, a bundle out.
+//! Models and forecasters ahead of time: files in, a bundle out, and source that has it built in.
 //!
-//! Owns what `nowcast compile` and build scripts share: which sections a model gets, and what is
-//! said of it as JSON. Its invariant: the same models and options give the same bytes on every
+//! Owns what `nowcast compile` and build scripts share: which sections a model gets, what is said
+//! of it as JSON, and which files are written. Its invariant: the same models and options give the same bytes on every
 //! host; nothing of the time, the machine or a path goes into a bundle.
 //!
 //! # Examples
@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::bundle::Writer;
+use crate::bundle::{self, BundleError, Writer, write_atomically};
+use crate::emit::{self, EmitError};
 use crate::forecast::{Forecaster, ForecasterError};
 use crate::graph::Tensor;
 use crate::load::{self, LoadError, Options};
@@ -44,6 +45,23 @@ pub enum BuildError {
     /// A name that is empty or taken, or too many models.
     #[error("{0}")]
     Names(String),
+    /// Bytes that are no bundle.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The bundle cannot be said in source.
+    #[error(transparent)]
+    Emit(#[from] EmitError),
+    /// Cargo has not said where a build script writes.
+    #[error("OUT_DIR is not set: emit from a build script, or name a folder")]
+    NoOutDir,
+    /// A file cannot be written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
 }
 
 /// A model on its way into a bundle: an ONNX file or a forecaster's folder, and what is chosen of
@@ -156,6 +174,13 @@ impl Model {
         }
         Ok(())
     }
+
+    /// [`emit`] for this model alone.
+    ///
+    /// **Errors** and **cost** as there.
+    pub fn emit(&self, stem: &str) -> Result<(), BuildError> {
+        emit(stem, std::slice::from_ref(self))
+    }
 }
 
 /// The name of a file without its ending, or of a folder.
@@ -176,4 +201,54 @@ pub fn bundle(models: &[Model]) -> Result<Vec<u8>, BuildError> {
     let mut writer = Writer::new();
     models.iter().try_for_each(|model| model.write(&mut writer))?;
     writer.finish().map_err(BuildError::Names)
+}
+
+/// For a build script: writes a bundle of these models to `STEM.nowcast` and the module that has it
+/// built in to `STEM.rs`, both in `OUT_DIR`, and asks Cargo to run the script again when a model
+/// changes (files with external data are not watched).
+///
+/// **Errors**: any [`BuildError`].
+///
+/// **Cost**: that of [`Model::write`] for each.
+///
+/// # Examples
+/// In `build.rs`, with `nowcast` among the build dependencies:
+/// ```no_run
+/// # fn main() -> Result<(), nowcast::build::BuildError> {
+/// nowcast::build::Model::new("models/lstm.onnx").dim("batch", 1).emit("lstm")
+/// # }
+/// ```
+/// In the program, with `nowcast` among the dependencies (`default-features = false` will do):
+/// ```ignore
+/// mod lstm {
+///     include!(concat!(env!("OUT_DIR"), "/lstm.rs"));
+/// }
+/// ```
+pub fn emit(stem: &str, models: &[Model]) -> Result<(), BuildError> {
+    let folder = PathBuf::from(std::env::var_os("OUT_DIR").ok_or(BuildError::NoOutDir)?);
+    for model in models {
+        if let Source::Path(path) = &model.source {
+            println!("cargo::rerun-if-changed={}", path.display());
+        }
+    }
+    emit_rust(&folder.join(stem), &bundle(models)?).map(|_| ())
+}
+
+/// Writes a bundle to `STEM.nowcast` and the module that has it built in to `STEM.rs`: a path whose
+/// ending, if it has one, is replaced. The paths that were written.
+///
+/// **Errors**: [`BuildError::Emit`], [`BuildError::Io`].
+pub fn emit_rust(stem: &Path, bytes: &[u8]) -> Result<[PathBuf; 2], BuildError> {
+    let paths = ["nowcast", "rs"].map(|ending| stem.with_extension(ending));
+    let [bundle, module] = &paths;
+    let file = bundle::File::from_bytes(bytes)?;
+    let name = bundle.file_name().unwrap_or_default().to_string_lossy();
+    let text = emit::rust(&file.bundle(), &name)?;
+    write(bundle, bytes)?;
+    write(module, text.as_bytes())?;
+    Ok(paths)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
+    write_atomically(path, bytes).map_err(|source| BuildError::Io { path: path.to_owned(), source })
 }

@@ -20,7 +20,7 @@
 //! | 40..48 | length of the file |
 //! | 48..56 | end of the directory |
 //! | 56..64 | zero |
-//! | 64.. | directory: a section each 32 bytes (tag, model, place, length, checksum), a model each 8 bytes (place of its name, length), the names |
+//! | 64.. | directory: a section each 32 bytes (tag, model, place, length, checksum), a model each 8 bytes (place of its name, length), the names, each ended by a zero |
 //! | .. | sections, each filled with zeros to a multiple of 64 bytes |
 //!
 //! A checksum is XXH3-64 of a section and the zeros behind it. The directory holds the checksums
@@ -57,6 +57,7 @@ mod new_file;
 #[cfg(feature = "std")]
 mod write;
 
+use core::ffi::CStr;
 use core::fmt;
 
 use twox_hash::{XxHash3_64, XxHash3_128};
@@ -247,12 +248,21 @@ impl<'a> Bundle<'a> {
         Some((model, usize_at(self.bytes, at + 8)?, usize_at(self.bytes, at + 16)?))
     }
 
-    fn name(&self, i: usize) -> Option<&'a str> {
+    /// A name and the zero that ends it.
+    fn name_bytes(&self, i: usize) -> Option<&'a [u8]> {
         let at = HEADER_BYTES + self.sections_len() * SECTION_BYTES + i * MODEL_BYTES;
         let place = u32_at(self.bytes, at)? as usize;
+        let len = u32_at(self.bytes, at + 4)?.checked_add(1)?;
         let directory = self.bytes.get(..usize_at(self.bytes, 48)?)?;
-        let name = directory.get(place..)?.get(..u32_at(self.bytes, at + 4)? as usize)?;
-        core::str::from_utf8(name).ok()
+        directory.get(place..)?.get(..len as usize).filter(|name| name.ends_with(&[0]))
+    }
+
+    fn name(&self, i: usize) -> Option<&'a str> {
+        core::str::from_utf8(self.name_bytes(i)?.split_last()?.1).ok()
+    }
+
+    fn c_name(&self, i: usize) -> Option<&'a CStr> {
+        CStr::from_bytes_until_nul(self.name_bytes(i)?).ok()
     }
 
     fn section(&self, i: usize) -> Option<Section<'a>> {
@@ -325,6 +335,11 @@ impl<'a> Model<'a> {
     /// Its name.
     pub fn name(&self) -> &'a str {
         self.name
+    }
+
+    /// Its name as C reads it: up to its first NUL.
+    pub fn c_name(&self) -> &'a CStr {
+        self.bundle.c_name(self.index).unwrap_or_default()
     }
 
     /// Its sections, in the order of the file.

@@ -32,6 +32,8 @@ pub mod simd;
 
 #[cfg(target_arch = "aarch64")]
 pub mod aarch64;
+#[cfg(cortex_m_fpu)]
+mod cortex_m;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
 
@@ -43,4 +45,4 @@ pub use simd::{Simd, Vectorized, dispatch};
 #[cfg(test)]
 mod simd_tests;
 #[cfg(test)]
-mod suite;
+pub(crate) mod suite;

@@ -37,6 +37,8 @@ pub mod tensor;
 pub mod build;
 #[cfg(feature = "std")]
 pub mod compile;
+#[cfg(feature = "std")]
+pub mod emit;
 #[cfg(feature = "ort")]
 pub mod engine;
 #[cfg(feature = "std")]

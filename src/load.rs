@@ -168,3 +168,6 @@ fn graph_from(
     optimize::run(&mut graph);
     Ok(graph)
 }
+
+#[cfg(test)]
+mod damaged;

@@ -6,6 +6,8 @@
 //! be wrong. It knows nothing of graphs or of ONNX.
 
 mod check;
+#[cfg(all(test, feature = "std"))]
+pub(crate) mod damage;
 mod errors;
 mod image;
 mod memory;

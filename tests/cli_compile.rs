@@ -180,6 +180,31 @@ fn a_forecaster_forecasts_from_its_bundle() {
 }
 
 #[test]
+fn a_module_is_written_beside_its_bundle() {
+    let folder = compiled("emit");
+    let call = ["compile", "affine.onnx", "--dim=rows=2", "--emit=rust", "-o=carried.nowcast"];
+    let report = json_of(&folder, &call);
+    assert_eq!(report["files"], json!(["carried.nowcast", "carried.rs"]));
+    let text = fs::read_to_string(folder.join("carried.rs")).expect("there");
+    for part in [
+        "include_bytes!(\"carried.nowcast\")",
+        "pub const X_SHAPE: [usize; 2] = [2, 4];",
+        "pub fn x_mut(&mut self) -> &mut [f32; 8] {",
+        "pub fn positive(&self) -> &[u8; 8] {",
+        "kernels::LINEAR_F32",
+    ] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+    assert!(!text.contains("kernels::LSTM_F32"), "{text}");
+    let plain = ["compile", "affine.onnx", "--dim=rows=2", "-o=plain.nowcast"];
+    prints(&folder, &plain);
+    let read = |name: &str| fs::read(folder.join(name)).expect("there");
+    assert_eq!(read("carried.nowcast"), read("plain.nowcast"));
+    prints(&folder, &call);
+    assert_eq!(read("carried.rs"), text.as_bytes());
+}
+
+#[test]
 fn mistakes_are_told_in_a_sentence() {
     let folder = compiled("mistakes");
     let cases: [(&[&str], &str); 12] = [

@@ -3,11 +3,18 @@
  * SPDX-License-Identifier: MIT OR Apache-2.0
  *
  * Objects
- *   nowcast_program     a compiled model; on the heap, shared by threads, never written again
+ *   nowcast_program     a compiled model; shared by threads, never written again; on the heap if
+ *                       it was loaded or mapped, in the caller's memory if it was opened
  *   nowcast_session     one thread's memory of a program; in the caller's memory
  *   nowcast_gaussian    a multivariate normal distribution; in the caller's memory
- *   nowcast_forecaster  a model with its series, scale and errors; on the heap, shared by threads
+ *   nowcast_forecaster  a model with its series, scale and errors; otherwise as a program
  *   nowcast_forecast    one thread's memory of a forecaster; in the caller's memory
+ *
+ * A bundle is a file that `nowcast compile` writes: models ready to run, where they lie.
+ *
+ * There are two libraries. nowcast_c has everything. nowcast_minimal opens bundles and has nothing
+ * that NOWCAST_MINIMAL, defined before this header, hides: it needs of the system memcpy, memmove,
+ * memset, memcmp, bcmp, strlen and abort, and never allocates.
  *
  * Rules that hold for every function
  *   Errors      A function that can fail returns a status; NOWCAST_OK is zero. Unless a function
@@ -15,7 +22,8 @@
  *               unchanged when it fails. The sentence that says what went wrong goes into the
  *               caller's `nowcast_error`, which may be NULL; there is no hidden last error.
  *   Panics      NOWCAST_PANIC is an error of this library, caught at the border. The object that
- *               was passed may be half written: close or release it and go on.
+ *               was passed may be half written: close or release it and go on. nowcast_minimal
+ *               cannot catch one: it calls abort().
  *   Allocation  Functions of the heading "set-up" may allocate. All others do not, nor do they
  *               lock, call the system or start a thread: they serve.
  *   Threads     An object that is passed as `const` may be used by any number of threads at a
@@ -23,7 +31,8 @@
  *               between threads.
  *   Ownership   Pointers that are passed are read or written during the call only, except the
  *               memory that an `_open`, `_full` or `_diagonal` function is given: the object lives
- *               in it until it is closed or released, and nobody else may write it.
+ *               in it until it is closed or released, and nobody else may write it. A bundle and
+ *               kernels that an `_open` function is given are read until then.
  *   Alignment   Memory for objects starts on a multiple of NOWCAST_ALIGNMENT bytes.
  *   Text        UTF-8, ended by NUL. Text that is returned belongs to the library or the object.
  *   Handles     A handle is valid from the call that made it to its close or release. One of
@@ -46,6 +55,19 @@ extern "C" {
 /* Alignment, in bytes, of the memory that objects live in. */
 #define NOWCAST_ALIGNMENT 64
 
+/* Aligns an array: NOWCAST_ALIGNED static unsigned char memory[NOWCAST_PROGRAM_BYTES]; */
+#if defined(_MSC_VER) && !defined(__clang__)
+#define NOWCAST_ALIGNED __declspec(align(64))
+#else
+#define NOWCAST_ALIGNED __attribute__((aligned(64)))
+#endif
+
+/* Memory that objects take, in bytes. A session and a forecast take this and what their program
+ * needs: nowcast_session_bytes, nowcast_forecaster_describe, or the macros of an emitted model. */
+#define NOWCAST_PROGRAM_BYTES 256
+#define NOWCAST_FORECASTER_BYTES 1024
+#define NOWCAST_HANDLE_BYTES (256 * sizeof(void *))
+
 /* Most axes of an input or output. */
 #define NOWCAST_MAX_RANK 16
 
@@ -67,7 +89,7 @@ enum {
     NOWCAST_UNSUPPORTED = 6,           /* the model needs an operator that is not supported */
     NOWCAST_OPTION_NEEDED = 7,         /* an open dimension or a constant input must be chosen */
     NOWCAST_NOT_COMPILED = 8,          /* the model cannot be compiled */
-    NOWCAST_NOT_FOUND = 9,             /* no input, output or dimension of this name or position */
+    NOWCAST_NOT_FOUND = 9,             /* nothing of this name or position */
     NOWCAST_WRONG_DTYPE = 10,          /* another element type */
     NOWCAST_WRONG_LENGTH = 11,         /* another number of bytes or elements */
     NOWCAST_WRONG_RANK = 12,           /* another number of axes */
@@ -78,13 +100,19 @@ enum {
     NOWCAST_TOO_SMALL = 17,            /* memory with too few bytes */
     NOWCAST_OVERLAP = 18,              /* memory to be written overlaps other memory of the call */
     NOWCAST_OUT_OF_MEMORY = 19,        /* the allocator has nothing left */
-    NOWCAST_MISSING_KERNEL = 20,       /* this build lacks a kernel that the program needs */
+    NOWCAST_MISSING_KERNEL = 20,       /* the program needs a kernel that was not listed */
     NOWCAST_IN_USE = 21,               /* sessions of the object are still open */
     NOWCAST_NOT_FINITE = 22,           /* a number is NaN, infinite or out of range */
     NOWCAST_NOT_COVARIANCE = 23,       /* not symmetric, not positive definite, or negative */
-    NOWCAST_INVALID_FORECASTER = 24,   /* a forecaster's folder that is not usable */
+    NOWCAST_INVALID_FORECASTER = 24,   /* a folder or model that is no forecaster */
     NOWCAST_NO_FORECAST = 25,          /* asked before a forecast was made */
     NOWCAST_IN_PLACE = 26,             /* a cache that grows in place has no single pointer */
+    NOWCAST_NOT_A_BUNDLE = 27,         /* does not begin as a bundle does */
+    NOWCAST_OTHER_VERSION = 28,        /* a bundle of a format that this build does not read */
+    NOWCAST_TRUNCATED = 29,            /* a bundle that is shorter than it says */
+    NOWCAST_DAMAGED = 30,              /* a bundle whose contents are not what was written */
+    NOWCAST_SEVERAL_MODELS = 31,       /* a bundle with several models, of which none was named */
+    NOWCAST_TOO_LARGE = 32,            /* more memory than this host can address */
     NOWCAST_PANIC = 100                /* an error of this library */
 };
 
@@ -158,16 +186,97 @@ const char *nowcast_isa_name(nowcast_isa isa);
  * Errors: NOWCAST_PANIC. Threads: any. */
 nowcast_status nowcast_thread_prepare(nowcast_error *error);
 
+/* ---- kernels ------------------------------------------------------------------------------- */
+
+/* The code of one kind of step. A program is opened with those that it may use: all of them, or the
+ * few that a list names, and then a linker that drops unused sections (-Wl,--gc-sections) drops
+ * the others. `nowcast compile --emit c` writes the list of a model. */
+typedef struct nowcast_kernel nowcast_kernel;
+
+/* Define NOWCAST_SHARED on Windows to use the shared library, whose addresses are no constants. */
+#if defined(_WIN32) && defined(NOWCAST_SHARED)
+#define NOWCAST_DATA __declspec(dllimport)
+#else
+#define NOWCAST_DATA
+#endif
+
+extern NOWCAST_DATA const nowcast_kernel
+    nowcast_kernel_copy, nowcast_kernel_fill, nowcast_kernel_extents, nowcast_kernel_unary_f32,
+    nowcast_kernel_unary, nowcast_kernel_binary_f32, nowcast_kernel_binary, nowcast_kernel_compare,
+    nowcast_kernel_where, nowcast_kernel_cast, nowcast_kernel_pad, nowcast_kernel_range,
+    nowcast_kernel_trilu, nowcast_kernel_gather, nowcast_kernel_gather_elements,
+    nowcast_kernel_gather_nd, nowcast_kernel_scatter_elements, nowcast_kernel_scatter_nd,
+    nowcast_kernel_one_hot, nowcast_kernel_top_k, nowcast_kernel_arg_reduce,
+    nowcast_kernel_cum_sum, nowcast_kernel_reduce_f32, nowcast_kernel_reduce,
+    nowcast_kernel_softmax_f32, nowcast_kernel_softmax, nowcast_kernel_norm_f32,
+    nowcast_kernel_norm, nowcast_kernel_moments, nowcast_kernel_batch_coefficients,
+    nowcast_kernel_channel_affine_f32, nowcast_kernel_channel_affine,
+    nowcast_kernel_group_norm_f32, nowcast_kernel_group_norm, nowcast_kernel_quantize_f32,
+    nowcast_kernel_quantize, nowcast_kernel_dequantize_f32, nowcast_kernel_dequantize,
+    nowcast_kernel_conv_f32, nowcast_kernel_conv_depthwise_f32, nowcast_kernel_conv,
+    nowcast_kernel_pool_f32, nowcast_kernel_pool, nowcast_kernel_linear_f32,
+    nowcast_kernel_matmul_f32, nowcast_kernel_matmul, nowcast_kernel_pack_f32,
+    nowcast_kernel_rnn_f32, nowcast_kernel_lstm_f32, nowcast_kernel_gru_linear_f32,
+    nowcast_kernel_gru_reset_f32, nowcast_kernel_recurrent_bias;
+
+typedef struct nowcast_kernels {
+    uint32_t struct_size; /* set by the caller: sizeof(nowcast_kernels) */
+    uint32_t len;
+    const nowcast_kernel *const *list;
+} nowcast_kernels;
+
+/* Those of an array: static const nowcast_kernel *const list[] = { &nowcast_kernel_linear_f32 };
+ * static const nowcast_kernels kernels = NOWCAST_KERNELS(list); */
+#define NOWCAST_KERNELS(list) \
+    { (uint32_t)sizeof(nowcast_kernels), (uint32_t)(sizeof(list) / sizeof((list)[0])), list }
+
+/* All kernels. A program that calls it is linked with all of them.
+ * Errors: none. Threads: any. */
+const nowcast_kernels *nowcast_kernels_all(void);
+
+/* ---- bundles ------------------------------------------------------------------------------- */
+
+/* What is in a bundle. Start from NOWCAST_BUNDLE_INFO_INIT. */
+typedef struct nowcast_bundle_info {
+    uint32_t struct_size;     /* set by the caller: sizeof(nowcast_bundle_info) */
+    uint32_t models_len;
+    uint64_t bytes;           /* of the bundle; what was passed may be longer, as flash is */
+    uint8_t content_hash[16]; /* stands for every byte; tells damage, not malice */
+} nowcast_bundle_info;
+
+#define NOWCAST_BUNDLE_INFO_INIT { (uint32_t)sizeof(nowcast_bundle_info), 0, 0, { 0 } }
+
+/* What is in a bundle, which has `bundle_bytes` bytes or is followed by others and starts on a
+ * multiple of NOWCAST_ALIGNMENT. Reads and checks its directory, not its contents.
+ * Errors: NOWCAST_NOT_A_BUNDLE, NOWCAST_OTHER_VERSION, NOWCAST_TRUNCATED, NOWCAST_DAMAGED,
+ *   NOWCAST_MISALIGNED, NOWCAST_INVALID_ARGUMENT (struct_size), NOWCAST_NULL_ARGUMENT.
+ * Threads: any. */
+nowcast_status nowcast_bundle_describe(const void *bundle, uint64_t bundle_bytes,
+                                       nowcast_bundle_info *info, nowcast_error *error);
+
+/* The name of model `index`, which belongs to the bundle.
+ * Errors: NOWCAST_NOT_FOUND, otherwise as nowcast_bundle_describe. Threads: any. */
+nowcast_status nowcast_bundle_model_name(const void *bundle, uint64_t bundle_bytes, uint32_t index,
+                                         const char **name, nowcast_error *error);
+
+/* Reads every byte of a bundle against its checksums. Opening does not: it checks all that could
+ * lead a program outside of its memory, but a weight may have any value.
+ * Errors: as nowcast_bundle_describe. Threads: any. */
+nowcast_status nowcast_bundle_verify(const void *bundle, uint64_t bundle_bytes,
+                                     nowcast_error *error);
+
 /* ---- programs: set-up ---------------------------------------------------------------------- */
 
 typedef struct nowcast_program nowcast_program;
 
-/* The choice of an open dimension. An unnamed one is called INPUT.AXIS. */
+/* An open dimension: its choice, or what was chosen. An unnamed one is called INPUT.AXIS. */
 typedef struct nowcast_dim {
     const char *name;
     uint64_t min; /* smallest extent; equal to `max` to fix it */
     uint64_t max; /* largest extent, which memory is planned for */
 } nowcast_dim;
+
+#ifndef NOWCAST_MINIMAL
 
 /* An output that is kept as the input of the next run. */
 typedef struct nowcast_state {
@@ -200,6 +309,8 @@ typedef struct nowcast_options {
 
 #define NOWCAST_OPTIONS_INIT { (uint32_t)sizeof(nowcast_options), 0, NULL, 0, 0, NULL, NULL }
 
+#endif /* NOWCAST_MINIMAL */
+
 /* What a program takes, in bytes. Start from NOWCAST_MEMORY_INIT. */
 typedef struct nowcast_memory {
     uint32_t struct_size; /* set by the caller: sizeof(nowcast_memory) */
@@ -226,6 +337,32 @@ typedef struct nowcast_port {
 
 #define NOWCAST_PORT_INIT { (uint32_t)sizeof(nowcast_port), 0, 0, 0, NULL, 0, { 0 } }
 
+/* Opens a program of a bundle where it lies: no weight is copied or even read.
+ * Arguments: `bundle` as for nowcast_bundle_describe. `model` is a name, or NULL for the only one.
+ *   `kernels` lists what the program may use; nowcast_kernels_all() if in doubt. `memory` has at
+ *   least NOWCAST_PROGRAM_BYTES bytes. `*program` receives the program, which lies in `memory`.
+ * Ownership: bundle, kernels and memory stay the caller's and must outlive the program, which the
+ *   caller ends with nowcast_program_release.
+ * Errors: those of nowcast_bundle_describe, NOWCAST_NOT_FOUND (model), NOWCAST_SEVERAL_MODELS,
+ *   NOWCAST_MISSING_KERNEL, NOWCAST_TOO_LARGE, NOWCAST_TOO_SMALL (memory).
+ * Threads: any. Allocation: none, but checks every step: set-up. */
+nowcast_status nowcast_program_open(const void *bundle, uint64_t bundle_bytes, const char *model,
+                                    const nowcast_kernels *kernels, void *memory,
+                                    uint64_t memory_bytes, nowcast_program **program,
+                                    nowcast_error *error);
+
+#ifndef NOWCAST_MINIMAL
+
+/* Maps a bundle file and opens a program of it. Pages are read when they are needed, and shared
+ * with every process that maps the file.
+ * Arguments: `model` and `kernels` as for nowcast_program_open. `*program` receives the program.
+ * Ownership: the caller releases the program with nowcast_program_release. Nobody may write the
+ *   file until then; to replace it by another of its name is allowed.
+ * Errors: NOWCAST_IO, otherwise as nowcast_program_open. Threads: any. Allocation: yes. */
+nowcast_status nowcast_program_map(const char *path, const char *model,
+                                   const nowcast_kernels *kernels, nowcast_program **program,
+                                   nowcast_error *error);
+
 /* Loads an ONNX file and compiles it. External data is read from the file's folder.
  * Arguments: `options` may be NULL. `*program` receives the program.
  * Ownership: the caller releases the program with nowcast_program_release.
@@ -242,7 +379,10 @@ nowcast_status nowcast_program_load_bytes(const void *bytes, uint64_t len,
                                           const nowcast_options *options,
                                           nowcast_program **program, nowcast_error *error);
 
-/* Frees a program. NULL is allowed and does nothing.
+#endif /* NOWCAST_MINIMAL */
+
+/* Ends a program: frees one that was loaded or mapped; the memory that one was opened in may be
+ * reused. NULL is allowed and does nothing.
  * Errors: NOWCAST_IN_USE while sessions of it are open; it stays valid then.
  *   NOWCAST_INVALID_HANDLE.
  * Threads: no other thread may use the program. Allocation: frees. */
@@ -335,8 +475,8 @@ nowcast_status nowcast_session_bytes(const nowcast_program *program, uint64_t *b
  *   `*session` receives the session, which lies in `memory`.
  * Ownership: the memory stays the caller's, who closes the session before reusing it. The program
  *   must outlive the session.
- * Errors: NOWCAST_TOO_SMALL, NOWCAST_MISALIGNED, NOWCAST_MISSING_KERNEL,
- *   NOWCAST_INVALID_ARGUMENT (isa), NOWCAST_NULL_ARGUMENT, NOWCAST_INVALID_HANDLE.
+ * Errors: NOWCAST_TOO_SMALL, NOWCAST_MISALIGNED, NOWCAST_INVALID_ARGUMENT (isa),
+ *   NOWCAST_NULL_ARGUMENT, NOWCAST_INVALID_HANDLE.
  * Threads: any; each has its own memory. Allocation: none, but asks the CPU what it has, which a
  *   hypervisor may make slow: set-up. */
 nowcast_status nowcast_session_open(const nowcast_program *program, nowcast_isa isa, void *memory,
@@ -537,6 +677,23 @@ typedef struct nowcast_forecaster_info {
 
 #define NOWCAST_FORECASTER_INFO_INIT { (uint32_t)sizeof(nowcast_forecaster_info), 0, 0, 0, 0, 0 }
 
+/* Opens the forecaster that a model of a bundle is, where it lies, in at least
+ * NOWCAST_FORECASTER_BYTES bytes at `memory`. The caller ends it with nowcast_forecaster_release.
+ * Errors: NOWCAST_INVALID_FORECASTER (a model that is none).
+ * Otherwise as nowcast_program_open. */
+nowcast_status nowcast_forecaster_open(const void *bundle, uint64_t bundle_bytes,
+                                       const char *model, const nowcast_kernels *kernels,
+                                       void *memory, uint64_t memory_bytes,
+                                       nowcast_forecaster **forecaster, nowcast_error *error);
+
+#ifndef NOWCAST_MINIMAL
+
+/* Maps a bundle file and opens a forecaster of it. Otherwise as nowcast_program_map, with the
+ * errors of nowcast_forecaster_open; the caller releases it with nowcast_forecaster_release. */
+nowcast_status nowcast_forecaster_map(const char *path, const char *model,
+                                      const nowcast_kernels *kernels,
+                                      nowcast_forecaster **forecaster, nowcast_error *error);
+
 /* Loads the forecaster whose files are in the folder `path`.
  * Arguments: `*forecaster` receives the forecaster.
  * Ownership: the caller releases it with nowcast_forecaster_release.
@@ -555,13 +712,15 @@ nowcast_status nowcast_forecaster_load_parts(const void *json, uint64_t json_byt
                                              nowcast_forecaster **forecaster,
                                              nowcast_error *error);
 
+#endif /* NOWCAST_MINIMAL */
+
 /* What the forecaster takes and gives.
  * Errors: NOWCAST_NULL_ARGUMENT, NOWCAST_INVALID_HANDLE, NOWCAST_INVALID_ARGUMENT (struct_size).
  * Threads: any. */
 nowcast_status nowcast_forecaster_describe(const nowcast_forecaster *forecaster,
                                            nowcast_forecaster_info *info, nowcast_error *error);
 
-/* Frees a forecaster. NULL is allowed and does nothing.
+/* Ends a forecaster as nowcast_program_release does a program. NULL is allowed and does nothing.
  * Errors: NOWCAST_IN_USE while forecasts of it are open; it stays valid then.
  *   NOWCAST_INVALID_HANDLE.
  * Threads: no other thread may use the forecaster. Allocation: frees. */
@@ -577,7 +736,7 @@ typedef struct nowcast_forecast nowcast_forecast;
  * Ownership: the memory stays the caller's, who closes the forecast before reusing it. The
  *   forecaster must outlive the forecast.
  * Errors: NOWCAST_TOO_SMALL, NOWCAST_MISALIGNED, NOWCAST_INVALID_ARGUMENT (isa),
- *   NOWCAST_MISSING_KERNEL, NOWCAST_NULL_ARGUMENT, NOWCAST_INVALID_HANDLE.
+ *   NOWCAST_NULL_ARGUMENT, NOWCAST_INVALID_HANDLE.
  * Threads: any; each has its own memory. Allocation: none, but asks the CPU what it has, which a
  *   hypervisor may make slow: set-up. */
 nowcast_status nowcast_forecast_open(const nowcast_forecaster *forecaster, nowcast_isa isa,

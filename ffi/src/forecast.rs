@@ -19,6 +19,7 @@ pub(crate) struct ForecastObject {
 impl Object for ForecastObject {
     const TAG: u64 = u64::from_le_bytes(*b"nc-fcast");
     const NAME: &'static str = "forecast";
+    const BYTES: usize = 256 * size_of::<usize>();
 }
 
 /// Bytes of a forecast with its handle.

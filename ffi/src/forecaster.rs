@@ -1,15 +1,16 @@
-//! `nowcast_forecaster`: loading and freeing.
+//! `nowcast_forecaster`: opening and freeing.
 
 use core::ffi::{c_char, c_void};
 
 use nowcast::forecast::Forecaster;
 
+use crate::bundle::model;
 use crate::forecast;
-use crate::guard::{Error, Out, elements, guard, sized, text};
-use crate::handle::{self, Handle, Object, Sessions, shared};
-use crate::status::Failure;
+use crate::guard::{Error, Out, guard, sized};
+use crate::handle::{self, Handle, Home, Object, Sessions, Shared, shared};
+use crate::kernels::{CallerKernels, kernels};
 
-/// A forecaster on the heap.
+/// A forecaster.
 pub(crate) struct ForecasterObject {
     pub(crate) forecaster: Forecaster<'static>,
     pub(crate) sessions: Sessions,
@@ -18,6 +19,7 @@ pub(crate) struct ForecasterObject {
 impl Object for ForecasterObject {
     const TAG: u64 = u64::from_le_bytes(*b"nc-fcstr");
     const NAME: &'static str = "forecaster";
+    const BYTES: usize = 1024;
 }
 
 /// `nowcast_forecaster_info`.
@@ -31,53 +33,39 @@ pub(crate) struct ForecasterInfo {
     forecast_bytes: u64,
 }
 
-fn boxed(forecaster: Forecaster<'static>) -> *mut Handle<ForecasterObject> {
-    let object = ForecasterObject { forecaster, sessions: Sessions::default() };
-    Box::into_raw(Box::new(Handle::new(object)))
+impl Shared for ForecasterObject {
+    fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C" fn nowcast_forecaster_load(
-    path: *const c_char,
-    forecaster: *mut *mut Handle<ForecasterObject>,
-    error: *mut Error,
-) -> i32 {
-    // SAFETY: the header asks for valid pointers, or NULL.
-    unsafe {
-        guard(error, || {
-            let path = text(path, "path")?;
-            let out = Out::new(forecaster, "forecaster")?;
-            out.write(boxed(Forecaster::from_folder(path)?));
-            Ok(())
-        })
+impl ForecasterObject {
+    pub(crate) fn new(forecaster: Forecaster<'static>, home: Home) -> Self {
+        Self { forecaster, sessions: Sessions::new(home) }
     }
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nowcast_forecaster_load_parts(
-    json: *const c_void,
-    json_bytes: u64,
-    model: *const c_void,
-    model_bytes: u64,
-    covariance: *const c_void,
-    covariance_bytes: u64,
+unsafe extern "C" fn nowcast_forecaster_open(
+    bundle: *const c_void,
+    bundle_bytes: u64,
+    name: *const c_char,
+    list: *const CallerKernels,
+    memory: *mut c_void,
+    memory_bytes: u64,
     forecaster: *mut *mut Handle<ForecasterObject>,
     error: *mut Error,
 ) -> i32 {
-    // SAFETY: the header asks for valid pointers, or NULL.
+    // SAFETY: the header asks for valid pointers, or NULL; for a bundle and kernels that outlive
+    // the forecaster, and for memory that is the forecaster's alone.
     unsafe {
         guard(error, || {
-            for (part, name) in [(json, "json"), (model, "model"), (covariance, "covariance")] {
-                if part.is_null() {
-                    return Err(Failure::Null(name));
-                }
-            }
-            let json = elements(json.cast::<u8>(), json_bytes, "json")?;
-            let json = str::from_utf8(json).map_err(|_| Failure::Invalid("json", "UTF-8"))?;
-            let model = elements(model.cast::<u8>(), model_bytes, "model")?;
-            let covariance = elements(covariance.cast::<u8>(), covariance_bytes, "covariance")?;
+            let list = kernels(list)?;
             let out = Out::new(forecaster, "forecaster")?;
-            out.write(boxed(Forecaster::from_parts(json, model, covariance)?));
+            let (place, _) = handle::carve::<ForecasterObject>(memory.cast(), memory_bytes, 0)?;
+            let opened = Forecaster::from_model(&model(bundle, bundle_bytes, name)?, &list)?;
+            place.write(Handle::new(ForecasterObject::new(opened, Home::Caller)));
+            out.write(place);
             Ok(())
         })
     }
@@ -113,5 +101,5 @@ unsafe extern "C" fn nowcast_forecaster_release(
     error: *mut Error,
 ) -> i32 {
     // SAFETY: the header asks for a live handle that nobody else uses, or NULL.
-    unsafe { guard(error, || handle::free(forecaster, |object| &object.sessions)) }
+    unsafe { guard(error, || handle::release(forecaster)) }
 }

@@ -19,6 +19,7 @@ pub(crate) struct GaussianObject {
 impl Object for GaussianObject {
     const TAG: u64 = u64::from_le_bytes(*b"nc-gauss");
     const NAME: &'static str = "gaussian";
+    const BYTES: usize = size_of::<Handle<Self>>();
 }
 
 /// A number of dimensions whose covariance memory can hold.

@@ -6,10 +6,11 @@ use core::ffi::{CStr, c_char};
 use core::fmt::{self, Write};
 use core::mem::{offset_of, size_of};
 use core::slice;
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::status::{Failure, Status};
+
+#[cfg(panic = "unwind")]
+mod panics;
 
 /// `nowcast_error`.
 #[repr(C)]
@@ -24,44 +25,21 @@ pub(crate) struct Error {
 /// # Safety
 /// `error` is NULL or points to a `nowcast_error` whose first `struct_size` bytes are the caller's.
 pub(crate) unsafe fn guard(error: *mut Error, body: impl FnOnce() -> Result<(), Failure>) -> i32 {
-    let status = match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Ok(())) => return Status::Ok as i32,
-        Ok(Err(failure)) => {
+    let body = || match body() {
+        Ok(()) => Status::Ok,
+        Err(failure) => {
             let status = failure.status();
-            // A `Display` that panics leaves the message as far as it came.
-            let told = catch_unwind(AssertUnwindSafe(|| {
-                // SAFETY: promised by the caller.
-                unsafe { tell(error, status, &failure) };
-            }));
-            told.map_or_else(discard, |()| status)
-        }
-        Err(payload) => {
-            let text = text_of(&*payload);
             // SAFETY: promised by the caller.
-            unsafe { tell(error, Status::Panic, &text) };
-            discard(payload)
+            unsafe { tell(error, status, &failure) };
+            status
         }
     };
+    #[cfg(panic = "unwind")]
+    // SAFETY: promised by the caller.
+    let status = unsafe { panics::caught(error, body) };
+    #[cfg(not(panic = "unwind"))]
+    let status = body();
     status as i32
-}
-
-/// The payload of a panic may be any value, and one whose drop panics would unwind into C.
-fn discard(payload: Box<dyn Any + Send>) -> Status {
-    core::mem::forget(payload);
-    Status::Panic
-}
-
-fn text_of(payload: &(dyn Any + Send)) -> Panic<'_> {
-    let text = payload.downcast_ref::<&str>().copied();
-    Panic(text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)))
-}
-
-struct Panic<'a>(Option<&'a str>);
-
-impl fmt::Display for Panic<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an error of nowcast, please report it: {}", self.0.unwrap_or("no text"))
-    }
 }
 
 /// # Safety

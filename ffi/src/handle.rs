@@ -20,6 +20,15 @@ pub(crate) trait Object {
     const TAG: u64;
     /// What the header calls the argument.
     const NAME: &'static str;
+    /// Bytes that the handle takes of the memory that its object lies in: for those that a program
+    /// may set aside when it is compiled, the header's number, which leaves room to grow.
+    const BYTES: usize;
+}
+
+/// An object that sessions are opened of.
+pub(crate) trait Shared: Object {
+    /// Those that are open.
+    fn sessions(&self) -> &Sessions;
 }
 
 /// An object and its tag, which is cleared when the object goes.
@@ -34,8 +43,11 @@ impl<T: Object> Handle<T> {
         Self { tag: T::TAG, value }
     }
 
-    /// Bytes that the handle takes of the memory that its object lies in.
-    pub(crate) const BYTES: usize = size_of::<Self>().next_multiple_of(ALIGNMENT);
+    /// [`Object::BYTES`], which hold it.
+    pub(crate) const BYTES: usize = {
+        assert!(T::BYTES.is_multiple_of(ALIGNMENT) && T::BYTES >= size_of::<Self>());
+        T::BYTES
+    };
 }
 
 /// The object, to look at.
@@ -120,33 +132,60 @@ pub(crate) unsafe fn close<T: Object>(pointer: *mut Handle<T>) -> Result<(), Fai
     Ok(())
 }
 
-/// Frees an object that [`Box::into_raw`] gave. Nothing happens to NULL.
+/// Puts an object on the heap.
+#[cfg(feature = "std")]
+pub(crate) fn boxed<T: Shared>(value: T) -> *mut Handle<T> {
+    Box::into_raw(Box::new(Handle::new(value)))
+}
+
+/// Drops an object of which no session is open, and frees it if it is on the heap. Nothing happens
+/// to NULL.
 ///
 /// # Safety
 /// As for [`unique`].
-pub(crate) unsafe fn free<T: Object>(
-    pointer: *mut Handle<T>,
-    open: impl Fn(&T) -> &Sessions,
-) -> Result<(), Failure> {
+pub(crate) unsafe fn release<T: Shared>(pointer: *mut Handle<T>) -> Result<(), Failure> {
     if pointer.is_null() {
         return Ok(());
     }
-    // SAFETY: as promised by the caller; every tagged object of this kind came from a box.
+    // SAFETY: as promised by the caller; what says that it is on the heap came from a box.
     unsafe {
-        open(unique(pointer)?).none()?;
-        (&raw mut (*pointer).tag).write_volatile(0);
-        drop(Box::from_raw(pointer));
+        let sessions = unique(pointer)?.sessions();
+        sessions.none()?;
+        match sessions.home {
+            Home::Caller => close(pointer),
+            #[cfg(feature = "std")]
+            Home::Heap => {
+                (&raw mut (*pointer).tag).write_volatile(0);
+                drop(Box::from_raw(pointer));
+                Ok(())
+            }
+        }
     }
-    Ok(())
 }
 
-/// How many sessions of an object are open.
-#[derive(Debug, Default)]
-pub(crate) struct Sessions(AtomicU32);
+/// Where an object lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Home {
+    Caller,
+    #[cfg(feature = "std")]
+    Heap,
+}
+
+/// How many sessions of an object are open, and where the object lies.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    open: AtomicU32,
+    home: Home,
+}
 
 impl Sessions {
+    /// None yet.
+    pub(crate) fn new(home: Home) -> Self {
+        Self { open: AtomicU32::new(0), home }
+    }
+
     fn none(&self) -> Result<(), Failure> {
-        match self.0.load(Ordering::Acquire) {
+        match self.open.load(Ordering::Acquire) {
             0 => Ok(()),
             open => Err(Failure::InUse(open)),
         }
@@ -154,7 +193,7 @@ impl Sessions {
 
     /// Counts one more, until the value is dropped.
     pub(crate) fn open(&'static self) -> Open {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.open.fetch_add(1, Ordering::Relaxed);
         Open(self)
     }
 }
@@ -164,7 +203,7 @@ pub(crate) struct Open(&'static Sessions);
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Release);
+        self.0.open.fetch_sub(1, Ordering::Release);
     }
 }
 

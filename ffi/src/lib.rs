@@ -4,17 +4,29 @@
 //! around one public call of `nowcast`; no panic crosses, nothing is remembered between calls
 //! but what lies in a handle. It must not compute anything itself.
 //!
-//! `panic = "unwind"` is what lets the guard turn a panic into a status; a profile that aborts
-//! takes that promise away.
+//! Two packages build it: `nowcast-ffi` the whole interface, `nowcast-minimal` what serves
+//! bundles, without features. `panic = "unwind"` is what lets the guard turn a panic into a status.
+//! Where a panic ends the process, as in the profile `minimal`, and nothing needs `std`, nothing
+//! brings it: the library calls `memcpy` and its like, and `abort` for a panic.
+#![cfg_attr(all(not(feature = "std"), panic = "abort"), no_std)]
 #![allow(unsafe_code)]
 
+#[cfg(all(not(feature = "std"), panic = "abort"))]
+mod alone;
+mod bundle;
 mod copy;
 mod forecast;
 mod forecaster;
 mod gaussian;
 mod guard;
 mod handle;
+mod kernels;
+#[cfg(feature = "onnx")]
+mod load;
+#[cfg(feature = "std")]
+mod map;
 mod names;
+#[cfg(feature = "onnx")]
 mod options;
 mod ports;
 mod program;

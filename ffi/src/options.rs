@@ -7,15 +7,8 @@ use nowcast::load::Options;
 
 use crate::guard::{elements, reference, text};
 use crate::names::dtype;
+use crate::ports::Dim;
 use crate::status::Failure;
-
-/// `nowcast_dim`.
-#[repr(C)]
-pub(crate) struct Dim {
-    pub(crate) name: *const c_char,
-    pub(crate) min: u64,
-    pub(crate) max: u64,
-}
 
 /// `nowcast_state`.
 #[repr(C)]

@@ -6,9 +6,16 @@ use nowcast::runtime::{MAX_PORT_RANK, Port};
 
 use crate::guard::{Error, Out, guard, sized, text};
 use crate::handle::{Handle, shared};
-use crate::options::Dim;
 use crate::program::ProgramObject;
 use crate::status::Failure;
+
+/// `nowcast_dim`.
+#[repr(C)]
+pub(crate) struct Dim {
+    pub(crate) name: *const c_char,
+    pub(crate) min: u64,
+    pub(crate) max: u64,
+}
 
 /// `nowcast_port`.
 #[repr(C)]
@@ -23,7 +30,7 @@ pub(crate) struct PortInfo {
 }
 
 impl PortInfo {
-    fn new(port: Port<'_>, name: *const c_char) -> Self {
+    fn new(port: Port<'_>) -> Self {
         let mut extents = [0; MAX_PORT_RANK];
         for (axis, extent) in extents.iter_mut().enumerate().take(port.rank()) {
             *extent = port.fixed_extent(axis).map_or(-1, |extent| extent as i64);
@@ -33,7 +40,7 @@ impl PortInfo {
             dtype: port.dtype as i32,
             rank: port.rank() as u32,
             is_state: port.is_state().into(),
-            name,
+            name: port.c_name().as_ptr(),
             bytes: port.max_bytes() as u64,
             extents,
         }
@@ -84,9 +91,8 @@ unsafe extern "C" fn nowcast_program_input(
         guard(error, || {
             let object = shared(program)?;
             let out = sized(port, "port")?;
-            let i = index as usize;
-            let found = object.program.inputs().nth(i).ok_or(Failure::NotFound("input"))?;
-            out.write(PortInfo::new(found, object.port_name(i)));
+            let found = object.program.inputs().nth(index as usize);
+            out.write(PortInfo::new(found.ok_or(Failure::NotFound("input"))?));
             Ok(())
         })
     }
@@ -104,10 +110,8 @@ unsafe extern "C" fn nowcast_program_output(
         guard(error, || {
             let object = shared(program)?;
             let out = sized(port, "port")?;
-            let i = index as usize;
-            let found = object.program.outputs().nth(i).ok_or(Failure::NotFound("output"))?;
-            let name = object.port_name(object.program.inputs().len() + i);
-            out.write(PortInfo::new(found, name));
+            let found = object.program.outputs().nth(index as usize);
+            out.write(PortInfo::new(found.ok_or(Failure::NotFound("output"))?));
             Ok(())
         })
     }
@@ -128,11 +132,12 @@ unsafe extern "C" fn nowcast_program_input_dim(
             let out = Out::new(dim, "dim")?;
             let found = object.program.inputs().nth(index as usize);
             let found = found.ok_or(Failure::NotFound("input"))?;
-            let (name, min, max) = found
-                .variable(axis as usize)
+            let axis = axis as usize;
+            let (name, (_, min, max)) = found
+                .variable_c_name(axis)
+                .zip(found.variable(axis))
                 .ok_or(Failure::NotFound("axis whose extent is chosen per call"))?;
-            let (min, max) = (min as u64, max as u64);
-            out.write(Dim { name: object.dim_name(name), min, max });
+            out.write(Dim { name: name.as_ptr(), min: min as u64, max: max as u64 });
             Ok(())
         })
     }

@@ -1,62 +1,37 @@
-//! `nowcast_program`: loading and freeing.
+//! `nowcast_program`: opening and freeing.
 
 use core::ffi::{c_char, c_void};
-use std::ffi::CString;
 
-use nowcast::load;
-use nowcast::runtime::{Port, Program};
+use nowcast::runtime::Program;
 
-use crate::guard::{Error, Out, elements, guard, sized, text};
-use crate::handle::{self, Handle, Object, Sessions};
-use crate::options::{CallerOptions, options};
+use crate::bundle::model;
+use crate::guard::{Error, Out, guard, sized};
+use crate::handle::{self, Handle, Home, Object, Sessions, Shared};
+use crate::kernels::{CallerKernels, kernels};
 use crate::session;
-use crate::status::Failure;
 
-/// A program, with its names as C reads them.
+/// A program.
 pub(crate) struct ProgramObject {
     pub(crate) program: Program<'static>,
     pub(crate) sessions: Sessions,
-    /// Of the inputs, then of the outputs.
-    names: Vec<CString>,
-    /// Of the dimensions that are chosen per call.
-    dims: Vec<CString>,
 }
 
 impl Object for ProgramObject {
     const TAG: u64 = u64::from_le_bytes(*b"nc-progr");
     const NAME: &'static str = "program";
+    const BYTES: usize = 256;
+}
+
+impl Shared for ProgramObject {
+    fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
 }
 
 impl ProgramObject {
-    fn new(program: Program<'static>) -> Self {
-        let ports = || program.inputs().chain(program.outputs());
-        let names = ports().map(|port| c_text(port.name)).collect();
-        let of = |port: Port<'_>| -> Vec<CString> {
-            (0..port.rank()).filter_map(|axis| Some(c_text(port.variable(axis)?.0))).collect()
-        };
-        let dims = ports().flat_map(of).collect();
-        Self { sessions: Sessions::default(), names, dims, program }
+    pub(crate) fn new(program: Program<'static>, home: Home) -> Self {
+        Self { program, sessions: Sessions::new(home) }
     }
-
-    /// The name of input `i`, or of output `i - inputs`.
-    pub(crate) fn port_name(&self, i: usize) -> *const c_char {
-        self.names[i].as_ptr()
-    }
-
-    /// This name of a dimension as C reads it.
-    pub(crate) fn dim_name(&self, name: &str) -> *const c_char {
-        let found = self.dims.iter().find(|dim| dim.as_bytes() == visible(name));
-        found.map_or(c"".as_ptr(), |dim| dim.as_ptr())
-    }
-}
-
-/// What C sees of a name: up to a NUL.
-fn visible(name: &str) -> &[u8] {
-    name.as_bytes().split(|byte| *byte == 0).next().unwrap_or_default()
-}
-
-fn c_text(name: &str) -> CString {
-    CString::new(visible(name)).unwrap_or_default()
 }
 
 /// `nowcast_memory`.
@@ -72,42 +47,26 @@ pub(crate) struct Memory {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nowcast_program_load(
-    path: *const c_char,
-    choices: *const CallerOptions,
+unsafe extern "C" fn nowcast_program_open(
+    bundle: *const c_void,
+    bundle_bytes: u64,
+    name: *const c_char,
+    list: *const CallerKernels,
+    memory: *mut c_void,
+    memory_bytes: u64,
     program: *mut *mut Handle<ProgramObject>,
     error: *mut Error,
 ) -> i32 {
-    // SAFETY: the header asks for valid or NULL pointers.
+    // SAFETY: the header asks for valid pointers, or NULL; for a bundle and kernels that outlive
+    // the program, and for memory that is the program's alone.
     unsafe {
         guard(error, || {
-            let path = text(path, "path")?;
+            let list = kernels(list)?;
             let out = Out::new(program, "program")?;
-            let loaded = load::from_path(path, &options(choices)?)?;
-            out.write(Box::into_raw(Box::new(Handle::new(ProgramObject::new(loaded)))));
-            Ok(())
-        })
-    }
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn nowcast_program_load_bytes(
-    bytes: *const c_void,
-    len: u64,
-    choices: *const CallerOptions,
-    program: *mut *mut Handle<ProgramObject>,
-    error: *mut Error,
-) -> i32 {
-    // SAFETY: the header asks for valid or NULL pointers.
-    unsafe {
-        guard(error, || {
-            if bytes.is_null() {
-                return Err(Failure::Null("bytes"));
-            }
-            let bytes = elements(bytes.cast::<u8>(), len, "bytes")?;
-            let out = Out::new(program, "program")?;
-            let loaded = load::from_bytes(bytes, &options(choices)?)?;
-            out.write(Box::into_raw(Box::new(Handle::new(ProgramObject::new(loaded)))));
+            let (place, _) = handle::carve::<ProgramObject>(memory.cast(), memory_bytes, 0)?;
+            let opened = model(bundle, bundle_bytes, name)?.program(&list)?;
+            place.write(Handle::new(ProgramObject::new(opened, Home::Caller)));
+            out.write(place);
             Ok(())
         })
     }
@@ -119,7 +78,7 @@ unsafe extern "C" fn nowcast_program_release(
     error: *mut Error,
 ) -> i32 {
     // SAFETY: the header asks for a live handle that nobody else uses, or NULL.
-    unsafe { guard(error, || handle::free(program, |object| &object.sessions)) }
+    unsafe { guard(error, || handle::release(program)) }
 }
 
 #[unsafe(no_mangle)]

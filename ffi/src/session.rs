@@ -20,6 +20,7 @@ pub(crate) struct SessionObject {
 impl Object for SessionObject {
     const TAG: u64 = u64::from_le_bytes(*b"nc-sessi");
     const NAME: &'static str = "session";
+    const BYTES: usize = 256 * size_of::<usize>();
 }
 
 /// `nowcast_shape`.

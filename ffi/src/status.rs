@@ -5,11 +5,19 @@
 
 use core::fmt;
 
+#[cfg(feature = "std")]
+use nowcast::bundle::FileError;
+use nowcast::bundle::{BundleError, Tag};
+#[cfg(feature = "onnx")]
 use nowcast::compile::CompileError;
-use nowcast::forecast::{ForecastError, ForecasterError};
+#[cfg(feature = "onnx")]
+use nowcast::forecast::ForecasterError;
+use nowcast::forecast::{ForecastError, ModelError};
+#[cfg(feature = "onnx")]
 use nowcast::load::LoadError;
+#[cfg(feature = "onnx")]
 use nowcast::onnx::ImportError;
-use nowcast::runtime::{BindError, RunError, SessionError};
+use nowcast::runtime::{BindError, ImageError, RunError, SessionError};
 use nowcast::sampling::{DrawError, GaussianError};
 
 macro_rules! statuses {
@@ -59,6 +67,12 @@ statuses! {
     InvalidForecaster = 24, c"NOWCAST_INVALID_FORECASTER";
     NoForecast = 25, c"NOWCAST_NO_FORECAST";
     InPlace = 26, c"NOWCAST_IN_PLACE";
+    NotABundle = 27, c"NOWCAST_NOT_A_BUNDLE";
+    OtherVersion = 28, c"NOWCAST_OTHER_VERSION";
+    Truncated = 29, c"NOWCAST_TRUNCATED";
+    Damaged = 30, c"NOWCAST_DAMAGED";
+    SeveralModels = 31, c"NOWCAST_SEVERAL_MODELS";
+    TooLarge = 32, c"NOWCAST_TOO_LARGE";
     Panic = 100, c"NOWCAST_PANIC";
 }
 
@@ -85,12 +99,18 @@ pub(crate) enum Failure {
     Overlap(u32),
     /// Sessions of the object are open.
     InUse(u32),
+    #[cfg(feature = "onnx")]
     Load(Box<LoadError>),
+    #[cfg(feature = "std")]
+    File(Box<FileError>),
+    Bundle(BundleError),
+    Model(ModelError),
     Session(SessionError),
     Bind(BindError),
     Run(RunError),
     Gaussian(GaussianError),
     Draw(DrawError),
+    #[cfg(feature = "onnx")]
     Forecaster(Box<ForecasterError>),
     Forecast(ForecastError),
 }
@@ -106,19 +126,26 @@ impl Failure {
             Self::NotFound(_) => Status::NotFound,
             Self::Overlap(_) => Status::Overlap,
             Self::InUse(_) => Status::InUse,
+            #[cfg(feature = "onnx")]
             Self::Load(error) => of_load(error),
+            #[cfg(feature = "std")]
+            Self::File(error) => of_file(error),
+            Self::Bundle(error) => of_bundle(error),
+            Self::Model(error) => of_model(error),
             Self::Session(error) => of_session(error),
             Self::Bind(error) => of_bind(error),
             Self::Run(RunError::Bind { error, .. }) => of_bind(error),
             Self::Run(_) => Status::StateFull,
             Self::Gaussian(error) => of_gaussian(error),
             Self::Draw(_) => Status::WrongLength,
+            #[cfg(feature = "onnx")]
             Self::Forecaster(error) => of_forecaster(error),
             Self::Forecast(error) => of_forecast(error),
         }
     }
 }
 
+#[cfg(feature = "onnx")]
 fn of_load(error: &LoadError) -> Status {
     match error {
         LoadError::Io { .. } => Status::Io,
@@ -135,12 +162,58 @@ fn of_load(error: &LoadError) -> Status {
     }
 }
 
+#[cfg(feature = "std")]
+fn of_file(error: &FileError) -> Status {
+    match error {
+        FileError::Bundle { source, .. } => of_bundle(source),
+        _ => Status::Io,
+    }
+}
+
+fn of_bundle(error: &BundleError) -> Status {
+    match error {
+        BundleError::NotABundle => Status::NotABundle,
+        BundleError::Version { .. } => Status::OtherVersion,
+        BundleError::Truncated { .. } => Status::Truncated,
+        BundleError::Misaligned => Status::Misaligned,
+        BundleError::NotOneModel { .. } => Status::SeveralModels,
+        BundleError::NoSuchModel | BundleError::NoSection { .. } => Status::NotFound,
+        BundleError::Program(error) => of_image(error),
+        _ => Status::Damaged,
+    }
+}
+
+fn of_image(error: &ImageError) -> Status {
+    match error {
+        ImageError::Version { .. } => Status::OtherVersion,
+        ImageError::Truncated { .. } => Status::Truncated,
+        ImageError::Misaligned => Status::Misaligned,
+        ImageError::MissingKernel { .. } | ImageError::UnknownKernel { .. } => {
+            Status::MissingKernel
+        }
+        ImageError::TooLarge => Status::TooLarge,
+        _ => Status::Damaged,
+    }
+}
+
+fn of_model(error: &ModelError) -> Status {
+    match error {
+        ModelError::Bundle(BundleError::NoSection { tag: Tag::FORECASTER }) => {
+            Status::InvalidForecaster
+        }
+        ModelError::Bundle(error) => of_bundle(error),
+        ModelError::Section => Status::Damaged,
+        ModelError::Covariance(error) => of_gaussian(error),
+        _ => Status::InvalidForecaster,
+    }
+}
+
 fn of_session(error: &SessionError) -> Status {
     match error {
         SessionError::TooSmall { .. } => Status::TooSmall,
         SessionError::Misaligned => Status::Misaligned,
         SessionError::OutOfMemory { .. } => Status::OutOfMemory,
-        _ => Status::MissingKernel,
+        _ => Status::InvalidArgument,
     }
 }
 
@@ -168,6 +241,7 @@ fn of_gaussian(error: &GaussianError) -> Status {
         GaussianError::NotSymmetric { .. }
         | GaussianError::NotPositiveDefinite { .. }
         | GaussianError::NegativeVariance { .. } => Status::NotCovariance,
+        GaussianError::Stored => Status::Damaged,
         _ => Status::InvalidArgument,
     }
 }
@@ -185,6 +259,7 @@ fn of_forecast(error: &ForecastError) -> Status {
     }
 }
 
+#[cfg(feature = "onnx")]
 fn of_forecaster(error: &ForecasterError) -> Status {
     match error {
         ForecasterError::Io { .. } => Status::Io,
@@ -212,12 +287,18 @@ impl fmt::Display for Failure {
                 write!(f, "the memory of output {output} overlaps other memory of the call")
             }
             Self::InUse(open) => write!(f, "{open} sessions are open: close them first"),
+            #[cfg(feature = "onnx")]
             Self::Load(error) => error.fmt(f),
+            #[cfg(feature = "std")]
+            Self::File(error) => error.fmt(f),
+            Self::Bundle(error) => error.fmt(f),
+            Self::Model(error) => error.fmt(f),
             Self::Session(error) => error.fmt(f),
             Self::Bind(error) => error.fmt(f),
             Self::Run(error) => error.fmt(f),
             Self::Gaussian(error) => error.fmt(f),
             Self::Draw(error) => error.fmt(f),
+            #[cfg(feature = "onnx")]
             Self::Forecaster(error) => error.fmt(f),
             Self::Forecast(error) => error.fmt(f),
         }
@@ -233,6 +314,9 @@ macro_rules! from {
         }
     )*};
 }
-from!(LoadError => Load, SessionError => Session, BindError => Bind, RunError => Run,
-    GaussianError => Gaussian, DrawError => Draw, ForecasterError => Forecaster,
-    ForecastError => Forecast);
+#[cfg(feature = "onnx")]
+from!(LoadError => Load, ForecasterError => Forecaster);
+#[cfg(feature = "std")]
+from!(FileError => File);
+from!(BundleError => Bundle, ModelError => Model, SessionError => Session, BindError => Bind,
+    RunError => Run, GaussianError => Gaussian, DrawError => Draw, ForecastError => Forecast);

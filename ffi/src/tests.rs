@@ -8,8 +8,9 @@ use nowcast::runtime::{MAX_PORT_RANK, MemoryNeeds};
 use nowcast::tensor::DType;
 
 use crate::guard::{Error, guard};
+use crate::handle::Object;
 use crate::status::{Failure, Status};
-use crate::{forecaster, names, options, ports, program, run, session};
+use crate::{bundle, forecaster, kernels, names, options, ports, program, run, session};
 
 const HEADER: &str = include_str!("../include/nowcast.h");
 
@@ -69,6 +70,16 @@ fn constants_are_those_of_the_header() {
     assert_eq!(header["NOWCAST_MAX_RANK"], MAX_PORT_RANK as i64);
     assert_eq!(header["NOWCAST_MAX_BINDINGS"], run::MAX_BINDINGS as i64);
     assert_eq!(header["NOWCAST_ISA_AUTO"], -1);
+    assert_eq!(header["NOWCAST_PROGRAM_BYTES"], program::ProgramObject::BYTES as i64);
+    assert_eq!(header["NOWCAST_FORECASTER_BYTES"], forecaster::ForecasterObject::BYTES as i64);
+}
+
+#[test]
+fn kernels_are_those_of_the_header() {
+    let list = HEADER.split_once("extern NOWCAST_DATA const nowcast_kernel").expect("the list").1;
+    let list = list.split_once(';').expect("its end").0;
+    let declared: Vec<&str> = list.split(',').map(str::trim).collect();
+    assert_eq!(declared, kernels::NAMES);
 }
 
 /// `tests/c/errors.c` asserts the same sizes of the header's structs.
@@ -76,7 +87,9 @@ fn constants_are_those_of_the_header() {
 #[test]
 fn structs_have_the_sizes_of_the_header() {
     assert_eq!(size_of::<Error>(), 520);
-    assert_eq!(size_of::<options::Dim>(), 24);
+    assert_eq!(size_of::<kernels::CallerKernels>(), 16);
+    assert_eq!(size_of::<bundle::BundleInfo>(), 32);
+    assert_eq!(size_of::<ports::Dim>(), 24);
     assert_eq!(size_of::<options::State>(), 16);
     assert_eq!(size_of::<options::Value>(), 40);
     assert_eq!(size_of::<options::CallerOptions>(), 40);

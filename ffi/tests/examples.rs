@@ -119,7 +119,9 @@ fn declared() -> BTreeSet<String> {
         let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         is_name.then(|| format!("nowcast_{name}"))
     });
-    calls.collect()
+    let kernels = code.split_once("extern NOWCAST_DATA const nowcast_kernel").expect("kernels").1;
+    let kernels = kernels.split_once(';').expect("an end").0.split(',').map(str::trim);
+    calls.chain(kernels.map(str::to_owned)).collect()
 }
 
 #[cfg(target_os = "linux")]

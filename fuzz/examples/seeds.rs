@@ -51,7 +51,7 @@ fn main() -> io::Result<()> {
         }
     }
     forecasters(&corpus.join("bundle"))?;
-    for call in 0..24 {
+    for call in 0..26 {
         // The objects that it needs, bit by bit, then the call, its choices small numbers.
         let objects = match call {
             4 | 5 => 0b1,

@@ -5,6 +5,11 @@ use nowcast::onnx::proto::{
     NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TensorType, TypeProto, TypeValue,
     ValueInfoProto,
 };
+use std::sync::LazyLock;
+
+use nowcast::bundle::Writer;
+use nowcast::forecast::Forecaster;
+use nowcast::load::{Options, from_bytes};
 use prost::Message;
 
 /// A forecaster of three steps from four observations and two features of the time.
@@ -105,6 +110,18 @@ pub fn cache_model() -> Vec<u8> {
         ..GraphProto::default()
     })
 }
+
+/// A bundle of the forecaster, `one`, and of the model with a cache, `cache`.
+pub static BUNDLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let covariance = covariance_npy();
+    let forecaster = Forecaster::from_parts(FORECASTER_JSON, &forecaster_model(), &covariance);
+    let options = Options::new().dim_range("n", 1, 6).dim_range("p", 0, 8);
+    let program = from_bytes(&cache_model(), &options.bind_state("present", "past"));
+    let mut writer = Writer::new();
+    forecaster.expect("a forecaster").write(&mut writer.model("one").expect("a name"));
+    writer.model("cache").expect("a name").program(&program.expect("a program"));
+    writer.finish().expect("models")
+});
 
 /// The NPY file of a covariance of three dimensions.
 pub fn covariance_npy() -> Vec<u8> {

@@ -66,7 +66,7 @@ impl Writer {
         }
         let names_at =
             HEADER_BYTES + self.sections.len() * SECTION_BYTES + self.models.len() * MODEL_BYTES;
-        let names: usize = self.models.iter().map(String::len).sum();
+        let names: usize = self.models.iter().map(|name| name.len() + 1).sum();
         let directory_end = (names_at + names).next_multiple_of(ALIGNMENT);
         let mut file = vec![0; directory_end];
 
@@ -88,7 +88,7 @@ impl Writer {
             file[at + 4..at + 8].copy_from_slice(&(name.len() as u32).to_le_bytes());
             file[name_at..name_at + name.len()].copy_from_slice(name.as_bytes());
             at += MODEL_BYTES;
-            name_at += name.len();
+            name_at += name.len() + 1;
         }
         let length = file.len() as u64;
         file[..8].copy_from_slice(MAGIC);

@@ -2,6 +2,7 @@
 
 use crate::graph::{Dim, Graph, Op, Port, Tensor, ValueId, VarId, Variable};
 use crate::kernels::{Isa, Level};
+use crate::runtime::damage::{damage, damage_each_word};
 use crate::runtime::{Program, Session};
 use crate::tensor::DType;
 
@@ -60,6 +61,8 @@ fn run_program(program: &Program<'_>, inputs: &[&Tensor]) -> Vec<Tensor> {
             results = Some(got);
         }
     }
+    damage_each_word("an operator", program, false);
+    damage("an operator", program, 1, 50);
     results.expect("there is a level")
 }
 

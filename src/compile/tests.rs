@@ -1,10 +1,11 @@
 //! Whole graphs, compiled and run.
 
 use crate::graph::dim::Dim;
-use crate::graph::ops::{Binary, Unary};
+use crate::graph::ops::{Binary, SliceAxis, Unary};
 use crate::graph::{Fact, Graph, Op, Port, State, Tensor, ValueId, VarId, Variable};
 use crate::kernels::{Isa, Level};
-use crate::runtime::{KERNELS, Program, RunError, Session};
+use crate::runtime::damage::{damage, damage_each_word};
+use crate::runtime::{KERNELS, Program, RunError, Session, ViewMut};
 use crate::tensor::DType;
 
 use super::compile;
@@ -34,6 +35,8 @@ fn run_all_levels(program: &Program<'_>, check: impl Fn(&mut Session<'_>)) {
         let mut session = Session::new_at(program, level).expect("runs");
         check(&mut session);
     }
+    damage_each_word("a graph", program, false);
+    damage("a graph", program, 1, 50);
 }
 
 #[test]
@@ -197,14 +200,8 @@ fn a_program_is_plain_data() {
         session.run().expect("runs");
         assert_eq!(session.output::<f32>(0), Ok(&[13.0, 24.0][..]));
     });
-    // Every word changed, one at a time, is refused or leaves a program that can be looked at.
-    for at in 0..compiled.words().len() {
-        let mut words = compiled.words().to_vec();
-        words[at] ^= 0x8000_0001;
-        if let Ok(program) = Program::owned(&words) {
-            let _ = format!("{program:?} {:?}", program.steps().collect::<Vec<_>>());
-        }
-    }
+    // Every word changed, one at a time, is refused or leaves a program that runs.
+    damage_each_word("a product", &compiled, true);
 }
 
 #[test]
@@ -303,5 +300,27 @@ fn a_cache_of_several_heads_grows_in_place() {
         session.restore(&saved).expect("fits");
         session.run().expect("runs");
         assert_eq!(session.output_shape(1).expect("there")[..], [2, 5, 3]);
+    });
+}
+
+#[test]
+fn an_output_that_is_a_part_has_memory_of_its_own() {
+    let mut g = Graph {
+        variables: vec![Variable { name: "n".into(), min: 0, max: 5 }],
+        ..Graph::default()
+    };
+    let n = Dim::var(VarId(0));
+    let x = input(&mut g, "x", fixed(&[5]));
+    let whole = node(&mut g, Op::Unary(Unary::Neg), &[x]);
+    let cut = SliceAxis { axis: 0, start: Dim::Fixed(0), step: 1, extent: n };
+    let y = node(&mut g, Op::Slice { axes: vec![cut] }, &[whole]);
+    output(&mut g, "y", y);
+    let program = compile(&g).expect("compiles");
+    run_all_levels(&program, |session| {
+        session.set_extent("n", 2).expect("in range");
+        session.input_mut::<f32>(0).expect("f32").copy_from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0]);
+        let mut y = [0.0f32; 2];
+        session.run_with(&[], &mut [(0, ViewMut::new(&mut y))]).expect("suits");
+        assert_eq!(y, [-1.0, -2.0]);
     });
 }

@@ -310,6 +310,13 @@ impl<'a> Forecaster<'a> {
         }
     }
 
+    /// The `session_bytes` of [`Forecaster::memory`] on a host whose addresses have this many
+    /// bytes.
+    pub fn session_bytes_on_host(&self, address_bytes: usize) -> usize {
+        let program = self.program.session_bytes_on_host(address_bytes);
+        program.next_multiple_of(MemoryNeeds::ALIGNMENT) + self.horizon * size_of::<f32>()
+    }
+
     /// Where a session's mean lies in its memory, behind what the program needs.
     pub(super) fn mean_at(&self) -> usize {
         self.program.memory().session_bytes.next_multiple_of(MemoryNeeds::ALIGNMENT)

@@ -16,6 +16,8 @@ pub(crate) fn fma_f32(a: f32, b: f32, c: f32) -> f32 {
     return super::x86_64::fma_f32(a, b, c);
     #[cfg(target_arch = "aarch64")]
     return super::aarch64::fma_f32(a, b, c);
+    #[cfg(cortex_m_fpu)]
+    return super::cortex_m::fma_f32(a, b, c);
     #[allow(unreachable_code)]
     libm::fmaf(a, b, c)
 }
@@ -38,6 +40,8 @@ pub(crate) fn sqrt_f32(a: f32) -> f32 {
     return super::x86_64::sqrt_f32(a);
     #[cfg(target_arch = "aarch64")]
     return super::aarch64::sqrt_f32(a);
+    #[cfg(cortex_m_fpu)]
+    return super::cortex_m::sqrt_f32(a);
     #[allow(unreachable_code)]
     libm::sqrtf(a)
 }

@@ -38,13 +38,23 @@ pub(super) fn check(image: &Image<'_>, kernels: &Kernels) -> Result<(), ImageErr
     if image.section(Section::Ports).len() != ports.saturating_mul(PORT_WORDS) {
         return Err(ImageError::Damaged { table: Section::Ports.name(), entry: 0 });
     }
-    table(image, Section::Ports, PORT_WORDS, |i, _| port(image, i))?;
+    // Once for all: names may share their bytes.
+    let names = core::str::from_utf8(image.text_bytes())
+        .map_err(|_| ImageError::Damaged { table: Section::Text.name(), entry: 0 })?;
+    let text = |offset: u32, len: u32| {
+        let (_, rest) = names.get(offset as usize..)?.split_at_checked(len as usize)?;
+        require(rest.starts_with('\0'))
+    };
+    table(image, Section::Ports, PORT_WORDS, |i, entry| {
+        text(entry[0], entry[1])?;
+        port(image, i)
+    })?;
     table(image, Section::States, STATE_WORDS, |_, pair| state(image, pair))?;
     table(image, Section::Buffers, BUFFER_WORDS, |i, entry| buffer(image, i, entry[3]))?;
     memory(image)?;
     table(image, Section::Steps, STEP_WORDS, |_, entry| {
         image.section(Section::Records).get(entry[1] as usize..)?.get(..entry[2] as usize)?;
-        text(image, entry[3], entry[4])
+        text(entry[3], entry[4])
     })?;
     steps(image, kernels)
 }
@@ -97,14 +107,9 @@ fn dim(image: &Image<'_>, i: usize, entry: &[u32]) -> Option<()> {
     require(op != DimOp::Variable || entry[1] <= entry[2])
 }
 
-fn text(image: &Image<'_>, offset: u32, len: u32) -> Option<()> {
-    core::str::from_utf8(image.text_bytes(offset, len)?).ok().map(|_| ())
-}
-
-/// Names, types and extents that exist, and a home that holds them.
+/// Type and extents that exist, and a home that holds them.
 fn port(image: &Image<'_>, i: usize) -> Option<()> {
     let p = &image.section(Section::Ports)[i * PORT_WORDS..][..PORT_WORDS];
-    text(image, p[0], p[1])?;
     let dtype = DType::from_code(u8::try_from(p[2]).ok()?)?;
     let rank = p[3] as usize;
     let shape = image.section(Section::Records).get(p[4] as usize..)?.get(..rank)?;

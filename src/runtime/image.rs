@@ -12,9 +12,10 @@
 //! | records | the steps' parameters |
 //! | ports | ten words each: inputs, then outputs |
 //! | states | two words each: input, output |
-//! | text | names, UTF-8 |
+//! | text | names, UTF-8, each ended by a zero that its length does not count |
 //! | constants | packed weights, 64-byte aligned |
 
+use core::ffi::CStr;
 use core::ops::Range;
 
 use crate::tensor::DType;
@@ -24,7 +25,7 @@ use super::record::Extent;
 use super::step::Kernels;
 
 pub(super) const MAGIC: u32 = u32::from_le_bytes(*b"nwc\0");
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 const HEADER_WORDS: usize = 32;
 const SECTIONS_AT: usize = 8;
 const SECTIONS: usize = 8;
@@ -167,6 +168,8 @@ impl Section {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RawPort<'p> {
     pub(super) name: &'p str,
+    /// Place and length of the name.
+    pub(super) name_at: [u32; 2],
     pub(super) dtype: DType,
     pub(super) shape: &'p [u32],
     /// The axis along which a cache grows in place, and the extent there is room for; the axes
@@ -254,13 +257,21 @@ impl<'p> Image<'p> {
         }
     }
 
-    pub(super) fn text_bytes(&self, offset: u32, len: u32) -> Option<&'p [u8]> {
-        let text: &[u8] = as_bytes(self.section(Section::Text));
-        text.get(offset as usize..)?.get(..len as usize)
+    /// All names.
+    pub(super) fn text_bytes(&self) -> &'p [u8] {
+        as_bytes(self.section(Section::Text))
     }
 
     fn text(&self, offset: u32, len: u32) -> &'p str {
-        self.text_bytes(offset, len).and_then(|b| core::str::from_utf8(b).ok()).unwrap_or("")
+        let bytes = self.text_bytes().get(offset as usize..).and_then(|b| b.get(..len as usize));
+        bytes.and_then(|b| core::str::from_utf8(b).ok()).unwrap_or("")
+    }
+
+    /// The same as C reads it: up to its first zero.
+    pub(super) fn c_text(&self, [offset, len]: [u32; 2]) -> &'p CStr {
+        let text = self.text_bytes().get(offset as usize..);
+        let text = text.and_then(|bytes| bytes.get(..(len as usize).saturating_add(1)));
+        text.and_then(|bytes| CStr::from_bytes_until_nul(bytes).ok()).unwrap_or_default()
     }
 
     pub(super) fn arena_bytes(&self) -> usize {
@@ -319,6 +330,7 @@ impl<'p> Image<'p> {
         let p = &self.section(Section::Ports)[i * PORT_WORDS..][..PORT_WORDS];
         RawPort {
             name: self.text(p[0], p[1]),
+            name_at: [p[0], p[1]],
             dtype: DType::from_code(p[2] as u8).unwrap_or(DType::U8),
             shape: &self.section(Section::Records)[p[4] as usize..][..p[3] as usize],
             home: p[5],
@@ -339,6 +351,12 @@ impl<'p> Image<'p> {
         let dim = self.section(Section::Dims).get(i * DIM_WORDS..)?.get(..DIM_WORDS)?;
         let name = || self.text(dim[3] & 0x00ff_ffff, dim[3] >> 24);
         (dim[0] == DimOp::Variable as u32).then(|| (i64::from(dim[1]), i64::from(dim[2]), name()))
+    }
+
+    /// The name of dimension `i` as C reads it.
+    pub(super) fn variable_c_name(&self, i: usize) -> &'p CStr {
+        let dim = self.section(Section::Dims).get(i * DIM_WORDS + 3);
+        dim.map_or(c"", |name| self.c_text([name & 0x00ff_ffff, name >> 24]))
     }
 
     /// Fills everything that is not a variable in.

@@ -183,8 +183,20 @@ pub(super) struct Tables {
 
 impl Tables {
     pub(super) fn new(dims_len: usize, bases_len: usize, arena: usize, state: usize) -> Self {
+        const { assert!(size_of::<Base>() == 2 * size_of::<usize>()) };
+        Self::on_host(size_of::<usize>(), dims_len, bases_len, arena, state)
+    }
+
+    /// Where they lie on a host with addresses of `address_bytes` bytes.
+    pub(super) fn on_host(
+        address_bytes: usize,
+        dims_len: usize,
+        bases_len: usize,
+        arena: usize,
+        state: usize,
+    ) -> Self {
         let bases_at = dims_len * size_of::<i64>();
-        let arena_at = (bases_at + bases_len * size_of::<Base>()).next_multiple_of(64);
+        let arena_at = (bases_at + bases_len * 2 * address_bytes).next_multiple_of(64);
         let state_at = (arena_at + arena).next_multiple_of(64);
         Self { dims_len, bases_len, bases_at, arena_at, state_at, total: state_at + state }
     }

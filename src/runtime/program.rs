@@ -1,5 +1,6 @@
 //! A compiled model.
 
+use core::ffi::CStr;
 use core::fmt;
 #[cfg(feature = "std")]
 use core::ops::Range;
@@ -11,7 +12,7 @@ use crate::tensor::DType;
 use crate::tensor::view;
 
 use super::errors::ImageError;
-use super::image::{Image, PORTS};
+use super::image::{Image, PORTS, RawPort};
 #[cfg(feature = "std")]
 use super::memory::Storage;
 use super::memory::{MemoryNeeds, Tables};
@@ -42,6 +43,7 @@ pub struct Port<'p> {
     pub name: &'p str,
     /// Its element type.
     pub dtype: DType,
+    name_at: [u32; 2],
     shape: &'p [u32],
     image: Image<'p>,
     bytes: usize,
@@ -49,6 +51,11 @@ pub struct Port<'p> {
 }
 
 impl<'p> Port<'p> {
+    /// Its name as C reads it: up to its first NUL.
+    pub fn c_name(&self) -> &'p CStr {
+        self.image.c_text(self.name_at)
+    }
+
     /// Number of axes.
     pub fn rank(&self) -> usize {
         self.shape.len()
@@ -63,10 +70,20 @@ impl<'p> Port<'p> {
 
     /// Name and bounds of the dimension that is chosen per call on `axis`.
     pub fn variable(&self, axis: usize) -> Option<(&'p str, usize, usize)> {
-        let extent = Extent(*self.shape.get(axis)?);
-        let index = (extent.0 & Extent::TABLE != 0).then_some(extent.0 & !Extent::TABLE)?;
-        let (min, max, name) = self.image.variable(index as usize)?;
+        let (min, max, name) = self.image.variable(self.dim(axis)?)?;
         Some((name, min as usize, max as usize))
+    }
+
+    /// The name of the dimension that is chosen per call on `axis`, as C reads it.
+    pub fn variable_c_name(&self, axis: usize) -> Option<&'p CStr> {
+        let dim = self.dim(axis)?;
+        self.image.variable(dim).map(|_| self.image.variable_c_name(dim))
+    }
+
+    /// The place in the table of dimensions of an extent that is not fixed.
+    fn dim(&self, axis: usize) -> Option<usize> {
+        let extent = Extent(*self.shape.get(axis)?);
+        (extent.0 & Extent::TABLE != 0).then_some((extent.0 & !Extent::TABLE) as usize)
     }
 
     /// Bytes at the largest extents.
@@ -99,6 +116,8 @@ impl fmt::Debug for Port<'_> {
 /// A step of a program, for people who ask what runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepInfo<'p> {
+    /// The kernel.
+    pub id: KernelId,
     /// The kernel's name.
     pub kernel: &'static str,
     /// The node it came from.
@@ -163,11 +182,15 @@ impl<'a> Program<'a> {
     }
 
     pub(super) fn tables(&self) -> Tables {
+        self.tables_on_host(size_of::<usize>())
+    }
+
+    fn tables_on_host(&self, address_bytes: usize) -> Tables {
         let image = self.image();
-        let ports = image.inputs_len() + image.outputs_len();
-        Tables::new(
+        Tables::on_host(
+            address_bytes,
             image.dims_len(),
-            PORTS as usize + ports,
+            PORTS as usize + image.inputs_len() + image.outputs_len(),
             image.arena_bytes(),
             image.state_bytes(),
         )
@@ -185,13 +208,18 @@ impl<'a> Program<'a> {
         }
     }
 
+    /// The `session_bytes` of [`Program::memory`] on a host whose addresses have this many bytes.
+    pub fn session_bytes_on_host(&self, address_bytes: usize) -> usize {
+        self.tables_on_host(address_bytes).total
+    }
+
     fn port(&self, i: usize) -> Port<'_> {
         let image = self.image();
-        let raw = image.port(i);
         let inputs = image.inputs_len();
         let state = (0..image.states_len()).map(|s| image.state(s));
         let state = state.into_iter().any(|(a, b)| a == i || b + inputs == i);
-        Port { name: raw.name, dtype: raw.dtype, shape: raw.shape, image, bytes: raw.bytes, state }
+        let RawPort { name, name_at, dtype, shape, bytes, .. } = image.port(i);
+        Port { name, dtype, name_at, shape, image, bytes, state }
     }
 
     /// Inputs in the model's order.
@@ -220,8 +248,9 @@ impl<'a> Program<'a> {
         let image = self.image();
         (0..image.steps_len()).map(move |i| {
             let step = image.step(i);
-            let kernel = KernelId::from_word(step.kernel).map_or("unknown", KernelId::name);
-            StepInfo { kernel, node: step.name }
+            // The check of the image has found each kernel.
+            let id = KernelId::from_word(step.kernel).unwrap_or(KernelId::Copy);
+            StepInfo { id, kernel: id.name(), node: step.name }
         })
     }
 }
@@ -229,9 +258,17 @@ impl<'a> Program<'a> {
 impl fmt::Debug for Program<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Program")
-            .field("inputs", &self.inputs().collect::<arrayvec::ArrayVec<_, 16>>())
+            .field("inputs", &Inputs(self))
             .field("steps", &self.steps().len())
             .field("memory", &self.memory())
             .finish()
+    }
+}
+
+struct Inputs<'p>(&'p Program<'p>);
+
+impl fmt::Debug for Inputs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.inputs()).finish()
     }
 }

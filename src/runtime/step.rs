@@ -156,7 +156,7 @@ pub(crate) fn checked<R: Field>(
 }
 
 /// One kernel: what a step with its id runs.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Kernel {
     pub(crate) id: KernelId,
     pub(crate) check: CheckFn,
@@ -219,6 +219,11 @@ impl Kernels {
     /// A table of these kernels.
     pub const fn new(list: &'static [&'static Kernel]) -> Self {
         Self { list }
+    }
+
+    /// Them one by one.
+    pub const fn list(&self) -> &'static [&'static Kernel] {
+        self.list
     }
 
     pub(crate) fn find(&self, id: u32) -> Option<&'static Kernel> {

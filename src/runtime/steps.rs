@@ -12,7 +12,7 @@ pub(crate) mod normalize;
 pub(crate) mod product;
 pub(crate) mod quantize;
 pub(crate) mod recurrent;
-mod types;
+pub(super) mod types;
 pub(crate) mod walk;
 pub(crate) mod window;
 
@@ -61,109 +61,119 @@ macro_rules! kernels {
     };
 }
 
-kernels! {
-    /// Strided copy of elements of any type.
-    Copy = 1, "copy", movement::COPY;
-    /// One value everywhere.
-    Fill = 2, "fill", movement::FILL;
-    /// Dimensions as numbers.
-    Extents = 3, "extents", movement::EXTENTS;
-    /// A function of each element, f32.
-    UnaryF32 = 4, "unary_f32", elementwise::UNARY_F32;
-    /// A function of each element, other types.
-    Unary = 5, "unary", elementwise::UNARY;
-    /// Arithmetic, f32.
-    BinaryF32 = 6, "binary_f32", elementwise::BINARY_F32;
-    /// Arithmetic, other types.
-    Binary = 7, "binary", elementwise::BINARY;
-    /// Comparison and boolean arithmetic.
-    Compare = 8, "compare", elementwise::COMPARE;
-    /// Choice by a condition.
-    Where = 9, "where", elementwise::WHERE;
-    /// Conversion between types.
-    Cast = 10, "cast", elementwise::CAST;
-    /// Margins around elements of any type.
-    Pad = 20, "pad", movement::PAD;
-    /// Evenly spaced numbers.
-    Range = 21, "range", movement::RANGE;
-    /// One triangle of matrices.
-    Trilu = 22, "trilu", movement::TRILU;
-    /// Rows picked along an axis.
-    Gather = 23, "gather", index::GATHER;
-    /// Elements picked along an axis.
-    GatherElements = 24, "gather_elements", index::GATHER_ELEMENTS;
-    /// Slices picked by index tuples.
-    GatherNd = 25, "gather_nd", index::GATHER_ND;
-    /// Elements placed along an axis.
-    ScatterElements = 26, "scatter_elements", index::SCATTER_ELEMENTS;
-    /// Slices placed by index tuples.
-    ScatterNd = 27, "scatter_nd", index::SCATTER_ND;
-    /// One value at an index, another elsewhere.
-    OneHot = 28, "one_hot", index::ONE_HOT;
-    /// Largest or smallest elements.
-    TopK = 29, "top_k", lanes::TOP_K;
-    /// Position of an extreme.
-    ArgReduce = 30, "arg_reduce", lanes::ARG_REDUCE;
-    /// Running sum.
-    CumSum = 31, "cum_sum", lanes::CUM_SUM;
-    /// A reduction, f32.
-    ReduceF32 = 32, "reduce_f32", normalize::REDUCE_F32;
-    /// A reduction, other types.
-    Reduce = 33, "reduce", normalize::REDUCE;
-    /// Softmax, f32.
-    SoftmaxF32 = 34, "softmax_f32", normalize::SOFTMAX_F32;
-    /// Softmax, f64.
-    Softmax = 35, "softmax", normalize::SOFTMAX;
-    /// Layer or root mean square normalization, f32.
-    NormF32 = 36, "norm_f32", normalize::NORM_F32;
-    /// Layer or root mean square normalization, f64.
-    Norm = 37, "norm", normalize::NORM;
-    /// Mean and inverse deviation.
-    Moments = 38, "moments", normalize::MOMENTS;
-    /// What a batch normalization multiplies and adds.
-    BatchCoefficients = 39, "batch_coefficients", normalize::BATCH_COEFFICIENTS;
-    /// One factor and summand a channel, f32.
-    ChannelAffineF32 = 40, "channel_affine_f32", normalize::CHANNEL_AFFINE_F32;
-    /// One factor and summand a channel, f64.
-    ChannelAffine = 41, "channel_affine", normalize::CHANNEL_AFFINE;
-    /// Normalization of groups of channels, f32.
-    GroupNormF32 = 42, "group_norm_f32", normalize::GROUP_NORM_F32;
-    /// Normalization of groups of channels, f64.
-    GroupNorm = 43, "group_norm", normalize::GROUP_NORM;
-    /// f32 to integers.
-    QuantizeF32 = 44, "quantize_f32", quantize::QUANTIZE_F32;
-    /// f64 to integers.
-    Quantize = 45, "quantize", quantize::QUANTIZE;
-    /// Integers to f32.
-    DequantizeF32 = 46, "dequantize_f32", quantize::DEQUANTIZE_F32;
-    /// Integers to f64.
-    Dequantize = 47, "dequantize", quantize::DEQUANTIZE;
-    /// Convolution by products, f32.
-    ConvF32 = 48, "conv_f32", window::CONV_F32;
-    /// Convolution of each channel by itself, f32.
-    ConvDepthwiseF32 = 49, "conv_depthwise_f32", window::CONV_DEPTHWISE_F32;
-    /// Convolution, f64 and i32.
-    Conv = 50, "conv", window::CONV;
-    /// Largest or mean element of windows, f32.
-    PoolF32 = 51, "pool_f32", window::POOL_F32;
-    /// Pooling, other types and norms.
-    Pool = 52, "pool", window::POOL;
-    /// Product with packed weights, bias and activation.
-    LinearF32 = 80, "linear_f32", product::LINEAR_F32;
-    /// Batched product of two operands, f32.
-    MatMulF32 = 81, "matmul_f32", product::MATMUL_F32;
-    /// Batched product of two operands, other types.
-    MatMul = 82, "matmul", product::MATMUL;
-    /// Weights that are not constant, written in panels.
-    PackF32 = 83, "pack_f32", product::PACK_F32;
-    /// Elman layer.
-    RnnF32 = 90, "rnn_f32", recurrent::RNN_F32;
-    /// LSTM layer.
-    LstmF32 = 91, "lstm_f32", recurrent::LSTM_F32;
-    /// GRU layer, reset behind the product.
-    GruLinearF32 = 92, "gru_linear_f32", recurrent::GRU_LINEAR_F32;
-    /// GRU layer, reset before the product.
-    GruResetF32 = 93, "gru_reset_f32", recurrent::GRU_RESET_F32;
-    /// Biases of a recurrent layer that are not constant.
-    RecurrentBias = 94, "recurrent_bias", recurrent::RECURRENT_BIAS;
+/// The table of kernels, given to the macro of this name: one row each of name, number, text and
+/// place. Numbers and texts are pinned: images have the numbers, C programs the texts.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! for_each_kernel {
+    ($use:ident) => {
+        $use! {
+            /// Strided copy of elements of any type.
+            Copy = 1, "copy", movement::COPY;
+            /// One value everywhere.
+            Fill = 2, "fill", movement::FILL;
+            /// Dimensions as numbers.
+            Extents = 3, "extents", movement::EXTENTS;
+            /// A function of each element, f32.
+            UnaryF32 = 4, "unary_f32", elementwise::UNARY_F32;
+            /// A function of each element, other types.
+            Unary = 5, "unary", elementwise::UNARY;
+            /// Arithmetic, f32.
+            BinaryF32 = 6, "binary_f32", elementwise::BINARY_F32;
+            /// Arithmetic, other types.
+            Binary = 7, "binary", elementwise::BINARY;
+            /// Comparison and boolean arithmetic.
+            Compare = 8, "compare", elementwise::COMPARE;
+            /// Choice by a condition.
+            Where = 9, "where", elementwise::WHERE;
+            /// Conversion between types.
+            Cast = 10, "cast", elementwise::CAST;
+            /// Margins around elements of any type.
+            Pad = 20, "pad", movement::PAD;
+            /// Evenly spaced numbers.
+            Range = 21, "range", movement::RANGE;
+            /// One triangle of matrices.
+            Trilu = 22, "trilu", movement::TRILU;
+            /// Rows picked along an axis.
+            Gather = 23, "gather", index::GATHER;
+            /// Elements picked along an axis.
+            GatherElements = 24, "gather_elements", index::GATHER_ELEMENTS;
+            /// Slices picked by index tuples.
+            GatherNd = 25, "gather_nd", index::GATHER_ND;
+            /// Elements placed along an axis.
+            ScatterElements = 26, "scatter_elements", index::SCATTER_ELEMENTS;
+            /// Slices placed by index tuples.
+            ScatterNd = 27, "scatter_nd", index::SCATTER_ND;
+            /// One value at an index, another elsewhere.
+            OneHot = 28, "one_hot", index::ONE_HOT;
+            /// Largest or smallest elements.
+            TopK = 29, "top_k", lanes::TOP_K;
+            /// Position of an extreme.
+            ArgReduce = 30, "arg_reduce", lanes::ARG_REDUCE;
+            /// Running sum.
+            CumSum = 31, "cum_sum", lanes::CUM_SUM;
+            /// A reduction, f32.
+            ReduceF32 = 32, "reduce_f32", normalize::REDUCE_F32;
+            /// A reduction, other types.
+            Reduce = 33, "reduce", normalize::REDUCE;
+            /// Softmax, f32.
+            SoftmaxF32 = 34, "softmax_f32", normalize::SOFTMAX_F32;
+            /// Softmax, f64.
+            Softmax = 35, "softmax", normalize::SOFTMAX;
+            /// Layer or root mean square normalization, f32.
+            NormF32 = 36, "norm_f32", normalize::NORM_F32;
+            /// Layer or root mean square normalization, f64.
+            Norm = 37, "norm", normalize::NORM;
+            /// Mean and inverse deviation.
+            Moments = 38, "moments", normalize::MOMENTS;
+            /// What a batch normalization multiplies and adds.
+            BatchCoefficients = 39, "batch_coefficients", normalize::BATCH_COEFFICIENTS;
+            /// One factor and summand a channel, f32.
+            ChannelAffineF32 = 40, "channel_affine_f32", normalize::CHANNEL_AFFINE_F32;
+            /// One factor and summand a channel, f64.
+            ChannelAffine = 41, "channel_affine", normalize::CHANNEL_AFFINE;
+            /// Normalization of groups of channels, f32.
+            GroupNormF32 = 42, "group_norm_f32", normalize::GROUP_NORM_F32;
+            /// Normalization of groups of channels, f64.
+            GroupNorm = 43, "group_norm", normalize::GROUP_NORM;
+            /// f32 to integers.
+            QuantizeF32 = 44, "quantize_f32", quantize::QUANTIZE_F32;
+            /// f64 to integers.
+            Quantize = 45, "quantize", quantize::QUANTIZE;
+            /// Integers to f32.
+            DequantizeF32 = 46, "dequantize_f32", quantize::DEQUANTIZE_F32;
+            /// Integers to f64.
+            Dequantize = 47, "dequantize", quantize::DEQUANTIZE;
+            /// Convolution by products, f32.
+            ConvF32 = 48, "conv_f32", window::CONV_F32;
+            /// Convolution of each channel by itself, f32.
+            ConvDepthwiseF32 = 49, "conv_depthwise_f32", window::CONV_DEPTHWISE_F32;
+            /// Convolution, f64 and i32.
+            Conv = 50, "conv", window::CONV;
+            /// Largest or mean element of windows, f32.
+            PoolF32 = 51, "pool_f32", window::POOL_F32;
+            /// Pooling, other types and norms.
+            Pool = 52, "pool", window::POOL;
+            /// Product with packed weights, bias and activation.
+            LinearF32 = 80, "linear_f32", product::LINEAR_F32;
+            /// Batched product of two operands, f32.
+            MatMulF32 = 81, "matmul_f32", product::MATMUL_F32;
+            /// Batched product of two operands, other types.
+            MatMul = 82, "matmul", product::MATMUL;
+            /// Weights that are not constant, written in panels.
+            PackF32 = 83, "pack_f32", product::PACK_F32;
+            /// Elman layer.
+            RnnF32 = 90, "rnn_f32", recurrent::RNN_F32;
+            /// LSTM layer.
+            LstmF32 = 91, "lstm_f32", recurrent::LSTM_F32;
+            /// GRU layer, reset behind the product.
+            GruLinearF32 = 92, "gru_linear_f32", recurrent::GRU_LINEAR_F32;
+            /// GRU layer, reset before the product.
+            GruResetF32 = 93, "gru_reset_f32", recurrent::GRU_RESET_F32;
+            /// Biases of a recurrent layer that are not constant.
+            RecurrentBias = 94, "recurrent_bias", recurrent::RECURRENT_BIAS;
+        }
+    };
 }
+
+for_each_kernel!(kernels);

@@ -19,8 +19,14 @@ use crate::kernels::{Level, Simd, Vectorized, dispatch};
 const ROWS: usize = 4;
 /// Dimensions at a time: a multiple of `ROWS`.
 const BLOCK: usize = 32;
-/// Paths abreast at most: two of the widest vectors.
-const WIDTH: usize = 32;
+/// Paths abreast at most: two of the widest vectors that the target may have.
+const WIDTH: usize = if cfg!(target_arch = "x86_64") {
+    32
+} else if cfg!(target_arch = "aarch64") {
+    8
+} else {
+    2
+};
 /// Elements by dimension and path.
 type Tile = [f32; BLOCK * WIDTH];
 

@@ -88,8 +88,9 @@ pub(crate) fn output(command: &mut Command, otherwise: &str) -> Outcome<String> 
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         }
         Ok(output) => {
+            let printed = String::from_utf8_lossy(&output.stdout);
             let errors = String::from_utf8_lossy(&output.stderr);
-            Err(Failure(format!("{otherwise} ({program}: {})\n{errors}", output.status)))
+            Err(Failure(format!("{otherwise} ({program}: {})\n{printed}{errors}", output.status)))
         }
         Err(error) => Err(Failure(format!("{program} did not start: {error}; {otherwise}"))),
     }

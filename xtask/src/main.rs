@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::context::{Context, Failure};
-use crate::steps::{cargo_tests, realtime};
+use crate::steps::{cargo_tests, realtime, targets};
 
 /// Project tasks.
 #[derive(Parser)]
@@ -45,6 +45,8 @@ enum Verb {
     },
     /// Run the serving calls under the realtime sanitizer.
     Rtsan,
+    /// Run the Cortex-M example and the library's tests for other CPUs, under emulation.
+    Targets,
     /// Fuzz the readers and the C interface under AddressSanitizer.
     Fuzz {
         /// Only this target: onnx, program, bundle or c_api.
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
             steps::run_needs(&context, "realtime")?;
             realtime::sanitizer(&context)
         }
+        Verb::Targets => targets::all(&context),
         Verb::Fuzz { target, seconds } => {
             steps::run_needs(&context, "conformance")?;
             fuzz::fuzz(&context, target.as_deref(), seconds)

@@ -6,8 +6,11 @@
 
 pub(crate) mod cargo_tests;
 pub(crate) mod checks;
+pub(crate) mod cortex_m;
+pub(crate) mod cross;
 pub(crate) mod oracle;
 pub(crate) mod realtime;
+pub(crate) mod targets;
 
 use std::time::{Duration, Instant};
 
@@ -47,6 +50,7 @@ const STEPS: &[Step] = &[
     step("parity", "the answers of ONNX Runtime on every model", &["oracle"], cargo_tests::parity),
     step("realtime", "no allocation, no system call, no page fault", &["oracle"], realtime::tests),
     step("c", "C and C++ programs", &["oracle"], cargo_tests::c),
+    step("cortex-m", "forecasts on a Cortex-M under emulation", &[], cortex_m::example),
     step("docs", "documentation builds without a warning", &[], checks::docs),
     step("readme", "examples in the documentation and the README run", &[], cargo_tests::readme),
 ];

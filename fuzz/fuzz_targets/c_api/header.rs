@@ -44,6 +44,14 @@ pub(crate) struct Options {
     pub(crate) values: *const Value,
 }
 
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Kernels {
+    pub(crate) struct_size: u32,
+    pub(crate) len: u32,
+    pub(crate) list: *const *const c_void,
+}
+
 /// `nowcast_input_binding` and `nowcast_output_binding`: they differ in `const` alone.
 #[repr(C)]
 pub(crate) struct Binding {
@@ -57,6 +65,9 @@ pub(crate) const PORT_BYTES: u32 = 160;
 pub(crate) const SHAPE_BYTES: u32 = 136;
 pub(crate) const MEMORY_BYTES: u32 = 48;
 pub(crate) const INFO_BYTES: u32 = 40;
+pub(crate) const BUNDLE_INFO_BYTES: u32 = 32;
+pub(crate) const PROGRAM_BYTES: u64 = 256;
+pub(crate) const FORECASTER_BYTES: u64 = 1024;
 
 type Object = *mut c_void;
 type Error = *mut c_void;
@@ -69,6 +80,56 @@ unsafe extern "C" {
     pub(crate) fn nowcast_dtype_bytes(dtype: i32) -> u32;
     pub(crate) fn nowcast_isa_name(isa: i32) -> *const c_char;
     pub(crate) fn nowcast_thread_prepare(e: Error) -> i32;
+
+    pub(crate) fn nowcast_kernels_all() -> *const Kernels;
+    pub(crate) fn nowcast_bundle_describe(
+        bundle: *const c_void,
+        bytes: u64,
+        info: *mut c_void,
+        e: Error,
+    ) -> i32;
+    pub(crate) fn nowcast_bundle_model_name(
+        bundle: *const c_void,
+        bytes: u64,
+        i: u32,
+        name: *mut *const c_char,
+        e: Error,
+    ) -> i32;
+    pub(crate) fn nowcast_bundle_verify(bundle: *const c_void, bytes: u64, e: Error) -> i32;
+    pub(crate) fn nowcast_program_open(
+        bundle: *const c_void,
+        bytes: u64,
+        model: *const c_char,
+        kernels: *const Kernels,
+        memory: *mut c_void,
+        memory_bytes: u64,
+        program: *mut Object,
+        e: Error,
+    ) -> i32;
+    pub(crate) fn nowcast_program_map(
+        path: *const c_char,
+        model: *const c_char,
+        kernels: *const Kernels,
+        program: *mut Object,
+        e: Error,
+    ) -> i32;
+    pub(crate) fn nowcast_forecaster_open(
+        bundle: *const c_void,
+        bytes: u64,
+        model: *const c_char,
+        kernels: *const Kernels,
+        memory: *mut c_void,
+        memory_bytes: u64,
+        f: *mut Object,
+        e: Error,
+    ) -> i32;
+    pub(crate) fn nowcast_forecaster_map(
+        path: *const c_char,
+        model: *const c_char,
+        kernels: *const Kernels,
+        f: *mut Object,
+        e: Error,
+    ) -> i32;
 
     pub(crate) fn nowcast_program_load(
         path: *const c_char,

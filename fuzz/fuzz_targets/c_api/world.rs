@@ -23,6 +23,8 @@ pub(crate) struct Live {
     pub(crate) kind: Kind,
     pub(crate) pointer: *mut c_void,
     pub(crate) memory: Option<Aligned>,
+    /// What it reads: a bundle.
+    pub(crate) bundle: Option<Aligned>,
     pub(crate) of: *mut c_void,
 }
 
@@ -61,7 +63,7 @@ impl World {
         memory: Option<Aligned>,
     ) {
         assert!(!pointer.is_null(), "made, but NULL");
-        self.live.push(Live { kind, pointer, memory, of });
+        self.live.push(Live { kind, pointer, memory, bundle: None, of });
     }
 
     /// Ends an object, if its kind is the one of the function that is called.
@@ -188,7 +190,7 @@ pub(crate) fn name(choices: &mut Choices<'_>) -> *const c_char {
         long[600] = 0;
         long
     };
-    let names: [&core::ffi::CStr; 14] = [
+    let names: [&core::ffi::CStr; 16] = [
         c"n",
         c"p",
         c"x",
@@ -200,6 +202,8 @@ pub(crate) fn name(choices: &mut Choices<'_>) -> *const c_char {
         c"context",
         c"time",
         c"mean",
+        c"one",
+        c"cache",
         c"",
         c"\xff\xfe",
         c"no such name",

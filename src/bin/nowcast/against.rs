@@ -18,7 +18,8 @@ pub(crate) enum Against {
 /// What to compare with.
 #[derive(clap::Args, Debug)]
 pub(crate) struct AgainstArgs {
-    /// Another runtime
+    /// Another runtime: `bench` times it too, in turns; `verify` compares with it, and takes ort
+    /// if none is named
     #[arg(long)]
     pub(crate) against: Option<Against>,
     /// ONNX file that a bundle was compiled from, for the other runtime

@@ -16,9 +16,7 @@ use crate::{allocations, output};
 /// Both sides take turns of this many, so that whatever disturbs the machine disturbs both.
 const ROUNDS: u64 = 20;
 
-/// Times calls on one pinned thread. Inputs that are not given are random: floats between -1 and
-/// 1, integers 0 or 1. Open dimensions need --dim or --input; one in bounds is timed at its
-/// largest.
+/// Arguments of `nowcast bench`.
 #[derive(clap::Args)]
 pub(crate) struct BenchArgs {
     #[command(flatten)]
@@ -31,7 +29,6 @@ pub(crate) struct BenchArgs {
     /// Seed of random inputs
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Another runtime is timed too, in turns
     #[command(flatten)]
     against: AgainstArgs,
     /// Instruction set: scalar, avx2, avx512 or neon [default: the best of this CPU]

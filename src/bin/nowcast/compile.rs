@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use nowcast::build::{BuildError, Model};
+use nowcast::build::{self, BuildError, Model};
 use nowcast::bundle::{File, MAGIC, Writer};
 use nowcast::load::Options;
 use nowcast::onnx::{Names, names};
@@ -16,26 +16,35 @@ use crate::contents::Contents;
 use crate::failure::Failure;
 use crate::output;
 
-/// A model that lacks a dimension, input or output that an option names is compiled without that
-/// option; one that suits no model is an error. The same models and options give the same bytes on
-/// every host.
+/// Arguments of `nowcast compile`.
 #[derive(clap::Args)]
 pub(crate) struct CompileArgs {
     /// ONNX files and folders of forecasters, each with a name in the bundle [default: that of the
     /// file or folder]; `-` reads standard input
     #[arg(required = true, value_name = "[NAME=]PATH")]
     models: Vec<String>,
-    /// File to write; it is whole or unchanged
+    /// File to write; it is whole, or unchanged
     #[arg(short, long, value_name = "FILE.nowcast")]
     output: PathBuf,
     #[command(flatten)]
     choices: ChoiceArgs,
+    /// What to write; beside a bundle, source has the ending of --output replaced by its own
+    #[arg(long, value_enum, default_value_t = Emit::Bundle)]
+    emit: Emit,
     /// Type of the weights
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     precision: Precision,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Emit {
+    /// The bundle alone
+    Bundle,
+    /// The bundle, and beside it a Rust module that has it built in (FILE.rs)
+    Rust,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -46,7 +55,7 @@ enum Precision {
 
 #[derive(Serialize)]
 struct Report {
-    file: String,
+    files: Vec<String>,
     #[serde(flatten)]
     contents: Contents,
     programs: Vec<ProgramReport>,
@@ -68,8 +77,16 @@ pub(crate) fn run(args: CompileArgs) -> Result<(), Failure> {
     // There is one so far, and the parser refuses others.
     let Precision::F32 = args.precision;
     let bytes = compile(&args)?;
-    output::write_file(&args.output, &bytes)?;
-    let report = Report::new(&args.output, &bytes)?;
+    let files = match args.emit {
+        Emit::Bundle => {
+            output::write_file(&args.output, &bytes)?;
+            vec![args.output]
+        }
+        Emit::Rust => build::emit_rust(&args.output, &bytes)
+            .map_err(|error| Failure::User(error.to_string()))?
+            .into(),
+    };
+    let report = Report::new(&files, &bytes)?;
     if args.json { output::print_json(&report) } else { output::print(&report.text()) }
 }
 
@@ -139,7 +156,7 @@ impl Read {
 }
 
 impl Report {
-    fn new(path: &Path, bytes: &[u8]) -> Result<Self, Failure> {
+    fn new(files: &[PathBuf], bytes: &[u8]) -> Result<Self, Failure> {
         let internal = |error: &dyn std::fmt::Display| Failure::Internal(error.to_string());
         let file = File::from_bytes(bytes).map_err(|error| internal(&error))?;
         let bundle = file.bundle();
@@ -161,14 +178,14 @@ impl Report {
             })
         };
         Ok(Self {
-            file: path.display().to_string(),
+            files: files.iter().map(|path| path.display().to_string()).collect(),
             contents: Contents::new(&bundle),
             programs: bundle.models().map(program).collect::<Result<_, Failure>>()?,
         })
     }
 
     fn text(&self) -> String {
-        let mut text = format!("{}\n", self.file);
+        let mut text = self.files.join("\n") + "\n";
         // Writing to a string does not fail.
         let _ = self.contents.write(&mut text);
         for program in &self.programs {

@@ -30,7 +30,7 @@ const SERIES: &[u8] = include_bytes!("../../../models/jfk-temperature/series.csv
 /// Paths that a plot shows.
 const PLOTTED_PATHS: usize = 16;
 
-/// Without options: the temperature at JFK airport, from the model and series built in.
+/// Arguments of `nowcast forecast`.
 #[derive(clap::Args)]
 pub(crate) struct ForecastArgs {
     /// Folder of a forecaster (forecaster.json and what it names), or a bundle; `-` reads a bundle

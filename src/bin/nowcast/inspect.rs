@@ -16,8 +16,7 @@ use crate::inputs::ModelArgs;
 use crate::output;
 use crate::source::{Kind, Source};
 
-/// Inputs, outputs, memory and kernels; of a bundle also sections, checksums and metadata.
-/// Operators that are not supported are listed.
+/// Arguments of `nowcast inspect`.
 #[derive(clap::Args)]
 pub(crate) struct InspectArgs {
     #[command(flatten)]

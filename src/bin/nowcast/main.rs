@@ -40,18 +40,42 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     /// Forecast a series: mean, quantiles, sample paths.
+    ///
+    /// Without options: the temperature at JFK airport, from the model and series built in.
     Forecast(forecast::ForecastArgs),
     /// Sample paths of a Gaussian with a given mean and covariance.
+    ///
+    /// The same seed, stream and path number give the same path on every machine.
     Sample(sample::SampleArgs),
     /// Run a model on arrays.
+    ///
+    /// Writes the outputs as 0.npy, 1.npy and so on, in the model's order, with the model's types.
+    /// Open dimensions take their sizes from the inputs, and an integer input that decides shapes
+    /// becomes a constant.
     Run(run::RunArgs),
     /// Show inputs, outputs, memory and kernels of a model.
+    ///
+    /// Of a bundle also sections, checksums and metadata. Operators that are not supported are
+    /// listed.
     Inspect(inspect::InspectArgs),
     /// Time calls of a model: p50, p99, p99.9, the worst.
+    ///
+    /// Times calls on one pinned thread. Inputs that are not given are random: floats between -1
+    /// and 1, integers 0 or 1. Open dimensions need --dim or --input; one in bounds is timed at its
+    /// largest.
     Bench(bench::BenchArgs),
     /// Compare a model's answer with another runtime's; check every byte of a bundle.
+    ///
+    /// Runs the model here and in another runtime, which takes it as it is written, and compares.
+    /// The status is 1 if an output differs by more than the tolerance. Inputs that are not given
+    /// are random. Of a bundle every byte and every program is checked; its answers are compared if
+    /// --onnx names the file that it was compiled from.
     Verify(verify::VerifyArgs),
     /// Compile models ahead of time into one file that runs where it lies.
+    ///
+    /// A model that lacks a dimension, input or output that an option names is compiled without
+    /// that option; one that suits no model is an error. The same models and options give the same
+    /// bytes on every host.
     Compile(compile::CompileArgs),
 }
 

@@ -10,9 +10,7 @@ use crate::failure::Failure;
 use crate::inputs::{InputArgs, ModelArgs, isa, level};
 use crate::{npy, output};
 
-/// Writes the outputs as 0.npy, 1.npy and so on, in the model's order, with the model's types.
-/// Open dimensions take their sizes from the inputs, and an integer input that decides shapes
-/// becomes a constant.
+/// Arguments of `nowcast run`.
 #[derive(clap::Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]

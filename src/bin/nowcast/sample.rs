@@ -17,7 +17,7 @@ use moments::{Moments, Summary};
 /// Elements that are drawn before they are written: a quarter of a megabyte.
 const BLOCK: usize = 1 << 16;
 
-/// The same seed, stream and path number give the same path on every machine.
+/// Arguments of `nowcast sample`.
 #[derive(clap::Args)]
 pub(crate) struct SampleArgs {
     /// Means, NPY or CSV; `-` reads standard input [default: zeros]

@@ -14,10 +14,7 @@ use crate::inputs::{InputArgs, ModelArgs, isa, level};
 use crate::output;
 use crate::source::Source;
 
-/// Runs the model here and in another runtime, which takes it as it is written, and compares. The
-/// status is 1 if an output differs by more than the tolerance. Inputs that are not given are
-/// random. Of a bundle every byte and every program is checked; its answers are compared if --onnx
-/// names the file that it was compiled from.
+/// Arguments of `nowcast verify`.
 #[derive(clap::Args)]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
@@ -27,7 +24,6 @@ pub(crate) struct VerifyArgs {
     /// Seed of random inputs
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// ONNX Runtime if nothing else is named
     #[command(flatten)]
     against: AgainstArgs,
     /// Largest difference that is allowed, relative to the largest output

@@ -48,8 +48,10 @@ impl ImageBuilder {
             while !s.is_char_boundary(end) {
                 end -= 1;
             }
+            let offset = text.len() as u32;
             text.extend_from_slice(&s.as_bytes()[..end]);
-            [(text.len() - end) as u32, end as u32]
+            text.push(0);
+            [offset, end as u32]
         };
         let mut dims = Vec::new();
         let mut corners: [Vec<i64>; 2] = Default::default();

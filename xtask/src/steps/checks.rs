@@ -8,10 +8,13 @@ pub(crate) fn fmt(context: &Context) -> Outcome {
         &mut context.cargo(["fmt", "--all", "--check"]),
         "sources are not formatted: run `cargo fmt --all`",
     )?;
-    // A workspace of its own.
     run(
-        &mut context.cargo(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]),
-        "sources are not formatted: run `cargo fmt` in `fuzz`",
+        &mut context.cargo(["fmt", "--check", "--manifest-path", "examples/cortex-m/Cargo.toml"]),
+        "the Cortex-M example is not formatted: run `cargo fmt` in its folder",
+    )?;
+    run(
+        &mut context.cargo(["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]),
+        "the fuzz targets are not formatted: run `cargo fmt` in their folder",
     )
 }
 
@@ -30,6 +33,8 @@ pub(crate) fn no_std(context: &Context) -> Outcome {
     run(
         context
             .cargo(["clippy", "--quiet", "--package", "nowcast", "--lib", "--no-default-features"])
+            // A program of models that a build script has compiled.
+            .args(["--package", "nowcast-example-build", "--bins"])
             .args(["--", "--deny", "warnings"]),
         "the serving side does not build without std",
     )
