@@ -240,12 +240,26 @@ pub fn emit(stem: &str, models: &[Model]) -> Result<(), BuildError> {
 /// **Errors**: [`BuildError::Emit`], [`BuildError::Io`].
 pub fn emit_rust(stem: &Path, bytes: &[u8]) -> Result<[PathBuf; 2], BuildError> {
     let paths = ["nowcast", "rs"].map(|ending| stem.with_extension(ending));
-    let [bundle, module] = &paths;
     let file = bundle::File::from_bytes(bytes)?;
-    let name = bundle.file_name().unwrap_or_default().to_string_lossy();
+    let name = paths[0].file_name().unwrap_or_default().to_string_lossy();
     let text = emit::rust(&file.bundle(), &name)?;
-    write(bundle, bytes)?;
-    write(module, text.as_bytes())?;
+    write(&paths[0], bytes)?;
+    write(&paths[1], text.as_bytes())?;
+    Ok(paths)
+}
+
+/// Writes a bundle to `STEM.nowcast`, and the C file that has it built in and its header to
+/// `STEM.c` and `STEM.h`, as [`emit_rust`] does.
+///
+/// **Errors**: [`BuildError::Emit`], [`BuildError::Io`].
+pub fn emit_c(stem: &Path, bytes: &[u8]) -> Result<[PathBuf; 3], BuildError> {
+    let paths = ["nowcast", "c", "h"].map(|ending| stem.with_extension(ending));
+    let file = bundle::File::from_bytes(bytes)?;
+    let name = stem.file_stem().unwrap_or_default().to_string_lossy();
+    let text = emit::c(&file.bundle(), &name)?;
+    write(&paths[0], bytes)?;
+    write(&paths[1], text.source.as_bytes())?;
+    write(&paths[2], text.header.as_bytes())?;
     Ok(paths)
 }
 

@@ -202,6 +202,14 @@ fn a_module_is_written_beside_its_bundle() {
     assert_eq!(read("carried.nowcast"), read("plain.nowcast"));
     prints(&folder, &call);
     assert_eq!(read("carried.rs"), text.as_bytes());
+
+    let call = ["compile", "affine.onnx", "--dim=rows=2", "--emit=c", "-o=carried_c"];
+    let files = json!(["carried_c.nowcast", "carried_c.c", "carried_c.h"]);
+    assert_eq!(json_of(&folder, &call)["files"], files);
+    let (header, source) = (read("carried_c.h"), read("carried_c.c"));
+    let has = |text: &[u8], part: &str| String::from_utf8_lossy(text).contains(part);
+    assert!(has(&header, "CARRIED_C_BUNDLE_BYTES") && has(&source, "#include \"carried_c.h\""));
+    assert_eq!(read("carried_c.nowcast"), read("plain.nowcast"));
 }
 
 #[test]

@@ -29,7 +29,7 @@ macro_rules! exports {
         };)*
 
         /// What the header calls the kernels.
-        #[cfg(test)]
+        #[cfg(all(test, feature = "onnx"))]
         pub(crate) const NAMES: &[&str] = &[$(concat!("nowcast_kernel_", $text)),*];
     };
 }

@@ -35,5 +35,5 @@ mod session;
 mod state;
 mod status;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "onnx"))]
 mod tests;

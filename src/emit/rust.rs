@@ -42,30 +42,23 @@ const ARGUMENT_WIDTH: usize = 60;
 /// ```
 pub fn rust(bundle: &Bundle<'_>, file: &str) -> Result<String, EmitError> {
     let mut text = head(bundle, file);
-    let mut modules = Scope::default();
     let models: Vec<Model<'_>> = bundle.models().collect();
+    if let [alone] = &models[..] {
+        text += &items(alone, "BUNDLE")?;
+        return Ok(text.replace("\n@", ALLOW));
+    }
+    let mut modules = Scope::default();
     for model in &models {
-        let refused = |source| EmitError::Model { model: model.name().to_owned(), source };
-        let [alone] = &models[..] else {
-            let module = modules.add(model.name(), "model", |name| vec![name.to_owned()]);
-            let body = items(model, "super::BUNDLE").map_err(refused)?.replace("\n@", "\n");
-            text += &format!("\n/// The model {}.\n", quoted(model.name()));
-            text += &format!("@pub mod {module} {{\n");
-            for row in body.trim().lines() {
-                line(&mut text, if row.is_empty() { "" } else { "    " }, row);
-            }
-            text += "}\n";
-            continue;
-        };
-        text += &items(alone, "BUNDLE").map_err(refused)?;
+        let module = modules.add(model.name(), "model", |name| vec![name.to_owned()]);
+        text += &format!("\n/// The model {}.\n@pub mod {module} {{\n", quoted(model.name()));
+        for row in items(model, "super::BUNDLE")?.replace("\n@", "\n").trim().lines() {
+            text += if row.is_empty() { "" } else { "    " };
+            text += row;
+            text.push('\n');
+        }
+        text += "}\n";
     }
     Ok(text.replace("\n@", ALLOW))
-}
-
-fn line(text: &mut String, indent: &str, row: &str) {
-    text.push_str(indent);
-    text.push_str(row);
-    text.push('\n');
 }
 
 /// A name for documentation.
@@ -98,13 +91,15 @@ fn head(bundle: &Bundle<'_>, file: &str) -> String {
 }
 
 /// What a model gives.
-fn items(model: &Model<'_>, bundle: &str) -> Result<String, ModelError> {
+fn items(model: &Model<'_>, bundle: &str) -> Result<String, EmitError> {
+    let refused = |source| EmitError::Model { model: model.name().to_owned(), source };
     match Forecaster::from_model(model, &KERNELS) {
         Ok(forecaster) => Ok(of_forecaster(model.name(), bundle, &forecaster)),
         Err(ModelError::Bundle(BundleError::NoSection { tag: Tag::FORECASTER })) => {
-            Ok(of_program(model.name(), bundle, &model.program(&KERNELS)?))
+            let program = model.program(&KERNELS).map_err(|error| refused(error.into()))?;
+            Ok(of_program(model.name(), bundle, &program))
         }
-        Err(error) => Err(error),
+        Err(error) => Err(refused(error)),
     }
 }
 

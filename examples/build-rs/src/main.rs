@@ -72,6 +72,7 @@ mod tests {
         let model = temperature::open()?;
         let mut memory = temperature::Memory::default();
         let mut session = model.session(level, &mut memory)?;
+        assert_eq!(session.mean(), &[0.0; temperature::HORIZON]);
         session.forecast(&context, 0)?;
         let mut paths = [[0.0; temperature::HORIZON]; 3];
         session.paths(7, 1, 2, &mut paths)?;

@@ -1,5 +1,6 @@
 //! Building the libraries, with the `cargo` that runs the test, and C and C++ programs, with `$CC`
 //! and `$CXX`, or `cc` and `c++`.
+#![allow(dead_code, reason = "each test uses some")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

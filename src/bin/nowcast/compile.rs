@@ -28,7 +28,7 @@ pub(crate) struct CompileArgs {
     output: PathBuf,
     #[command(flatten)]
     choices: ChoiceArgs,
-    /// What to write; beside a bundle, source has the ending of --output replaced by its own
+    /// What to write; each file has the ending of --output replaced by its own
     #[arg(long, value_enum, default_value_t = Emit::Bundle)]
     emit: Emit,
     /// Type of the weights
@@ -41,10 +41,12 @@ pub(crate) struct CompileArgs {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Emit {
-    /// The bundle alone
+    /// The bundle alone, under the name that --output gives
     Bundle,
-    /// The bundle, and beside it a Rust module that has it built in (FILE.rs)
+    /// The bundle (FILE.nowcast), and beside it a Rust module that has it built in (FILE.rs)
     Rust,
+    /// The bundle, and beside it C that has it built in (FILE.c, FILE.h)
+    C,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -82,12 +84,15 @@ pub(crate) fn run(args: CompileArgs) -> Result<(), Failure> {
             output::write_file(&args.output, &bytes)?;
             vec![args.output]
         }
-        Emit::Rust => build::emit_rust(&args.output, &bytes)
-            .map_err(|error| Failure::User(error.to_string()))?
-            .into(),
+        Emit::Rust => build::emit_rust(&args.output, &bytes).map_err(user)?.into(),
+        Emit::C => build::emit_c(&args.output, &bytes).map_err(user)?.into(),
     };
     let report = Report::new(&files, &bytes)?;
     if args.json { output::print_json(&report) } else { output::print(&report.text()) }
+}
+
+fn user(error: BuildError) -> Failure {
+    Failure::User(error.to_string())
 }
 
 fn compile(args: &CompileArgs) -> Result<Vec<u8>, Failure> {
@@ -107,7 +112,6 @@ fn compile(args: &CompileArgs) -> Result<Vec<u8>, Failure> {
             (true, Some(names)) => args.choices.options_of(&names)?,
             (false, _) => args.choices.options()?,
         };
-        let user = |error: BuildError| Failure::User(error.to_string());
         read.model.clone().options(options).write(&mut bundle).map_err(user)?;
     }
     bundle.finish().map_err(Failure::User)
