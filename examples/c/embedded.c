@@ -2,7 +2,7 @@
  * turns a heater on when frost is likely. No file, no heap; all memory is set aside when it is
  * compiled. From the root of the repository:
  *
- *   nowcast compile temperature=models/jfk-temperature --emit c -o temperature.nowcast
+ *   nowcast compile temperature=models/jfk-lstm --emit c -o temperature.nowcast
  *   cargo build --profile minimal --package nowcast-minimal
  *   cc -Os -I. -I ffi/include examples/c/embedded.c temperature.c \
  *      target/minimal/libnowcast_minimal.a -Wl,--gc-sections -s -o embedded */

@@ -9,7 +9,7 @@ mod build;
 
 use std::fmt::Write;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use build::{compiler, finish, folder, link, minimal_library, root, static_library};
@@ -38,13 +38,13 @@ fn model(folder: &str) -> Model {
 }
 
 fn temperature(to: &Path) -> String {
-    emit(to, "temperature", &[model("jfk-temperature").name("temperature")])
+    emit(to, "temperature", &[model("jfk-lstm").name("temperature")])
 }
 
 /// What the example prints, as the library in Rust has it.
 fn expected() -> String {
     const FIRST_HOUR: i64 = 385_525;
-    let folder = root().join("models/jfk-temperature");
+    let folder = root().join("models/jfk-lstm");
     let forecaster = Forecaster::from_folder(folder).expect("a forecaster");
     let mut session = ForecastSession::new(&forecaster).expect("memory");
     let len = forecaster.context() as i64;
@@ -63,19 +63,13 @@ fn expected() -> String {
     text
 }
 
-/// The example, as its first comment says to build it.
-fn embedded(to: &Path, extra: &[&str]) -> PathBuf {
-    let extra = ["-Os", "-Wl,--gc-sections", "-s"].iter().chain(extra);
-    let mut extra: Vec<String> = extra.copied().map(str::to_owned).collect();
-    extra.push(temperature(to));
-    link("examples/c/embedded.c", to, extra, &minimal_library(), &[])
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn a_program_with_its_model_is_small() {
     let to = folder("embedded");
-    let program = embedded(&to, &[]);
+    let mut extra = ["-Os", "-Wl,--gc-sections", "-s"].map(str::to_owned).to_vec();
+    extra.push(temperature(&to));
+    let program = link("examples/c/embedded.c", &to, extra, &minimal_library(), &[]);
     let printed = finish(&mut Command::new(&program)).stdout;
     assert_eq!(String::from_utf8(printed).expect("text"), expected());
     let bytes = |path: &Path| fs::metadata(path).expect("a file").len();

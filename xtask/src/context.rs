@@ -96,6 +96,14 @@ pub(crate) fn output(command: &mut Command, otherwise: &str) -> Outcome<String> 
     }
 }
 
+/// The triple that `rustc` builds for unless it is told otherwise.
+pub(crate) fn host(context: &Context) -> Outcome<String> {
+    let version =
+        output(context.command("rustc").arg("--version").arg("--verbose"), "there is no rustc")?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| Failure::new("rustc does not say which host it is for"))
+}
+
 /// A file that says what a folder was made from. Work whose stamp is current is not done again.
 pub(crate) struct Stamp {
     path: PathBuf,

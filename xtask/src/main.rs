@@ -5,6 +5,7 @@
 //! toolchain, a C and C++ compiler, Python 3 with pip, and a network on the first run.
 
 mod context;
+mod fuzz;
 mod steps;
 
 use std::process::ExitCode;
@@ -46,6 +47,15 @@ enum Verb {
     Rtsan,
     /// Run the Cortex-M example and the library's tests for other CPUs, under emulation.
     Targets,
+    /// Fuzz the readers and the C interface under AddressSanitizer.
+    Fuzz {
+        /// Only this target: onnx, program, bundle or c_api.
+        #[arg(long, value_name = "TARGET")]
+        target: Option<String>,
+        /// For all targets together.
+        #[arg(long, value_name = "N", default_value_t = 3600)]
+        seconds: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -65,6 +75,10 @@ fn main() -> ExitCode {
             realtime::sanitizer(&context)
         }
         Verb::Targets => targets::all(&context),
+        Verb::Fuzz { target, seconds } => {
+            steps::run_needs(&context, "conformance")?;
+            fuzz::fuzz(&context, target.as_deref(), seconds)
+        }
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -278,3 +278,6 @@ fn biases(
     b.step(KernelId::RecurrentBias, &record);
     Ok((Some(In(x)), h.map(In)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,10 @@ pub(crate) fn fmt(context: &Context) -> Outcome {
     run(
         &mut context.cargo(["fmt", "--check", "--manifest-path", "examples/cortex-m/Cargo.toml"]),
         "the Cortex-M example is not formatted: run `cargo fmt` in its folder",
+    )?;
+    run(
+        &mut context.cargo(["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]),
+        "the fuzz targets are not formatted: run `cargo fmt` in their folder",
     )
 }
 

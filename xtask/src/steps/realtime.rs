@@ -3,7 +3,7 @@
 
 use std::env;
 
-use crate::context::{Context, Failure, Outcome, output, run};
+use crate::context::{Context, Outcome, host, run};
 use crate::steps::cargo_tests::cargo_test;
 
 pub(crate) fn tests(context: &Context) -> Outcome {
@@ -17,13 +17,7 @@ pub(crate) fn tests(context: &Context) -> Outcome {
 /// that ends the process at a blocking call. It is a verb of its own because the whole library is
 /// compiled once more, and because the flags are not stable yet.
 pub(crate) fn sanitizer(context: &Context) -> Outcome {
-    let version =
-        output(context.command("rustc").arg("--version").arg("--verbose"), "there is no rustc")?;
-    let host = version
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .ok_or_else(|| Failure::new("rustc does not say which host it is for"))?
-        .to_owned();
+    let host = host(context)?;
     // A folder of its own: other flags would otherwise throw away what is built.
     let target = context.target().join("rtsan");
     let flags = env::var("RUSTFLAGS").unwrap_or_default();

@@ -93,3 +93,9 @@ fn triangles() {
     let none = Some(Tensor::new::<i64>(&[2, 0, 3], &[]));
     check_ranged(|_| op(true, 1), from_ref(&none), &[(0, 1)], none.clone());
 }
+
+#[test]
+fn one_value_everywhere() {
+    let op = Op::Fill { shape: dims(&[2, 3]) };
+    check(op, &[f32s(&[], &[7.0])], f32s(&[2, 3], &[7.0; 6]));
+}

@@ -1,0 +1,152 @@
+//! Fuzzing under AddressSanitizer: builds the targets of `fuzz/`, writes the seeds, runs each for
+//! its share of the time.
+//!
+//! The flags are those of cargo-fuzz, which need not be installed. They are not stable, hence
+//! `RUSTC_BOOTSTRAP`. Corpus, logs and what is found stay in `fuzz/`, ignored by git.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::context::{Context, Failure, Outcome, host, run};
+
+/// A binary of `fuzz/Cargo.toml`.
+struct Target {
+    name: &'static str,
+    /// Longest input.
+    most_bytes: usize,
+    /// Words that inputs are made of.
+    dictionary: Option<&'static str>,
+}
+
+const TARGETS: &[Target] = &[
+    Target { name: "onnx", most_bytes: 48 << 10, dictionary: Some("onnx.dict") },
+    Target { name: "program", most_bytes: 48 << 10, dictionary: None },
+    Target { name: "bundle", most_bytes: 64 << 10, dictionary: None },
+    Target { name: "c_api", most_bytes: 512, dictionary: None },
+];
+
+/// What cargo-fuzz passes, with the sanitizer.
+const FLAGS: &[&str] = &[
+    "-Zsanitizer=address",
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "-Cllvm-args=-simplifycfg-branch-fold-threshold=0",
+    "--cfg",
+    "fuzzing",
+];
+
+/// What one input may take: memory out of proportion to the file, and a hang, are findings. The
+/// clock is that of the wall, so a busy machine needs the time.
+const LIMITS: &[&str] =
+    &["-rss_limit_mb=2048", "-malloc_limit_mb=512", "-timeout=120", "-report_slow_units=60"];
+
+/// The outcome of one target.
+struct Report {
+    target: &'static str,
+    runs: u64,
+    time: Duration,
+    /// The input that was found, or the log if there is none.
+    finding: Option<PathBuf>,
+}
+
+/// Fuzzes `only` this target, or all, for `seconds` together.
+pub(crate) fn fuzz(context: &Context, only: Option<&str>, seconds: u64) -> Outcome {
+    let chosen: Vec<&Target> =
+        TARGETS.iter().filter(|target| only.is_none_or(|name| name == target.name)).collect();
+    if chosen.is_empty() {
+        let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
+        return Err(Failure(format!("there is no such target; there are {}", names.join(", "))));
+    }
+    let built = build(context)?;
+    let folder = context.root.join("fuzz");
+    run(
+        context
+            .command(built.join("examples/seeds"))
+            .arg(folder.join("corpus"))
+            .arg(context.root.join("models"))
+            .arg(context.oracle.join("node")),
+        "the seeds were not written",
+    )?;
+    let share = (seconds / chosen.len() as u64).max(1);
+    let mut reports = Vec::new();
+    for target in chosen {
+        println!("==> {}: {share} s", target.name);
+        reports.push(attempt(context, &folder, &built, target, share)?);
+    }
+    for Report { target, runs, time, finding } in &reports {
+        let found = u8::from(finding.is_some());
+        println!("{target:<8} {runs:>10} runs {:>6} s, {found} findings", time.as_secs());
+    }
+    let found: Vec<_> = reports.iter().filter_map(|report| report.finding.as_ref()).collect();
+    match &found[..] {
+        [] => Ok(()),
+        [first, ..] => Err(Failure(format!(
+            "{} findings; run the target on the file to see it again: {}",
+            found.len(),
+            first.display()
+        ))),
+    }
+}
+
+/// The folder with the binaries.
+fn build(context: &Context) -> Outcome<PathBuf> {
+    let host = host(context)?;
+    // A folder of its own: other flags would otherwise throw away what is built.
+    let target = context.target().join("fuzz");
+    run(
+        context
+            .cargo(["build", "--quiet", "--release", "--manifest-path", "fuzz/Cargo.toml"])
+            .args(["--bins", "--example", "seeds", "--target", &host])
+            .arg("--target-dir")
+            .arg(&target)
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}")),
+        "the fuzz targets do not build, or this toolchain has no address sanitizer for its host",
+    )?;
+    Ok(target.join(host).join("release"))
+}
+
+fn attempt(
+    context: &Context,
+    folder: &Path,
+    built: &Path,
+    target: &Target,
+    seconds: u64,
+) -> Outcome<Report> {
+    let artifacts = folder.join("artifacts").join(target.name);
+    fs::create_dir_all(&artifacts).map_err(|error| Failure::io(&artifacts, &error))?;
+    let log_path = artifacts.join("log.txt");
+    let log = File::create(&log_path).map_err(|error| Failure::io(&log_path, &error))?;
+    let mut command = fuzzer(context, &built.join(target.name), target, folder);
+    command
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(folder.join("corpus").join(target.name))
+        .stderr(log);
+    let start = Instant::now();
+    let status = command
+        .status()
+        .map_err(|error| Failure(format!("{} did not start: {error}", target.name)))?;
+    let time = start.elapsed();
+    let text = fs::read(&log_path).map_err(|error| Failure::io(&log_path, &error))?;
+    let text = String::from_utf8_lossy(&text);
+    let after = |what: &str| text.lines().rev().find_map(|line| Some(line.split_once(what)?.1));
+    let runs = after("stat::number_of_executed_units:").and_then(|n| n.trim().parse().ok());
+    let finding = (!status.success())
+        .then(|| after("Test unit written to ").map_or_else(|| log_path.clone(), PathBuf::from));
+    Ok(Report { target: target.name, runs: runs.unwrap_or(0), time, finding })
+}
+
+fn fuzzer(context: &Context, binary: &Path, target: &Target, folder: &Path) -> Command {
+    let mut command = context.command(binary);
+    command.args(LIMITS).args(["-print_final_stats=1", &format!("-max_len={}", target.most_bytes)]);
+    if let Some(dictionary) = target.dictionary {
+        command.arg(format!("-dict={}", folder.join(dictionary).display()));
+    }
+    command
+}
