@@ -175,7 +175,7 @@ impl Model {
         Ok(())
     }
 
-    /// [`emit`] for this model alone.
+    /// [`emit()`] for this model alone.
     ///
     /// **Errors** and **cost** as there.
     pub fn emit(&self, stem: &str) -> Result<(), BuildError> {
