@@ -144,7 +144,11 @@ fn attempt(
 
 fn fuzzer(context: &Context, binary: &Path, target: &Target, folder: &Path) -> Command {
     let mut command = context.command(binary);
-    command.args(LIMITS).args(["-print_final_stats=1", &format!("-max_len={}", target.most_bytes)]);
+    command
+        .args(LIMITS)
+        // Long inputs from the start: short ones are few calls.
+        .args(["-print_final_stats=1", "-len_control=0"])
+        .arg(format!("-max_len={}", target.most_bytes));
     if let Some(dictionary) = target.dictionary {
         command.arg(format!("-dict={}", folder.join(dictionary).display()));
     }

@@ -25,7 +25,16 @@ pub(crate) fn lint(context: &Context) -> Outcome {
         run(&mut command, "clippy found something")
     };
     clippy(&[])?;
-    clippy(&["--features", FEATURES])
+    clippy(&["--features", FEATURES])?;
+    // A workspace of its own, without the flags that fuzzing needs.
+    run(
+        context
+            .cargo(["clippy", "--quiet", "--manifest-path", "fuzz/Cargo.toml", "--all-targets"])
+            .arg("--target-dir")
+            .arg(context.target())
+            .args(["--", "--deny", "warnings"]),
+        "clippy found something in the fuzz targets",
+    )
 }
 
 pub(crate) fn no_std(context: &Context) -> Outcome {

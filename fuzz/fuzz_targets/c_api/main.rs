@@ -4,11 +4,8 @@
 #![no_main]
 #![allow(unsafe_code)]
 
-#[path = "c_api/calls.rs"]
 mod calls;
-#[path = "c_api/header.rs"]
 mod header;
-#[path = "c_api/world.rs"]
 mod world;
 
 use libfuzzer_sys::fuzz_target;
@@ -21,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut world = World::default();
     let mut choices = Choices::new(bytes);
     begin(&mut world, choices.byte());
-    // Enough for every pair of calls; a long sequence finds nothing that a short one does not.
+    // Long enough for calls to meet; more would only be slower.
     for _ in 0..24 {
         if choices.is_empty() {
             break;
