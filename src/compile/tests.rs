@@ -324,3 +324,21 @@ fn an_output_that_is_a_part_has_memory_of_its_own() {
         assert_eq!(y, [-1.0, -2.0]);
     });
 }
+
+#[test]
+fn products_of_no_matrices_are_none() {
+    let mut g = Graph {
+        variables: vec![Variable { name: "n".into(), min: 0, max: 3 }],
+        ..Graph::default()
+    };
+    let n = Dim::var(VarId(0));
+    let a = input(&mut g, "a", vec![n.clone(), Dim::Fixed(2), Dim::Fixed(5)]);
+    let b = input(&mut g, "b", vec![n, Dim::Fixed(5), Dim::Fixed(3)]);
+    let y = node(&mut g, Op::MatMul, &[a, b]);
+    output(&mut g, "y", y);
+    let program = compile(&g).expect("compiles");
+    run_all_levels(&program, |session| {
+        session.run().expect("runs");
+        assert_eq!(session.output::<f32>(0), Ok(&[][..]));
+    });
+}

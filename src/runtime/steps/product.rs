@@ -198,11 +198,12 @@ impl MatMulRecord {
         if let Some(d) = &self.d {
             d.fits(reach, dtype, batch, [m, n], false)?;
         }
+        reach.may_hold(&self.panels, DType::F32, packed_len(k, n)?)?;
+        let len = count(&[reach.product(batch)?, m, n])?;
+        reach.holds_as(&self.c, dtype, len)?;
         // Both operands may be broadcast along `k`, but not to more than either holds.
         let (a, b) = (reach.len_as(&self.a.memory, dtype)?, reach.len_as(&self.b.memory, dtype)?);
-        require(k <= a.max(b))?;
-        reach.may_hold(&self.panels, DType::F32, packed_len(k, n)?)?;
-        reach.holds_as(&self.c, dtype, count(&[reach.product(batch)?, m, n])?)
+        require(k <= a.max(b) || len == 0)
     }
 
     fn fits_f32(&self, reach: &Reach<'_>) -> Option<()> {

@@ -84,9 +84,7 @@ impl ConvRecord {
             outputs: self.outputs as usize,
         }
     }
-}
 
-impl ConvRecord {
     /// The sizes, if the operands hold elements `dtype` for them.
     fn fits_as(&self, reach: &Reach<'_>, dtype: DType) -> Option<Geometry> {
         let [input, output, taps] = self.window.fits(reach)?;
