@@ -6,7 +6,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::context::{Context, Failure, Outcome, run};
-use crate::steps::oracle;
+use crate::steps::{cross, oracle};
 
 /// The oracle engine and the tests that compare with it.
 pub(crate) const FEATURES: &str = "ort,oracle-tests";
@@ -72,6 +72,8 @@ pub(crate) fn parity(context: &Context) -> Outcome {
 /// Builds and runs C and C++ programs against the static libraries: ffi/tests/examples.rs and
 /// ffi/tests/embedded.rs, which prints how large a program with its model is.
 pub(crate) fn c(context: &Context) -> Outcome {
+    // A program without any shared library is linked with musl.
+    cross::install(context, &["musl-tools"])?;
     run(
         cargo_test(context)?.args([
             "--test",
