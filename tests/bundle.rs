@@ -144,14 +144,15 @@ fn every_byte_counts() {
     let program = load_any("models/families/linear_sklearn.onnx".as_ref());
     let forecaster = Forecaster::from_folder("models/jfk-sklearn-mlp").expect("a forecaster");
     let mut writer = Writer::new();
-    writer.model("m").expect("a name").program(&program).metadata("{\"a\": 1}");
+    let mut model = writer.model("m").expect("a name");
+    model.program(&program).metadata("{\"a\": 1}");
     // Of the forecaster the small sections: its weights would take long.
     let mut sections = Writer::new();
     forecaster.write(&mut sections.model("f").expect("a name"));
     let file = File::from_bytes(&sections.finish().expect("a bundle")).expect("opens");
     let of = file.bundle().only_model().expect("a model");
     for tag in [Tag::FORECASTER, Tag::GAUSSIAN] {
-        writer.add(0, tag, of.section(tag).expect("a section"));
+        model.section(tag, of.section(tag).expect("a section"));
     }
     let bytes = writer.finish().expect("a bundle");
     let mut aligned = Aligned::new(&bytes, 0);

@@ -49,14 +49,6 @@ impl Writer {
         Ok(ModelWriter { writer: self, index })
     }
 
-    /// Adds a section to the model at this position.
-    ///
-    /// **Panics**: if there is no such model.
-    pub fn add(&mut self, model: usize, tag: Tag, contents: &[u8]) {
-        assert!(model < self.models.len(), "a section of no model");
-        self.sections.push((tag, model, contents.to_vec()));
-    }
-
     /// The bundle's bytes.
     ///
     /// **Errors**: no model.

@@ -66,16 +66,13 @@ fn table(
     width: usize,
     entry: impl Fn(usize, &[u32]) -> Option<()>,
 ) -> Result<(), ImageError> {
-    let (entries, rest) = {
-        let chunks = image.section(section).chunks_exact(width);
-        let rest = chunks.remainder().len();
-        (chunks, rest)
-    };
+    let entries = image.section(section).chunks_exact(width);
+    let rest = entries.remainder();
     let damaged = |i: usize| ImageError::Damaged { table: section.name(), entry: i as u32 };
     for (i, words) in entries.enumerate() {
         entry(i, words).ok_or(damaged(i))?;
     }
-    if rest == 0 { Ok(()) } else { Err(damaged(0)) }
+    if rest.is_empty() { Ok(()) } else { Err(damaged(0)) }
 }
 
 fn sections(image: &Image<'_>) -> Result<(), ImageError> {

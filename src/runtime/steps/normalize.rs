@@ -262,6 +262,12 @@ fn coefficients_of<T: Number>(record: CoefficientsRecord, operands: Operands<'_>
     channel::batch_coefficients(given, record.epsilon, factor, shift);
 }
 
+/// Whether each of these has a number for every channel.
+fn by_channel(reach: &Reach<'_>, dtype: DType, lanes: &Lanes, operands: [&In; 2]) -> Option<()> {
+    let channels = reach.extent(lanes.axis)?;
+    operands.into_iter().try_for_each(|operand| reach.holds_as(operand, dtype, channels))
+}
+
 crate::record! {
     /// `y = x * scale + bias`, one of each a channel.
     pub(crate) struct ChannelAffineRecord {
@@ -276,9 +282,7 @@ crate::record! {
 impl ChannelAffineRecord {
     fn fits(&self, reach: &Reach<'_>, dtype: DType) -> Option<()> {
         whole(reach, dtype, &self.lanes, (&self.x, &self.y))?;
-        let channels = reach.extent(self.lanes.axis)?;
-        reach.holds_as(&self.scale, dtype, channels)?;
-        reach.holds_as(&self.bias, dtype, channels)
+        by_channel(reach, dtype, &self.lanes, [&self.scale, &self.bias])
     }
 
     fn fits_f32(&self, reach: &Reach<'_>) -> Option<()> {
@@ -327,9 +331,7 @@ crate::record! {
 impl GroupNormRecord {
     fn fits(&self, reach: &Reach<'_>, dtype: DType) -> Option<()> {
         whole(reach, dtype, &self.lanes, (&self.x, &self.y))?;
-        let channels = reach.extent(self.lanes.axis)?;
-        reach.holds_as(&self.scale, dtype, channels)?;
-        reach.holds_as(&self.bias, dtype, channels)
+        by_channel(reach, dtype, &self.lanes, [&self.scale, &self.bias])
     }
 
     fn fits_f32(&self, reach: &Reach<'_>) -> Option<()> {
