@@ -8,6 +8,7 @@
 
 mod bindings;
 pub mod dim;
+mod live;
 pub mod ops;
 mod tensor;
 
@@ -15,6 +16,7 @@ use std::fmt;
 
 pub use bindings::{Bindings, Extent};
 pub use dim::{Dim, VarId, Variable};
+pub use live::Live;
 pub use ops::{Fact, Op, ShapeError};
 pub use tensor::Tensor;
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::graph::dim::{Dim, product};
-use crate::graph::{Graph, Node, Op, Tensor, Value, ValueId};
+use crate::graph::{Graph, Node, Op, Tensor, Value, ValueId, VarId};
 use crate::runtime::record::{Access, Extent, Extents, Field, In, MAX_RANK, Out, Scratch};
 use crate::runtime::record::{SharedIn, SharedOut};
 use crate::runtime::{
@@ -163,6 +163,17 @@ impl<'g> Builder<'g> {
     /// Whether nobody reads the value.
     pub(crate) fn is_unused(&self, v: ValueId) -> bool {
         self.remaining[v.0 as usize] == 0
+    }
+
+    /// Whether the value's shape is known only while the program runs.
+    fn is_measured(&self, v: ValueId) -> bool {
+        self.shape(v).iter().any(|d| d.is_measured(&self.graph.variables))
+    }
+
+    /// The place of a variable in the table of dimensions.
+    pub(crate) fn variable(&self, id: VarId) -> u32 {
+        // The table begins with the variables, in their order.
+        id.0
     }
 
     /// The largest value of a dimension.
@@ -519,6 +530,7 @@ impl<'g> Builder<'g> {
                 dtype,
                 shape: builder.shape(value).iter().map(|d| builder.dims.extent(d)).collect(),
                 room: builder.room(value),
+                measured: builder.is_measured(value),
                 home,
                 home_offset,
                 bytes: builder.storages[storage].bytes,

@@ -2,33 +2,21 @@
 
 use std::collections::HashMap;
 
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, Live, ValueId};
 
 /// Keeps what the outputs are computed from, and every input.
 pub(super) fn sweep(graph: &mut Graph) {
-    let mut needed = vec![false; graph.values.len()];
-    let need = |needed: &mut Vec<bool>, id: ValueId| {
-        if let Some(flag) = needed.get_mut(id.0 as usize) {
+    let live = Live::of(graph);
+    let mut needed = live.values;
+    for port in &graph.inputs {
+        if let Some(flag) = needed.get_mut(port.value.0 as usize) {
             *flag = true;
         }
-    };
-    for port in graph.inputs.iter().chain(&graph.outputs) {
-        need(&mut needed, port.value);
     }
-    let is_needed = |needed: &[bool], id: &ValueId| needed.get(id.0 as usize) == Some(&true);
-    let mut keep = vec![false; graph.nodes.len()];
-    for (node, keep) in graph.nodes.iter_mut().zip(&mut keep).rev() {
-        for output in &mut node.outputs {
-            if output.is_some_and(|id| !is_needed(&needed, &id)) {
-                *output = None;
-            }
-        }
-        *keep = node.outputs.iter().any(Option::is_some);
-        if *keep {
-            node.inputs.iter().flatten().for_each(|id| need(&mut needed, *id));
-        }
+    for output in graph.nodes.iter_mut().flat_map(|node| &mut node.outputs) {
+        *output = output.filter(|id| needed.get(id.0 as usize) == Some(&true));
     }
-    let mut keep = keep.into_iter();
+    let mut keep = live.nodes.into_iter();
     graph.nodes.retain(|_| keep.next() == Some(true));
     let mut moved = HashMap::new();
     let values = std::mem::take(&mut graph.values);

@@ -29,7 +29,8 @@ pub(super) fn fuse(graph: &mut Graph) {
         }
         graph.nodes[i] = node;
     }
-    graph.nodes.retain(|n| n.outputs.iter().any(Option::is_some));
+    // A node without results sets dimensions.
+    graph.nodes.retain(|n| n.outputs.is_empty() || n.outputs.iter().any(Option::is_some));
 }
 
 enum Step {

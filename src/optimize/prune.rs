@@ -1,23 +1,13 @@
 //! Drops what no output needs.
 
-use crate::graph::Graph;
+use crate::graph::{Graph, Live};
 
-/// Removes nodes none of whose results is read, and marks results nobody reads.
+/// Removes nodes that no output needs, and marks results nobody reads.
 pub(super) fn prune(graph: &mut Graph) {
-    let mut uses = graph.use_counts();
-    let mut kept = Vec::with_capacity(graph.nodes.len());
-    for mut node in std::mem::take(&mut graph.nodes).into_iter().rev() {
-        for output in &mut node.outputs {
-            *output = output.filter(|v| uses[v.0 as usize] > 0);
-        }
-        if node.outputs.iter().any(Option::is_some) {
-            kept.push(node);
-        } else {
-            for v in node.inputs.iter().flatten() {
-                uses[v.0 as usize] -= 1;
-            }
-        }
+    let live = Live::of(graph);
+    let mut keep = live.nodes.iter();
+    graph.nodes.retain(|_| keep.next() == Some(&true));
+    for output in graph.nodes.iter_mut().flat_map(|node| &mut node.outputs) {
+        *output = output.filter(|v| live.values[v.0 as usize]);
     }
-    kept.reverse();
-    graph.nodes = kept;
 }

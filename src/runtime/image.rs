@@ -10,7 +10,7 @@
 //! | buffers | four words each: base, offset, length in bytes, element type |
 //! | steps | five words each: kernel, place and length of the record, place and length of the name |
 //! | records | the steps' parameters |
-//! | ports | ten words each: inputs, then outputs |
+//! | ports | eleven words each: inputs, then outputs |
 //! | states | two words each: input, output |
 //! | text | names, UTF-8, each ended by a zero that its length does not count |
 //! | constants | packed weights, 64-byte aligned |
@@ -25,7 +25,7 @@ use super::record::Extent;
 use super::step::Kernels;
 
 pub(super) const MAGIC: u32 = u32::from_le_bytes(*b"nwc\0");
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 const HEADER_WORDS: usize = 32;
 const SECTIONS_AT: usize = 8;
 const SECTIONS: usize = 8;
@@ -42,7 +42,7 @@ pub(crate) const PORTS: u32 = 3;
 pub(super) const DIM_WORDS: usize = 8;
 pub(super) const BUFFER_WORDS: usize = 4;
 pub(super) const STEP_WORDS: usize = 5;
-pub(super) const PORT_WORDS: usize = 10;
+pub(super) const PORT_WORDS: usize = 11;
 pub(super) const STATE_WORDS: usize = 2;
 
 /// Operations of the dimension table.
@@ -58,10 +58,12 @@ pub(crate) enum DimOp {
     FloorDiv = 4,
     Min = 5,
     Max = 6,
+    /// Set by a step, between two numbers with sign.
+    Measured = 7,
 }
 
 impl DimOp {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Constant,
         Self::Variable,
         Self::Add,
@@ -69,6 +71,7 @@ impl DimOp {
         Self::FloorDiv,
         Self::Min,
         Self::Max,
+        Self::Measured,
     ];
 
     pub(super) fn from_word(word: u32) -> Option<Self> {
@@ -78,7 +81,7 @@ impl DimOp {
     /// The value of an entry that is computed from two others.
     pub(super) fn apply(self, a: i64, b: i64) -> i64 {
         match self {
-            Self::Constant | Self::Variable | Self::Add => a.saturating_add(b),
+            Self::Constant | Self::Variable | Self::Measured | Self::Add => a.saturating_add(b),
             Self::Mul => a.saturating_mul(b),
             Self::FloorDiv if b == 0 => 0,
             Self::FloorDiv => {
@@ -175,6 +178,8 @@ pub(super) struct RawPort<'p> {
     /// The axis along which a cache grows in place, and the extent there is room for; the axes
     /// before it lie that far apart.
     pub(super) room: Option<(usize, usize)>,
+    /// Its shape is known only behind a run.
+    pub(super) measured: bool,
     /// Where it lives unless it is bound: arena, state or constants.
     pub(super) home: u32,
     pub(super) home_offset: usize,
@@ -337,6 +342,7 @@ impl<'p> Image<'p> {
             home_offset: p[6] as usize,
             bytes: p[7] as usize,
             room: (p[8] > 0).then(|| (p[8] as usize - 1, p[9] as usize)),
+            measured: p[10] != 0,
         }
     }
 
@@ -359,13 +365,21 @@ impl<'p> Image<'p> {
         dim.map_or(c"", |name| self.c_text([name & 0x00ff_ffff, name >> 24]))
     }
 
+    /// Bounds of dimension `i`, where a step sets it.
+    pub(super) fn measured(&self, i: usize) -> Option<(i64, i64, &'p str)> {
+        let dim = self.section(Section::Dims).get(i.checked_mul(DIM_WORDS)?..)?.get(..DIM_WORDS)?;
+        let name = || self.text(dim[3] & 0x00ff_ffff, dim[3] >> 24);
+        let bound = |word: u32| i64::from(word as i32);
+        (dim[0] == DimOp::Measured as u32).then(|| (bound(dim[1]), bound(dim[2]), name()))
+    }
+
     /// Fills everything that is not a variable in.
     pub(super) fn evaluate(&self, dims: &mut [i64]) {
         for (i, dim) in self.section(Section::Dims).chunks_exact(DIM_WORDS).enumerate() {
             let (Some(op), [_, w1, w2, ..]) = (DimOp::from_word(dim[0]), dim) else { continue };
             dims[i] = match op {
                 DimOp::Constant => number([*w1, *w2]),
-                DimOp::Variable => continue,
+                DimOp::Variable | DimOp::Measured => continue,
                 _ => op.apply(Extent(*w1).value(dims), Extent(*w2).value(dims)),
             };
         }

@@ -17,6 +17,7 @@ use super::memory::{Base, Bases, Block, MemoryNeeds, Tables};
 use super::program::Program;
 use super::record::Extent;
 use super::step::{KernelId, Operands, Step, StepFn};
+use super::steps::dynamic::{self, Measured};
 
 /// Largest rank of an input or output.
 pub const MAX_PORT_RANK: usize = 16;
@@ -131,7 +132,7 @@ impl<'p> Session<'p> {
         let image = self.program.image();
         let (dims, _) = self.tables.split(&mut self.block);
         for (i, dim) in dims.iter_mut().enumerate() {
-            if let Some((min, _, _)) = image.variable(i) {
+            if let Some((min, _, _)) = image.variable(i).or(image.measured(i)) {
                 *dim = min;
             }
         }
@@ -239,26 +240,53 @@ impl<'p> Session<'p> {
     /// Runs the program on the inputs as they are.
     ///
     /// **Errors**: [`RunError::StateFull`]; outputs and state are unchanged then.
+    /// [`RunError::OutOfRange`]; outputs and state are undefined then.
     ///
     /// **Cost**: no allocation, no lock, no system call.
     pub fn run(&mut self) -> Result<(), RunError> {
         self.advance()?;
-        self.execute();
-        Ok(())
+        self.execute()
     }
 
     #[allow(unsafe_code)]
-    fn execute(&mut self) {
+    fn execute(&mut self) -> Result<(), RunError> {
         let image = self.program.image();
-        let (dims, bases) = self.tables.view(&self.block);
-        // SAFETY: `set_homes` pointed every base into the block or the image, and `run_with` into
-        // memory that is borrowed for the call.
-        let bases = unsafe { Bases::new(bases) };
-        let operands = Operands { buffers: image.buffers(), dims, bases, level: self.level };
-        for (kernel, words) in image.walk() {
-            (self.code[kernel as usize])(Step { words, operands });
+        let mut steps = image.walk();
+        loop {
+            let (dims, bases) = self.tables.view(&self.block);
+            // SAFETY: `set_homes` pointed every base into the block or the image, and `run_with`
+            // into memory that is borrowed for the call.
+            let bases = unsafe { Bases::new(bases) };
+            let operands = Operands { buffers: image.buffers(), dims, bases, level: self.level };
+            // Dimensions stay what they are up to the next step that measures one.
+            let measured = loop {
+                let Some((kernel, words)) = steps.next() else {
+                    self.grown = true;
+                    return Ok(());
+                };
+                let step = Step { words, operands };
+                if kernel == KernelId::Measure as u32 {
+                    break dynamic::measure(step);
+                }
+                (self.code[kernel as usize])(step);
+            };
+            self.set_measured(&measured)?;
         }
-        self.grown = true;
+    }
+
+    /// Takes over a number that a step has found.
+    fn set_measured(&mut self, measured: &Measured) -> Result<(), RunError> {
+        let Measured { dim, number, saturate } = *measured;
+        let image = self.program.image();
+        // The check of the image has found the dimension.
+        let (min, max, _) = image.measured(dim as usize).unwrap_or_default();
+        if !saturate && !(min..=max).contains(&number) {
+            return Err(RunError::OutOfRange { dim, min, max, got: number });
+        }
+        let (dims, _) = self.tables.split(&mut self.block);
+        dims[dim as usize] = number.clamp(min, max);
+        image.evaluate(dims);
+        Ok(())
     }
 
     /// Runs the program on memory of the caller: each pair is a position and its elements.
@@ -298,8 +326,7 @@ impl<'p> Session<'p> {
             bases[PORTS as usize + inputs_len + *i] =
                 Base { pointer: view.pointer, len: view.bytes };
         }
-        bound.0.execute();
-        Ok(())
+        bound.0.execute()
     }
 }
 
