@@ -14,7 +14,7 @@ use super::ports::Scope;
 use super::proto::{
     AttributeProto, AttributeType, FunctionProto, GraphProto, NodeProto, OperatorSetIdProto,
 };
-use super::{ops, order, tensor};
+use super::{half, ops, order, tensor};
 
 /// The operator sets that are supported, of the standard domain.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
@@ -267,7 +267,9 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         if let Some(i) = (entry.outputs..node.output.len()).find(|i| call.wants(*i)) {
             return call.fail(format!("output {i} ({:?}) is not supported", node.output[i]));
         }
+        let before = half::widen_operands(&mut call, domain(&node.domain))?;
         let results = (entry.import)(&mut call)?;
+        let results = half::round_results(&mut call, &before, results)?;
         if let Some(attribute) = call.attributes.unread() {
             return call.refuse(attribute, format!("is not known in operator set {version}"));
         }

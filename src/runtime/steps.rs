@@ -12,6 +12,7 @@ pub(crate) mod normalize;
 pub(crate) mod product;
 pub(crate) mod quantize;
 pub(crate) mod recurrent;
+pub(crate) mod small;
 pub(super) mod types;
 pub(crate) mod walk;
 pub(crate) mod window;
@@ -172,6 +173,10 @@ macro_rules! for_each_kernel {
             GruResetF32 = 93, "gru_reset_f32", recurrent::GRU_RESET_F32;
             /// Biases of a recurrent layer that are not constant.
             RecurrentBias = 94, "recurrent_bias", recurrent::RECURRENT_BIAS;
+            /// Numbers of few bits to f32.
+            Widen = 180, "widen", small::WIDEN;
+            /// f32 and f64 to numbers of few bits.
+            Narrow = 181, "narrow", small::NARROW;
         }
     };
 }
