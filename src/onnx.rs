@@ -16,6 +16,7 @@ mod call;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod half;
 mod known;
 mod ops;
 mod order;

@@ -16,6 +16,7 @@ mod recurrent;
 mod window;
 
 use crate::graph::{Node, Op, ValueId};
+use crate::tensor::Rounding;
 
 use super::builder::{Builder, Lowered};
 
@@ -47,7 +48,9 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::Compare(op) => elementwise::compare(b, node, *op),
         Op::Logic(op) => elementwise::logic(b, node, *op),
         Op::Where => elementwise::choose(b, node),
-        Op::Cast { to } => elementwise::cast(b, node, *to),
+        Op::Cast { to } => elementwise::cast(b, node, *to, Rounding::default()),
+        Op::RoundingCast { to, rounding } => elementwise::cast(b, node, *to, *rounding),
+        Op::BitCast { .. } => elementwise::reinterpret(b, node),
         Op::Extents { dims } => movement::extents(b, node, dims),
         Op::Reshape { shape } => movement::reshape(b, node, shape),
         Op::Transpose { perm } => movement::transpose(b, node, perm),

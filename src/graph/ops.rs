@@ -13,7 +13,7 @@ pub mod quantize;
 pub mod recurrent;
 pub mod reduce;
 
-use crate::tensor::DType;
+use crate::tensor::{DType, Rounding};
 
 use super::dim::{Dim, Variable};
 
@@ -60,6 +60,19 @@ pub enum Op {
     Where,
     /// Conversion to another element type.
     Cast {
+        /// The type.
+        to: DType,
+    },
+    /// Conversion to another element type with a rounding of its own. It matters only for 8-bit
+    /// floats: [`Op::Cast`] is the same with [`Rounding::default`].
+    RoundingCast {
+        /// The type.
+        to: DType,
+        /// What happens to numbers that it does not have.
+        rounding: Rounding,
+    },
+    /// The same bits as another element type of as many.
+    BitCast {
         /// The type.
         to: DType,
     },
@@ -245,7 +258,8 @@ impl Op {
             Self::Compare(op) => op.name(),
             Self::Logic(op) => op.name(),
             Self::Where => "Where",
-            Self::Cast { .. } => "Cast",
+            Self::Cast { .. } | Self::RoundingCast { .. } => "Cast",
+            Self::BitCast { .. } => "BitCast",
             Self::Extents { .. } => "Shape",
             Self::Reshape { .. } => "Reshape",
             Self::Transpose { .. } => "Transpose",
@@ -308,6 +322,34 @@ impl Op {
         }
     }
 
+    /// Whether it only moves or converts elements, so that they may be of any type.
+    fn moves(&self) -> bool {
+        match self {
+            Self::Unary(op) => *op == Unary::Identity,
+            Self::ScatterElements(op) | Self::ScatterNd(op) => {
+                matches!(op, Scatter::Replace { .. })
+            }
+            Self::Where
+            | Self::Cast { .. }
+            | Self::RoundingCast { .. }
+            | Self::BitCast { .. }
+            | Self::Reshape { .. }
+            | Self::Transpose { .. }
+            | Self::Expand { .. }
+            | Self::Slice { .. }
+            | Self::Concat { .. }
+            | Self::Pad(_)
+            | Self::Tile { .. }
+            | Self::Fill { .. }
+            | Self::Trilu { .. }
+            | Self::Gather { .. }
+            | Self::GatherElements { .. }
+            | Self::GatherNd { .. }
+            | Self::OneHot { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Element types and shapes of the results.
     ///
     /// **Errors**: operands of the wrong number, type or shape, in one sentence.
@@ -317,15 +359,22 @@ impl Op {
         variables: &[Variable],
     ) -> Result<Vec<Fact>, ShapeError> {
         let operands = Operands { inputs, variables };
+        if let Some(small) = inputs.iter().flatten().find(|fact| fact.dtype.is_small())
+            && !self.moves()
+        {
+            let (name, dtype) = (self.name(), small.dtype);
+            return Err(ShapeError(format!("no {name} of {dtype}: cast it to f32 first")));
+        }
         match self {
             Self::Unary(op) => op.infer(&operands),
             Self::Binary(op) => op.infer(&operands),
             Self::Compare(_) => elementwise::infer_compare(&operands),
             Self::Logic(_) => elementwise::infer_logic(&operands),
             Self::Where => elementwise::infer_where(&operands),
-            Self::Cast { to } => {
+            Self::Cast { to } | Self::RoundingCast { to, .. } => {
                 Ok(vec![Fact { dtype: *to, shape: operands.at(0)?.shape.clone() }])
             }
+            Self::BitCast { to } => elementwise::infer_bit_cast(&operands, *to),
             Self::Extents { dims } => {
                 Ok(vec![Fact { dtype: DType::I64, shape: vec![Dim::Fixed(dims.len() as i64)] }])
             }

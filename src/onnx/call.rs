@@ -455,5 +455,6 @@ pub(super) fn scalar(dtype: DType, value: f64) -> Tensor {
         DType::I8 => Tensor::scalar(value as i8),
         DType::U8 => Tensor::scalar(value as u8),
         DType::Bool => Tensor::from_bytes(DType::Bool, &[], &[u8::from(value != 0.0)]),
+        small => Tensor::narrowed(small, &[], &[value]),
     }
 }

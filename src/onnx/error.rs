@@ -85,8 +85,8 @@ pub enum ImportError {
     },
     /// An element type that is not supported.
     #[error(
-        "{what} is {dtype}, which is not supported; export the model with float32, float64, \
-         bool or integers of 8 to 64 bits"
+        "{what} is {dtype}, which is not supported; export the model with floats, integers or \
+         bool"
     )]
     ElementType {
         /// Which tensor, input or output.

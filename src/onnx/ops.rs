@@ -65,6 +65,7 @@ fn standard(op: &str) -> Option<Line> {
         "Dropout" => (3, 2, elementwise::dropout),
         "Cast" => (1, 1, elementwise::cast),
         "CastLike" => (2, 1, elementwise::cast_like),
+        "BitCast" => (1, 1, elementwise::bit_cast),
         "Abs" | "Acos" | "Acosh" | "Asin" | "Asinh" | "Atan" | "Atanh" | "BitwiseNot" | "Ceil"
         | "Cos" | "Cosh" | "Erf" | "Exp" | "Floor" | "HardSwish" | "IsNaN" | "Log" | "Mish"
         | "Neg" | "Not" | "Reciprocal" | "Relu" | "Round" | "Sigmoid" | "Sign" | "Sin" | "Sinh"

@@ -14,7 +14,7 @@ use super::ports::Scope;
 use super::proto::{
     AttributeProto, AttributeType, FunctionProto, GraphProto, NodeProto, OperatorSetIdProto,
 };
-use super::{ops, order, tensor};
+use super::{half, ops, order, tensor};
 
 /// The operator sets that are supported, of the standard domain.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
@@ -270,6 +270,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         if let Some(i) = (entry.outputs..node.output.len()).find(|i| call.wants(*i)) {
             return call.fail(format!("output {i} ({:?}) is not supported", node.output[i]));
         }
+        let before = half::widen_operands(&mut call, domain(&node.domain))?;
         let results = match ((entry.import)(&mut call), call.unbounded.first()) {
             (Err(error), Some(i)) => return Err(call.not_bounded(*i, &error)),
             (Ok(results), Some(i)) => {
@@ -286,6 +287,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
             }
             (results, None) => results?,
         };
+        let results = half::round_results(&mut call, &before, results)?;
         if let Some(attribute) = call.attributes.unread() {
             return call.refuse(attribute, format!("is not known in operator set {version}"));
         }

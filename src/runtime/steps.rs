@@ -13,6 +13,7 @@ pub(crate) mod normalize;
 pub(crate) mod product;
 pub(crate) mod quantize;
 pub(crate) mod recurrent;
+pub(crate) mod small;
 pub(super) mod types;
 pub(crate) mod walk;
 pub(crate) mod window;
@@ -181,6 +182,10 @@ macro_rules! for_each_kernel {
             Unique = 102, "unique", dynamic::UNIQUE;
             /// Boxes that no better box covers.
             NonMaxSuppression = 103, "non_max_suppression", dynamic::NON_MAX_SUPPRESSION;
+            /// Numbers of few bits to f32.
+            Widen = 180, "widen", small::WIDEN;
+            /// f32 and f64 to numbers of few bits.
+            Narrow = 181, "narrow", small::NARROW;
         }
     };
 }

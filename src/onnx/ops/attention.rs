@@ -230,6 +230,8 @@ pub(super) fn attention(call: &mut Call) -> Imported {
     let (biased, empty) = masked(call, capped, &mask)?;
     let dtype = call.dtype_of(q);
     let inside = call.dtype("softmax_precision")?.unwrap_or(dtype);
+    // Halves are computed in the type that they came as here.
+    let inside = if inside.is_half() { dtype } else { inside };
     if !inside.is_float() {
         return call.refuse("softmax_precision", format!("is {inside}, not a float"));
     }
