@@ -13,6 +13,7 @@ pub(crate) mod product;
 pub(crate) mod quantize;
 pub(crate) mod recurrent;
 pub(super) mod types;
+pub(crate) mod vision;
 pub(crate) mod walk;
 pub(crate) mod window;
 
@@ -172,6 +173,20 @@ macro_rules! for_each_kernel {
             GruResetF32 = 93, "gru_reset_f32", recurrent::GRU_RESET_F32;
             /// Biases of a recurrent layer that are not constant.
             RecurrentBias = 94, "recurrent_bias", recurrent::RECURRENT_BIAS;
+            /// Running product.
+            CumProd = 120, "cum_prod", lanes::CUM_PROD;
+            /// Where the largest element of a window is.
+            PoolPositions = 121, "pool_positions", window::POOL_POSITIONS;
+            /// Samples at the positions of a grid.
+            GridSample = 122, "grid_sample", vision::GRID_SAMPLE;
+            /// Samples of regions.
+            RoiAlign = 123, "roi_align", vision::ROI_ALIGN;
+            /// Largest elements of regions.
+            RoiMax = 124, "roi_max", vision::ROI_MAX;
+            /// Windows shifted by data, unrolled.
+            DeformColumns = 125, "deform_columns", vision::DEFORM_COLUMNS;
+            /// Determinants.
+            Determinant = 126, "determinant", vision::DETERMINANT;
         }
     };
 }

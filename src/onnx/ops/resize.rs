@@ -35,6 +35,14 @@ struct Sampler<'m> {
     exclude_outside: bool,
 }
 
+/// What Resize was called before it had more than scales.
+pub(super) fn upsample(call: &mut Call) -> Imported {
+    if call.version >= 10 {
+        return call.fail("it is gone from operator set 10 on; export the model with Resize");
+    }
+    resize(call)
+}
+
 pub(super) fn resize(call: &mut Call) -> Imported {
     let mut x = call.input(0)?;
     let legacy = call.version < 11;
@@ -92,7 +100,11 @@ fn axes(call: &Call, x: ValueId, coordinates: &str) -> Imported<Vec<Axis>> {
         }
     };
     let legacy = call.version < 11;
-    let scales = constant(call, if legacy { 1 } else { 2 })?;
+    // Upsample-7 has them as an attribute.
+    let scales = match call.floats("scales")? {
+        Some(scales) if call.version < 9 => Some(scales.iter().map(|s| f64::from(*s)).collect()),
+        _ => constant(call, if legacy { 1 } else { 2 })?,
+    };
     let sizes = if scales.is_none() { call.known_numbers(3)? } else { None };
     let policy = call.string_or("keep_aspect_ratio_policy", "stretch")?;
     let region = if coordinates == "tf_crop_and_resize" { constant(call, 1)? } else { None };
