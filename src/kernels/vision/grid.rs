@@ -97,7 +97,10 @@ impl Sampling {
         if self.mode == GridMode::Nearest {
             at = libm::rint(at);
         }
+        // A cubic sample outside is made of the elements that padding puts there, as PyTorch and
+        // ONNX Runtime have it; the others move the position inside.
         match self.padding {
+            _ if self.mode == GridMode::Cubic => {}
             GridPadding::Border => at = at.clamp(0.0, n as f64 - 1.0),
             GridPadding::Reflection => at = reflect(at, self.ends(n)),
             GridPadding::Zeros => {}

@@ -60,8 +60,20 @@ pub(super) fn window(call: &Call, shape: &[Dim], kernel: Option<Vec<usize>>) -> 
                     let n = call.fixed(n, "an axis with auto_pad and strides")?;
                     let stride = *stride as i64;
                     let count = Dim::Fixed(n).ceil_div(&Dim::Fixed(stride)).fixed().unwrap_or(0);
-                    ((count - 1) * stride + reach - n).max(0)
+                    (count - 1) * stride + reach - n
                 };
+                if margin < -1 {
+                    return call.refuse(
+                        "auto_pad",
+                        format!(
+                            "is {mode}, which leaves out {} elements of axis {}: which ones is \
+                             not defined alike everywhere; export the model with pads",
+                            -margin,
+                            i + 2
+                        ),
+                    );
+                }
+                let margin = margin.max(0);
                 let (small, large) = ((margin / 2) as usize, (margin - margin / 2) as usize);
                 let (b, a) = if mode == "SAME_UPPER" { (small, large) } else { (large, small) };
                 if let (Some(x), Some(y)) = (before.get_mut(i), after.get_mut(i)) {
@@ -118,6 +130,16 @@ pub(super) fn pool(call: &mut Call) -> Imported {
     };
     let ceil_mode = call.flag("ceil_mode", false)?;
     let window = window(call, &call.shape(x), None)?;
+    let mode = call.string_or("auto_pad", "NOTSET")?;
+    if mode.starts_with("SAME") && window.dilations.iter().any(|d| *d > 1) {
+        return call.refuse(
+            "auto_pad",
+            format!(
+                "is {mode} with dilations, for which engines give results of different shapes; \
+                 export the model with pads"
+            ),
+        );
+    }
     let pool = Pool { kind, window, ceil_mode };
     let mut outputs = vec![call.one(Op::Pool(pool.clone()), &[x])?];
     if kind == PoolKind::Max {
@@ -176,9 +198,21 @@ pub(super) fn conv_transpose(call: &mut Call) -> Imported {
         };
         if let Some(want) = want {
             let total = call.fixed(&(full - want), "the margin that is cut")?;
-            let small = total.div_euclid(2);
-            (first, last) =
-                if mode == "SAME_UPPER" { (small, total - small) } else { (total - small, small) };
+            if total < -1 {
+                return call.fail(format!(
+                    "axis {} is to be {} longer than its windows reach: where the zeros go is not \
+                     defined alike everywhere; export the model with pads and output_padding",
+                    i + 2,
+                    -total
+                ));
+            }
+            let small = total / 2;
+            // A single element too much is a zero at the end.
+            (first, last) = match mode {
+                _ if total < 0 => (0, total),
+                "SAME_UPPER" => (small, total - small),
+                _ => (total - small, small),
+            };
         }
         x = spread(call, x, i + 2, &n, stride)?;
         if let (Some(b), Some(a)) = (before.get_mut(i + 2), after.get_mut(i + 2)) {
