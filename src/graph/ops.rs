@@ -12,6 +12,7 @@ pub mod product;
 pub mod quantize;
 pub mod recurrent;
 pub mod reduce;
+pub mod vision;
 
 use crate::tensor::{DType, Rounding};
 
@@ -21,10 +22,11 @@ pub use dynamic::{Measure, NonMaxSuppression, Unique};
 pub use elementwise::{Binary, Compare, Logic, Unary};
 pub use index::{ArgReduce, Scatter, TopK};
 pub use movement::{Pad, PadMode, SliceAxis};
-pub use product::{Activation, Conv, Gemm, Pool, PoolKind};
+pub use product::{Activation, Conv, Gemm, MaxPositions, Pool, PoolKind};
 pub use quantize::Quantization;
 pub use recurrent::{Cell, CellActivation, Direction, Recurrent};
 pub use reduce::{Reduce, ReduceKind};
+pub use vision::{DeformColumns, GridSample, MaxRoiPool, RoiAlign};
 
 /// What shape inference knows of a value.
 #[derive(Clone, Debug, PartialEq)]
@@ -169,6 +171,15 @@ pub enum Op {
         /// From the end.
         reverse: bool,
     },
+    /// Running product along an axis.
+    CumProd {
+        /// The axis.
+        axis: usize,
+        /// The element itself is left out.
+        exclusive: bool,
+        /// From the end.
+        reverse: bool,
+    },
     /// A reduction over axes.
     Reduce(Reduce),
     /// Matrix product as NumPy's `matmul`.
@@ -185,6 +196,21 @@ pub enum Op {
     Conv(Conv),
     /// Largest or mean element of a window.
     Pool(Pool),
+    /// Where the largest element of a window is (i64).
+    MaxPositions(MaxPositions),
+    /// Pictures sampled at normalised positions. Operands: data `[n, c, space..]`, grid
+    /// `[n, .., axes]`.
+    GridSample(GridSample),
+    /// Regions sampled evenly. Operands: data `[n, c, h, w]`, regions `[r, 4]`, picture of each.
+    RoiAlign(RoiAlign),
+    /// Largest elements of regions. Operands: data `[n, c, h, w]`, regions `[r, 5]`.
+    MaxRoiPool(MaxRoiPool),
+    /// Windows shifted by data, unrolled to `[n, c, taps, oh * ow]`. Operands: data
+    /// `[n, c, h, w]`, offsets `[n, groups * taps * 2, oh, ow]`, optional mask
+    /// `[n, groups * taps, oh, ow]`.
+    DeformColumns(DeformColumns),
+    /// Determinants of the matrices on the last two axes.
+    Det,
     /// Softmax over one axis.
     Softmax {
         /// The axis.
@@ -280,12 +306,19 @@ impl Op {
             Self::TopK(_) => "TopK",
             Self::ArgReduce(op) => op.name(),
             Self::CumSum { .. } => "CumSum",
+            Self::CumProd { .. } => "CumProd",
             Self::Reduce(op) => op.kind.name(),
             Self::MatMul => "MatMul",
             Self::Linear { .. } => "Linear",
             Self::Gemm(_) => "Gemm",
             Self::Conv(_) => "Conv",
             Self::Pool(op) => op.name(),
+            Self::MaxPositions(_) => "MaxPool",
+            Self::GridSample(_) => "GridSample",
+            Self::RoiAlign(_) => "RoiAlign",
+            Self::MaxRoiPool(_) => "MaxRoiPool",
+            Self::DeformColumns(_) => "DeformConv",
+            Self::Det => "Det",
             Self::Softmax { .. } => "Softmax",
             Self::LogSoftmax { .. } => "LogSoftmax",
             Self::LayerNorm { .. } => "LayerNormalization",
@@ -391,7 +424,9 @@ impl Op {
             Self::Range { len } => {
                 Ok(vec![Fact { dtype: operands.at(0)?.dtype, shape: vec![len.clone()] }])
             }
-            Self::Trilu { .. } | Self::CumSum { .. } => Ok(vec![operands.at(0)?.clone()]),
+            Self::Trilu { .. } | Self::CumSum { .. } | Self::CumProd { .. } => {
+                Ok(vec![operands.at(0)?.clone()])
+            }
             Self::Gather { axis } => index::infer_gather(&operands, *axis),
             Self::GatherElements { .. } => index::infer_gather_elements(&operands),
             Self::GatherNd { batch_dims } => index::infer_gather_nd(&operands, *batch_dims),
@@ -405,6 +440,12 @@ impl Op {
             Self::Gemm(op) => op.infer(&operands),
             Self::Conv(op) => op.infer(&operands),
             Self::Pool(op) => op.infer(&operands),
+            Self::MaxPositions(op) => op.infer(&operands),
+            Self::GridSample(_) => vision::infer_grid_sample(&operands),
+            Self::RoiAlign(op) => op.infer(&operands),
+            Self::MaxRoiPool(op) => op.infer(&operands),
+            Self::DeformColumns(op) => op.infer(&operands),
+            Self::Det => vision::infer_determinant(&operands),
             Self::Softmax { axis } | Self::LogSoftmax { axis } => {
                 normalize::infer_softmax(&operands, *axis)
             }

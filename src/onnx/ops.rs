@@ -16,7 +16,9 @@ mod recurrent;
 mod reduce;
 mod reshape;
 mod resize;
+mod signal;
 mod slice;
+mod vision;
 mod window;
 
 use super::call::{Call, Imported};
@@ -103,6 +105,7 @@ fn standard(op: &str) -> Option<Line> {
         "DepthToSpace" => (1, 1, reshape::depth_to_space),
         "SpaceToDepth" => (1, 1, reshape::space_to_depth),
         "Resize" => (4, 1, resize::resize),
+        "Upsample" => (2, 1, resize::upsample),
 
         "Slice" => (5, 1, slice::slice),
         "Split" => (2, ANY, slice::split),
@@ -131,7 +134,7 @@ fn standard(op: &str) -> Option<Line> {
         }
         "ArgMax" | "ArgMin" => (1, 1, reduce::arg_reduce),
         "TopK" => (2, 2, reduce::top_k),
-        "CumSum" => (2, 1, reduce::cum_sum),
+        "CumSum" | "CumProd" => (2, 1, reduce::running),
         "Hardmax" => (1, 1, reduce::hardmax),
         "GlobalAveragePool" | "GlobalMaxPool" | "GlobalLpPool" => (1, 1, reduce::global_pool),
 
@@ -141,7 +144,21 @@ fn standard(op: &str) -> Option<Line> {
         "Conv" => (3, 1, window::conv),
         "ConvTranspose" => (3, 1, window::conv_transpose),
         "CausalConvWithState" => (4, 2, window::causal_conv),
-        "MaxPool" | "AveragePool" | "LpPool" => (1, 1, window::pool),
+        "MaxPool" => (1, 2, window::pool),
+        "AveragePool" | "LpPool" => (1, 1, window::pool),
+
+        "AffineGrid" => (2, 1, vision::affine_grid),
+        "Col2Im" => (3, 1, vision::col2im),
+        "DeformConv" => (5, 1, vision::deform_conv),
+        "Det" => (1, 1, vision::determinant),
+        "GridSample" => (2, 1, vision::grid_sample),
+        "MaxRoiPool" => (2, 1, vision::max_roi_pool),
+        "MaxUnpool" => (3, 1, vision::max_unpool),
+        "RoiAlign" => (3, 1, vision::roi_align),
+
+        "DFT" => (3, 1, signal::dft),
+        "MelWeightMatrix" => (5, 1, signal::mel_weights),
+        "STFT" => (4, 1, signal::stft),
 
         "Softmax" | "LogSoftmax" => (1, 1, normalize::softmax),
         "LayerNormalization" => (3, 3, normalize::layer_norm),

@@ -95,7 +95,9 @@ fn decode_as(proto: &TensorProto, dtype: DType, folder: Option<&Path>) -> Result
         _ => bytes,
     };
     let whole = |raw: &[u8]| match dtype.bits() {
-        1..8 => tensor(dtype, &shape, &unpacked(dtype, bytes, |i| raw.get(i).copied().unwrap_or(0))),
+        1..8 => {
+            tensor(dtype, &shape, &unpacked(dtype, bytes, |i| raw.get(i).copied().unwrap_or(0)))
+        }
         _ => tensor(dtype, &shape, raw),
     };
     if proto.segment.is_some() {
@@ -170,9 +172,7 @@ fn decode_as(proto: &TensorProto, dtype: DType, folder: Option<&Path>) -> Result
         DType::U16 => small(|v| u16::try_from(v).ok().map(|v| word(v.to_le_bytes()))),
         DType::I16 => small(|v| i16::try_from(v).ok().map(|v| word(v.to_le_bytes()))),
         DType::Bool => small(|v| Some(word([u8::from(v != 0)]))),
-        DType::F16 | DType::BF16 => {
-            small(|v| u16::try_from(v).ok().map(|v| word(v.to_le_bytes())))
-        }
+        DType::F16 | DType::BF16 => small(|v| u16::try_from(v).ok().map(|v| word(v.to_le_bytes()))),
         DType::F6E2M3 | DType::F6E3M2 => {
             small(|v| u8::try_from(v).ok().filter(|v| *v < 64).map(|v| word([v])))
         }
