@@ -115,9 +115,14 @@ pub(super) fn pool(call: &mut Call) -> Imported {
             other => return call.refuse("p", format!("is {other}")),
         },
     };
+    Ok(vec![pooled(call, x, kind)?])
+}
+
+/// The pool of a kind with the attributes of this node.
+pub(super) fn pooled(call: &mut Call, x: ValueId, kind: PoolKind) -> Imported<ValueId> {
     let ceil_mode = call.flag("ceil_mode", false)?;
     let window = window(call, &call.shape(x), None)?;
-    Ok(vec![call.one(Op::Pool(Pool { kind, window, ceil_mode }), &[x])?])
+    call.one(Op::Pool(Pool { kind, window, ceil_mode }), &[x])
 }
 
 /// Zeros between the elements, a margin, and a convolution with the mirrored kernel.
