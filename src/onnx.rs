@@ -16,6 +16,7 @@ mod call;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod functions;
 mod half;
 mod known;
 mod ops;
@@ -62,11 +63,12 @@ pub fn import(
     let mut graph = model.graph.take().ok_or(ImportError::NoGraph)?;
     let initializers = std::mem::take(&mut graph.initializer);
     let opsets = walk::Opsets::of_model(&model.opset_import)?;
-    walk::check_supported(&graph, &model.functions)?;
+    let functions = functions::Functions::new(&model.functions);
+    walk::check_supported(&graph, &functions, &opsets)?;
     let builder = builder::Builder::new(fold, bytes.len(), bindings.ranges.clone());
     let (builder, scope) = ports::open(builder, &graph, initializers, folder, bindings)?;
     let (builder, scope) =
-        walk::Walker::new(builder, &model.functions, folder).run(&graph.node, scope, &opsets)?;
+        walk::Walker::new(builder, &functions, folder).run(&graph.node, scope, &opsets)?;
     if let Some(name) = builder.unused_range() {
         return Err(ImportError::Binding(format!(
             "--value-range {name}: no value of this name decides a shape at run time"

@@ -8,7 +8,11 @@ mod elementwise;
 mod index;
 mod integer;
 mod layout;
+mod linear_attention;
+mod loss;
+mod microsoft;
 mod ml;
+mod ngrams;
 mod normalize;
 mod product;
 mod quantize;
@@ -18,6 +22,7 @@ mod reshape;
 mod resize;
 mod signal;
 mod slice;
+mod training;
 mod vision;
 mod window;
 
@@ -41,6 +46,10 @@ pub(super) fn entry(domain: &str, op: &str) -> Option<Entry> {
     let (inputs, outputs, import): (_, _, fn(&mut Call) -> Imported) = match (domain, op) {
         ("" | "com.microsoft", "SimplifiedLayerNormalization") => (2, 1, normalize::rms_norm),
         ("ai.onnx.ml", _) => ml_entry(op)?,
+        ("com.microsoft", _) => microsoft::entry(op)?,
+        ("ai.onnx.preview.training", "Adagrad") => (ANY, ANY, training::adagrad),
+        ("ai.onnx.preview.training", "Adam") => (ANY, ANY, training::adam),
+        ("ai.onnx.preview.training", "Momentum") => (ANY, ANY, training::momentum),
         ("", _) => standard(op)?,
         _ => return None,
     };
@@ -183,6 +192,11 @@ fn standard(op: &str) -> Option<Line> {
 
         "Attention" => (7, 4, attention::attention),
         "RotaryEmbedding" => (4, 1, attention::rotary),
+        "LinearAttention" => (6, 2, linear_attention::linear_attention),
+
+        "NegativeLogLikelihoodLoss" => (3, 1, loss::negative_log_likelihood),
+        "SoftmaxCrossEntropyLoss" => (3, 2, loss::softmax_cross_entropy),
+        "TfIdfVectorizer" => (1, 1, ngrams::tf_idf),
         _ => return None,
     })
 }

@@ -1,6 +1,6 @@
 //! The walk over the nodes: names to values, functions and branches inlined.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use crate::graph::ValueId;
@@ -10,6 +10,7 @@ use super::attributes::{Attributes, Named};
 use super::builder::Builder;
 use super::call::Call;
 use super::error::{ImportError, NodeRef, UnsupportedOperator};
+use super::functions::{Functions, Key, function_key, node_key};
 use super::ports::Scope;
 use super::proto::{
     AttributeProto, AttributeType, FunctionProto, GraphProto, NodeProto, OperatorSetIdProto,
@@ -27,7 +28,7 @@ const FAR: i64 = 1 << 28;
 /// Functions and branches nest at most this deep.
 const MAX_DEPTH: usize = 32;
 
-fn domain(name: &str) -> &str {
+pub(super) fn domain(name: &str) -> &str {
     if name == "ai.onnx" { "" } else { name }
 }
 
@@ -65,16 +66,6 @@ impl Opsets {
     }
 }
 
-type Key<'m> = (&'m str, &'m str, &'m str);
-
-fn function_key(f: &FunctionProto) -> Key<'_> {
-    (domain(&f.domain), &f.name, &f.overload)
-}
-
-fn node_key(node: &NodeProto) -> Key<'_> {
-    (domain(&node.domain), &node.op_type, &node.overload)
-}
-
 fn is_branch(node: &NodeProto) -> bool {
     domain(&node.domain).is_empty() && node.op_type == "If"
 }
@@ -84,21 +75,22 @@ fn is_branch(node: &NodeProto) -> bool {
 /// Branches are not looked into: the one that is not taken may use anything.
 pub(super) fn check_supported(
     graph: &GraphProto,
-    functions: &[FunctionProto],
+    functions: &Functions<'_>,
+    opsets: &Opsets,
 ) -> Result<(), ImportError> {
-    let by_key: HashMap<Key<'_>, &FunctionProto> =
-        functions.iter().map(|f| (function_key(f), f)).collect();
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     let mut seen = HashSet::new();
-    let mut open = vec![&graph.node];
-    while let Some(nodes) = open.pop() {
+    let mut open = vec![(&graph.node, opsets.clone())];
+    while let Some((nodes, opsets)) = open.pop() {
         for node in nodes {
             let key = node_key(node);
             if ops::entry(key.0, key.1).is_some() || is_branch(node) {
                 continue;
             }
-            match by_key.get(&key) {
-                Some(function) if seen.insert(key) => open.push(&function.node),
+            match functions.find(key, opsets.version(key.0).ok()) {
+                Some(function) if seen.insert(function_key(function)) => {
+                    open.push((&function.node, Opsets::of_model(&function.opset_import)?));
+                }
                 Some(_) => {}
                 None => *counts.entry((key.0, key.1)).or_default() += 1,
             }
@@ -133,7 +125,7 @@ struct Frame<'m, 'o> {
 /// The state of the walk.
 pub(super) struct Walker<'m, 'c, 'f> {
     builder: Builder<'f>,
-    functions: HashMap<Key<'m>, &'m FunctionProto>,
+    functions: &'m Functions<'m>,
     folder: Option<&'c Path>,
     scopes: Vec<Scope>,
     /// Nodes that may still be visited.
@@ -143,10 +135,9 @@ pub(super) struct Walker<'m, 'c, 'f> {
 impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
     pub(super) fn new(
         builder: Builder<'f>,
-        functions: &'m [FunctionProto],
+        functions: &'m Functions<'m>,
         folder: Option<&'c Path>,
     ) -> Self {
-        let functions = functions.iter().map(|f| (function_key(f), f)).collect();
         Self { builder, functions, folder, scopes: Vec::new(), nodes_left: 0 }
     }
 
@@ -158,8 +149,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         opsets: &Opsets,
     ) -> Result<(Builder<'f>, Scope), ImportError> {
         self.scopes.push(scope);
-        let bodies: usize = self.functions.values().map(|f| f.node.len()).sum();
-        self.nodes_left = (nodes.len() + bodies) * NODES_PER_NODE + FREE_NODES;
+        self.nodes_left = (nodes.len() + self.functions.node_count()) * NODES_PER_NODE + FREE_NODES;
         let frame =
             Frame { opsets, attributes: Vec::new(), functions: Vec::new(), base: 0, depth: 0 };
         self.nodes(nodes, &frame)?;
@@ -227,7 +217,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         } else if let Some(entry) = ops::entry(key.0, key.1) {
             let version = frame.opsets.version(key.0)?;
             self.operator(node, name.clone(), inputs, attributes, (entry, version))?
-        } else if let Some(function) = self.functions.get(&key).copied() {
+        } else if let Some(function) = self.functions.find(key, frame.opsets.version(key.0).ok()) {
             self.function(function, &name, &inputs, attributes.all(), frame)?
         } else {
             let (domain, op) = (key.0.to_owned(), key.1.to_owned());

@@ -88,8 +88,7 @@ pub(super) fn range(call: &mut Call) -> Imported {
         Dim::Fixed(len as i64)
     } else {
         let (start, limit) = (call.known_scalar(0)?, call.known_scalar(1)?);
-        let delta = call.known_scalar(2)?;
-        let delta = call.fixed(&delta, "the step of the range")?;
+        let delta = call.known_number(2)?;
         let variables = call.variables();
         let distance = if delta < 0 { start - limit } else { limit - start };
         let step = match delta.checked_abs() {

@@ -222,9 +222,14 @@ pub(super) fn dequantize(call: &mut Call) -> Imported {
     Ok(vec![call.cast(y, dtype)?])
 }
 
-/// Scale and zero point from the data's own range, as the specification computes them.
 pub(super) fn dynamic(call: &mut Call) -> Imported {
     let x = call.input(0)?;
+    Ok(dynamic_range(call, x)?.to_vec())
+}
+
+/// Data quantized by its own range, with the scale and the zero point, as the specification
+/// computes them.
+pub(super) fn dynamic_range(call: &mut Call, x: ValueId) -> Imported<[ValueId; 3]> {
     let rank = call.shape(x).len();
     if call.dtype_of(x) != DType::F32 {
         return call.fail(format!("the data is {}, not f32", call.dtype_of(x)));
@@ -245,7 +250,7 @@ pub(super) fn dynamic(call: &mut Call) -> Imported {
     let zero = call.cast(zero, DType::U8)?;
     let op = Op::QuantizeLinear(Quantization { axis: 0, block: 0, integer: DType::U8 });
     let y = call.one(op, &[x, scale, zero])?;
-    Ok(vec![y, scale, zero])
+    Ok([y, scale, zero])
 }
 
 /// A quantized operand as floats; one scale, or one for each position of `axis`.

@@ -74,8 +74,7 @@ pub(super) fn top_k(call: &mut Call) -> Imported {
 /// A running sum or product.
 pub(super) fn running(call: &mut Call) -> Imported {
     let x = call.input(0)?;
-    let axis = call.known_scalar(1)?;
-    let axis = call.fixed(&axis, "the axis")?;
+    let axis = call.known_number(1)?;
     let axis = call.axis(axis, call.shape(x).len())?;
     let (exclusive, reverse) = (call.flag("exclusive", false)?, call.flag("reverse", false)?);
     if call.dtype_of(x) == DType::Bool {

@@ -254,8 +254,7 @@ pub(super) fn stft(call: &mut Call) -> Imported {
     let [batch, points, _] = &shape[..] else {
         return call.fail(format!("the signal {} is not of rank 3", call.show(&shape)));
     };
-    let step = call.known_scalar(1)?;
-    let step = call.fixed(&step, "the step from frame to frame")?;
+    let step = call.known_number(1)?;
     let stated = match call.optional(3) {
         Some(_) => Some(call.known_scalar(3)?),
         None => None,
@@ -299,7 +298,7 @@ pub(super) fn stft(call: &mut Call) -> Imported {
 }
 
 /// The only number of a constant input.
-fn number(call: &mut Call, i: usize) -> Imported<f64> {
+fn number(call: &Call, i: usize) -> Imported<f64> {
     let id = call.input(i)?;
     if let Some(tensor) = call.builder.constant(id) {
         return match tensor.to_f64s()[..] {
@@ -307,8 +306,7 @@ fn number(call: &mut Call, i: usize) -> Imported<f64> {
             _ => call.fail(format!("input {i} is not one number")),
         };
     }
-    let dim = call.known_scalar(i)?;
-    call.fixed(&dim, "a parameter of the matrix").map(|n| n as f64)
+    call.known_number(i).map(|n| n as f64)
 }
 
 /// Triangles over the bins of a spectrum, evenly spaced on the mel scale.

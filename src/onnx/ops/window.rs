@@ -128,6 +128,25 @@ pub(super) fn pool(call: &mut Call) -> Imported {
             other => return call.refuse("p", format!("is {other}")),
         },
     };
+    let pool = pool_of(call, x, kind)?;
+    let mut outputs = vec![call.one(Op::Pool(pool.clone()), &[x])?];
+    if kind == PoolKind::Max {
+        let column_major = call.flag("storage_order", false)?;
+        if call.wants(1) {
+            let positions = MaxPositions { pool, column_major };
+            outputs.push(call.one(Op::MaxPositions(positions), &[x])?);
+        }
+    }
+    Ok(outputs)
+}
+
+/// The pool of a kind with the attributes of this node.
+pub(super) fn pooled(call: &mut Call, x: ValueId, kind: PoolKind) -> Imported<ValueId> {
+    let pool = pool_of(call, x, kind)?;
+    call.one(Op::Pool(pool), &[x])
+}
+
+fn pool_of(call: &Call, x: ValueId, kind: PoolKind) -> Imported<Pool> {
     let ceil_mode = call.flag("ceil_mode", false)?;
     let window = window(call, &call.shape(x), None)?;
     let mode = call.string_or("auto_pad", "NOTSET")?;
@@ -140,16 +159,7 @@ pub(super) fn pool(call: &mut Call) -> Imported {
             ),
         );
     }
-    let pool = Pool { kind, window, ceil_mode };
-    let mut outputs = vec![call.one(Op::Pool(pool.clone()), &[x])?];
-    if kind == PoolKind::Max {
-        let column_major = call.flag("storage_order", false)?;
-        if call.wants(1) {
-            let positions = MaxPositions { pool, column_major };
-            outputs.push(call.one(Op::MaxPositions(positions), &[x])?);
-        }
-    }
-    Ok(outputs)
+    Ok(Pool { kind, window, ceil_mode })
 }
 
 /// Zeros between the elements, a margin, and a convolution with the mirrored kernel.
