@@ -17,6 +17,7 @@ pub use bindings::{Bindings, Extent};
 pub use dim::{Dim, VarId, Variable};
 pub use ops::{Fact, Op, ShapeError};
 pub use tensor::Tensor;
+pub(crate) use tensor::size;
 
 use crate::tensor::DType;
 

@@ -11,6 +11,7 @@
 //! optionals, loops, and operators whose result's shape depends on data.
 
 mod attributes;
+mod budget;
 mod builder;
 mod call;
 mod error;
@@ -21,6 +22,7 @@ mod ops;
 mod order;
 mod ports;
 pub mod proto;
+mod scan;
 mod sweep;
 mod tensor;
 #[cfg(test)]
@@ -32,6 +34,7 @@ use std::path::Path;
 
 use prost::Message;
 
+pub use budget::DEFAULT_MAX_MEMORY;
 pub use error::{ImportError, NodeRef, UnsupportedOperator};
 
 use crate::graph::{Bindings, Fact, Graph, Op, Tensor};
@@ -56,13 +59,15 @@ pub fn import(
     bindings: &Bindings,
     fold: &mut Fold<'_>,
 ) -> Result<Graph, ImportError> {
-    let mut model =
-        proto::ModelProto::decode(bytes).map_err(|e| ImportError::Decode(e.to_string()))?;
+    let limit = bindings.max_memory.unwrap_or(DEFAULT_MAX_MEMORY);
+    let mut budget = budget::Budget::open(bytes, limit)?;
+    let mut model = decode(bytes)?;
+    budget.external(&model)?;
     let mut graph = model.graph.take().ok_or(ImportError::NoGraph)?;
     let initializers = std::mem::take(&mut graph.initializer);
     let opsets = walk::Opsets::of_model(&model.opset_import)?;
     walk::check_supported(&graph, &model.functions)?;
-    let builder = builder::Builder::new(fold, bytes.len());
+    let builder = builder::Builder::new(fold, bytes.len(), budget);
     let (builder, scope) = ports::open(builder, &graph, initializers, folder, bindings)?;
     let (builder, scope) =
         walk::Walker::new(builder, &model.functions, folder).run(&graph.node, scope, &opsets)?;
@@ -85,6 +90,11 @@ pub struct Names {
 ///
 /// **Errors**: bytes that are no model; declarations that are not supported.
 pub fn names(bytes: &[u8]) -> Result<Names, ImportError> {
-    let model = proto::ModelProto::decode(bytes).map_err(|e| ImportError::Decode(e.to_string()))?;
+    budget::Budget::open(bytes, DEFAULT_MAX_MEMORY)?;
+    let model = decode(bytes)?;
     ports::names(&model.graph.ok_or(ImportError::NoGraph)?)
+}
+
+fn decode(bytes: &[u8]) -> Result<proto::ModelProto, ImportError> {
+    proto::ModelProto::decode(bytes).map_err(|e| ImportError::Decode(e.to_string()))
 }

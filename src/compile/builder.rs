@@ -44,6 +44,9 @@ pub(crate) struct Builder<'g> {
     /// axis there is room for how much.
     appends: Vec<Append>,
     node: String,
+    /// Bytes that all of this may take, and those that the graph's constants take already.
+    limit: u64,
+    graph_bytes: u64,
 }
 
 /// A cache that grows in place.
@@ -64,7 +67,7 @@ impl Append {
 }
 
 impl<'g> Builder<'g> {
-    pub(super) fn new(graph: &'g Graph) -> Result<Self, CompileError> {
+    pub(super) fn new(graph: &'g Graph, limit: u64) -> Result<Self, CompileError> {
         let mut builder = Self {
             graph,
             dims: DimTable::new(&graph.variables),
@@ -79,6 +82,8 @@ impl<'g> Builder<'g> {
             state_bytes: 0,
             appends: Vec::new(),
             node: String::new(),
+            limit,
+            graph_bytes: graph.values.iter().map(constant_bytes).sum(),
         };
         for (i, port) in graph.inputs.iter().enumerate() {
             if graph.value(port.value).shape.len() > MAX_PORT_RANK {
@@ -385,6 +390,28 @@ impl<'g> Builder<'g> {
         self.steps.push(StepSpec { kernel: kernel as u32, words, name: self.node.clone() });
     }
 
+    /// Refuses constants beyond what is allowed: they are copied once when the image is laid out.
+    pub(super) fn check_constants(&self) -> Result<(), CompileError> {
+        let packed = self.constants.len() as u64;
+        self.check_limit(self.graph_bytes.saturating_add(packed.saturating_mul(2)), 0)
+    }
+
+    fn check_limit(&self, constants: u64, arena: u64) -> Result<(), CompileError> {
+        let (state, limit) = (self.state_bytes as u64, self.limit);
+        if constants.saturating_add(arena).saturating_add(state) <= limit {
+            return Ok(());
+        }
+        let bytes = |i: &usize| self.max_bytes(ValueId(*i as u32));
+        let largest = (0..self.graph.values.len()).max_by_key(bytes);
+        let largest = largest.map_or_else(String::new, |i| {
+            let value = &self.graph.values[i];
+            let dims = value.shape.iter().map(|d| d.display(&self.graph.variables).to_string());
+            let (dims, bytes) = (dims.collect::<Vec<_>>().join(", "), bytes(&i) as u64);
+            format!("{:?}, {}[{dims}] of {}", value.name, value.dtype, crate::graph::size(bytes))
+        });
+        Err(CompileError::Memory { constants, arena, state, limit, largest })
+    }
+
     // The end.
 
     /// Gives outputs and states their homes, plans the memory, lays the image out.
@@ -427,12 +454,15 @@ impl<'g> Builder<'g> {
             })
             .collect();
         let total: u64 = lifetimes.iter().map(|l| l.bytes as u64).max().unwrap_or(0);
+        let constants = self.constants.len() as u64;
+        self.check_limit(constants, total)?;
         check_size("one value", total)?;
         let plan = plan(&lifetimes);
         let mut offsets = vec![0; self.storages.len()];
         for (s, offset) in planned.iter().zip(&plan.offsets) {
             offsets[*s] = *offset;
         }
+        self.check_limit(constants, plan.bytes as u64)?;
         check_size("the arena", plan.bytes as u64)?;
         check_size("the weights", self.constants.len() as u64)?;
         check_size("the state", self.state_bytes as u64)?;
@@ -550,8 +580,14 @@ impl<'g> Builder<'g> {
         image.steps = self.steps;
         image.constants = self.constants;
         image.state_bytes = self.state_bytes;
-        Program::owned(&image.finish()).map_err(|e| CompileError::Graph(e.to_string()))
+        let words = image.finish();
+        drop(image);
+        Program::owned(&words).map_err(|e| CompileError::Graph(e.to_string()))
     }
+}
+
+fn constant_bytes(value: &Value) -> u64 {
+    value.constant.as_ref().map_or(0, |tensor| tensor.bytes().len() as u64)
 }
 
 fn check_size(what: &str, bytes: u64) -> Result<(), CompileError> {

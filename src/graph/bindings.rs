@@ -24,4 +24,6 @@ pub struct Bindings {
     pub values: BTreeMap<String, Tensor>,
     /// Pairs (output, input): the output is kept as the input of the next run.
     pub states: Vec<(String, String)>,
+    /// Bytes that loading may take at most; `None` for the default.
+    pub max_memory: Option<u64>,
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::graph::{Dim, Fact, Graph, Node, Op, Tensor, ValueId};
 use crate::tensor::DType;
 
+use super::budget::Budget;
 use super::{Fold, known};
 
 /// Most elements of a value.
@@ -31,17 +32,20 @@ pub(super) struct Builder<'f> {
     pending: BTreeSet<ValueId>,
     /// Bytes that constants made here may still take.
     fold_bytes: usize,
+    /// Memory of all that is made here.
+    pub(super) budget: Budget,
 }
 
 impl<'f> Builder<'f> {
     /// An empty graph; folding takes memory in proportion to `model_bytes`.
-    pub(super) fn new(fold: &'f mut Fold<'f>, model_bytes: usize) -> Self {
+    pub(super) fn new(fold: &'f mut Fold<'f>, model_bytes: usize, budget: Budget) -> Self {
         Self {
             graph: Graph::default(),
             fold,
             known: BTreeMap::new(),
             pending: BTreeSet::new(),
             fold_bytes: model_bytes.saturating_mul(4).saturating_add(16 << 20),
+            budget,
         }
     }
 
@@ -65,6 +69,7 @@ impl<'f> Builder<'f> {
 
     /// Adds a constant.
     pub(super) fn add_constant(&mut self, name: &str, tensor: Tensor) -> ValueId {
+        self.budget.constant(name, tensor.bytes().len() as u64);
         self.graph.add_constant(name, tensor)
     }
 
@@ -130,6 +135,7 @@ impl<'f> Builder<'f> {
     }
 
     fn push(&mut self, name: &str, op: Op, inputs: Vec<Option<ValueId>>, outputs: &[ValueId]) {
+        self.budget.node();
         let outputs = outputs.iter().copied().map(Some).collect();
         self.graph.nodes.push(Node { name: name.to_owned(), op, inputs, outputs });
     }
@@ -194,7 +200,7 @@ impl<'f> Builder<'f> {
             given = given.checked_add(len.checked_mul(fact.dtype.bytes())?)?;
         }
         let large = given > FREE_BYTES && given / 4 > taken;
-        if large || given > self.fold_bytes {
+        if large || given > self.fold_bytes.min(self.budget.left()) {
             return None;
         }
         let tensors = (self.fold)(op, &operands, results)?;

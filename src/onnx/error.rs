@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::graph::size;
+
 /// A node as errors name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeRef {
@@ -57,6 +59,12 @@ fn list(operators: &[UnsupportedOperator]) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
+fn most(constant: Option<&(String, u64)>) -> String {
+    constant.map_or_else(String::new, |(name, bytes)| {
+        format!(", {} of them for the constant {name:?}", size(*bytes))
+    })
+}
+
 /// Why a model cannot be imported. Each text is one sentence that says where and what to do.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -93,6 +101,21 @@ pub enum ImportError {
         what: String,
         /// Its element type.
         dtype: String,
+    },
+    /// More memory than loading may take.
+    #[error(
+        "reading the model takes more than the {} that are allowed{}; allow more with \
+         --max-memory (Options::max_memory)",
+        size(*.limit),
+        most(.largest.as_ref())
+    )]
+    Memory {
+        /// Bytes counted when the limit was passed.
+        needed: u64,
+        /// Bytes allowed.
+        limit: u64,
+        /// The constant that takes most, and its bytes.
+        largest: Option<(String, u64)>,
     },
     /// Operators that are not supported, over the whole model.
     #[error("the model uses operators that are not supported: {}", list(.operators))]

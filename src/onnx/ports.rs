@@ -217,7 +217,8 @@ pub(super) fn open<'f>(
     }
     for sparse in &model.sparse_initializer {
         let name = sparse.values.as_ref().map_or("", |v| v.name.as_str());
-        let tensor = decode_sparse(sparse, folder, SPARSE_LIMIT)?;
+        let limit = SPARSE_LIMIT.min(builder.budget.left());
+        let tensor = decode_sparse(sparse, folder, limit)?;
         add_initializer(&mut builder, &mut scope, name, tensor)?;
     }
     for input in &inputs {
@@ -248,6 +249,7 @@ fn add_initializer(
     tensor: crate::graph::Tensor,
 ) -> Result<(), ImportError> {
     let id = builder.add_constant(name, tensor);
+    builder.budget.check()?;
     match scope.insert(name.to_owned(), id) {
         None => Ok(()),
         Some(_) => Err(ImportError::Tensor {

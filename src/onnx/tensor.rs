@@ -64,6 +64,12 @@ pub(super) fn decode(proto: &TensorProto, folder: Option<&Path>) -> Result<Tenso
         .map_err(|problem| ImportError::Tensor { tensor: proto.name.clone(), problem })
 }
 
+/// Bytes of the tensor by its declared shape; none where that is refused anyway.
+pub(super) fn declared_bytes(proto: &TensorProto) -> u64 {
+    let dtype = element_type(proto.data_type).ok();
+    dtype.and_then(|dtype| extents(&proto.dims, dtype).ok()).map_or(0, |(_, bytes)| bytes as u64)
+}
+
 fn extents(dims: &[i64], dtype: DType) -> Result<(Vec<usize>, usize), String> {
     let shape: Option<Vec<usize>> = dims.iter().map(|d| usize::try_from(*d).ok()).collect();
     let shape = shape.ok_or_else(|| format!("the shape {dims:?} has a negative extent"))?;

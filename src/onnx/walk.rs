@@ -232,6 +232,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
             let operators = vec![UnsupportedOperator { domain, op, count: 1 }];
             return Err(ImportError::Unsupported { operators });
         };
+        self.builder.budget.check()?;
         let wanted = node.output.iter().rposition(|o| !o.is_empty()).map_or(0, |i| i + 1);
         if results.len() < wanted {
             let problem = format!("it has {} outputs, {wanted} are read", results.len());
