@@ -166,9 +166,28 @@ pub fn from_bytes(bytes: &[u8], options: &Options) -> Result<Program<'static>, L
 /// **Errors**: as [`from_path`].
 pub fn graph_from_path(path: impl AsRef<Path>, options: &Options) -> Result<Graph, LoadError> {
     let path = path.as_ref();
-    let bytes =
-        std::fs::read(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
+    let io = |source| LoadError::Io { path: path.to_owned(), source };
+    if path.is_dir() {
+        return Err(io(std::io::Error::other(in_folder(path))));
+    }
+    let bytes = std::fs::read(path).map_err(io)?;
     graph_from(&bytes, path, path.parent(), options)
+}
+
+/// What to say of a folder: the models in it, if there are any.
+fn in_folder(path: &Path) -> String {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let mut models: Vec<String> = entries
+        .map(|entry| entry.path())
+        .filter(|file| file.extension().is_some_and(|extension| extension == "onnx"))
+        .filter_map(|file| Some(file.file_name()?.to_string_lossy().into_owned()))
+        .collect();
+    models.sort();
+    models.truncate(5);
+    match &models[..] {
+        [] => "this is a folder; name the ONNX file".to_owned(),
+        models => format!("this is a folder; name a file in it, such as {}", models.join(", ")),
+    }
 }
 
 fn graph_from(

@@ -17,12 +17,14 @@ mod call;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod foreign;
 mod known;
 mod ops;
 mod order;
 mod ports;
 pub mod proto;
 mod scan;
+mod survey;
 mod sweep;
 mod tensor;
 #[cfg(test)]
@@ -36,6 +38,7 @@ use prost::Message;
 
 pub use budget::DEFAULT_MAX_MEMORY;
 pub use error::{ImportError, NodeRef, UnsupportedOperator};
+pub use survey::{Survey, UsedOperator};
 
 use crate::graph::{Bindings, Fact, Graph, Op, Tensor};
 
@@ -66,11 +69,12 @@ pub fn import(
     let mut graph = model.graph.take().ok_or(ImportError::NoGraph)?;
     let initializers = std::mem::take(&mut graph.initializer);
     let opsets = walk::Opsets::of_model(&model.opset_import)?;
-    walk::check_supported(&graph, &model.functions)?;
+    let completed = |error| survey::completed(error, &graph, &model.functions);
+    walk::check_supported(&graph, &model.functions).map_err(completed)?;
     let builder = builder::Builder::new(fold, bytes.len(), budget);
     let (builder, scope) = ports::open(builder, &graph, initializers, folder, bindings)?;
-    let (builder, scope) =
-        walk::Walker::new(builder, &model.functions, folder).run(&graph.node, scope, &opsets)?;
+    let walker = walk::Walker::new(builder, &model.functions, folder);
+    let (builder, scope) = walker.run(&graph.node, scope, &opsets).map_err(completed)?;
     ports::close(builder, &graph, &scope, bindings)
 }
 
@@ -95,6 +99,22 @@ pub fn names(bytes: &[u8]) -> Result<Names, ImportError> {
     ports::names(&model.graph.ok_or(ImportError::NoGraph)?)
 }
 
+/// What a model uses, whether or not it can be loaded.
+///
+/// **Errors**: bytes that are no model.
+pub fn survey(bytes: &[u8]) -> Result<Survey, ImportError> {
+    budget::Budget::open(bytes, DEFAULT_MAX_MEMORY)?;
+    Ok(survey::survey(&decode(bytes)?))
+}
+
 fn decode(bytes: &[u8]) -> Result<proto::ModelProto, ImportError> {
-    proto::ModelProto::decode(bytes).map_err(|e| ImportError::Decode(e.to_string()))
+    let foreign = |otherwise: ImportError| match foreign::recognise(bytes) {
+        Some((what, advice)) => ImportError::OtherFile { what, advice },
+        None => otherwise,
+    };
+    match proto::ModelProto::decode(bytes) {
+        Err(error) => Err(foreign(ImportError::Decode(error.to_string()))),
+        Ok(model) if model.graph.is_none() => Err(foreign(ImportError::NoGraph)),
+        Ok(model) => Ok(model),
+    }
 }

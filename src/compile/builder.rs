@@ -1,6 +1,6 @@
 //! A program while it is written, node by node.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::graph::dim::{Dim, product};
 use crate::graph::{Graph, Node, Op, Tensor, Value, ValueId};
@@ -34,6 +34,8 @@ pub(crate) struct Builder<'g> {
     places: Vec<Option<Place>>,
     /// Readings of each value that are still to come.
     remaining: Vec<u32>,
+    /// The same of all values that lie in each storage.
+    readings: Vec<u64>,
     regions: Vec<Region>,
     region_index: HashMap<(usize, DType), u32>,
     steps: Vec<StepSpec>,
@@ -74,6 +76,7 @@ impl<'g> Builder<'g> {
             storages: Vec::new(),
             places: vec![None; graph.values.len()],
             remaining: graph.use_counts(),
+            readings: Vec::new(),
             regions: Vec::new(),
             region_index: HashMap::new(),
             steps: Vec::new(),
@@ -112,8 +115,7 @@ impl<'g> Builder<'g> {
                     builder.new_storage(Home::State(offset), bytes)
                 }
             };
-            builder.places[port.value.0 as usize] =
-                Some(Place { storage, offset: Dim::Fixed(0), strides });
+            builder.set_place(port.value, Some(Place { storage, offset: Dim::Fixed(0), strides }));
         }
         Ok(builder)
     }
@@ -133,7 +135,8 @@ impl<'g> Builder<'g> {
     /// Makes the result of a concatenation the cache that it lengthens. `false` where it is none.
     pub(crate) fn append_in_place(&mut self, y: ValueId) -> bool {
         let Some(append) = self.appends.iter().find(|a| a.output == y) else { return false };
-        self.places[y.0 as usize] = self.places[append.input.0 as usize].clone();
+        let place = self.places[append.input.0 as usize].clone();
+        self.set_place(y, place);
         true
     }
 
@@ -147,7 +150,12 @@ impl<'g> Builder<'g> {
         self.node.clone_from(&node.name);
         for id in node.inputs.iter().flatten() {
             let left = &mut self.remaining[id.0 as usize];
-            *left = left.saturating_sub(1);
+            if *left > 0 {
+                *left -= 1;
+                if let Some(place) = &self.places[id.0 as usize] {
+                    self.readings[place.storage] -= 1;
+                }
+            }
         }
     }
 
@@ -210,7 +218,18 @@ impl<'g> Builder<'g> {
             held: false,
             shared_write: None,
         });
+        self.readings.push(0);
         self.storages.len() - 1
+    }
+
+    fn set_place(&mut self, v: ValueId, place: Option<Place>) {
+        let readings = u64::from(self.remaining[v.0 as usize]);
+        if let Some(place) = &place {
+            self.readings[place.storage] += readings;
+        }
+        if let Some(old) = std::mem::replace(&mut self.places[v.0 as usize], place) {
+            self.readings[old.storage] -= readings;
+        }
     }
 
     fn region(&mut self, storage: usize, dtype: DType) -> u32 {
@@ -241,7 +260,7 @@ impl<'g> Builder<'g> {
         let storage = self.pack_bytes(tensor.bytes());
         let strides = contiguous(self.shape(v));
         let place = Place { storage, offset: Dim::Fixed(0), strides };
-        self.places[v.0 as usize] = Some(place.clone());
+        self.set_place(v, Some(place.clone()));
         Ok(place)
     }
 
@@ -296,7 +315,7 @@ impl<'g> Builder<'g> {
         let bytes = self.max_bytes(v);
         let storage = self.new_storage(Home::Arena, bytes);
         let strides = contiguous(self.shape(v));
-        self.places[v.0 as usize] = Some(Place { storage, offset: Dim::Fixed(0), strides });
+        self.set_place(v, Some(Place { storage, offset: Dim::Fixed(0), strides }));
         Out(self.region(storage, self.dtype(v)))
     }
 
@@ -312,8 +331,7 @@ impl<'g> Builder<'g> {
         let Some(a) = reusable else { return SharedOut(self.write(v).0) };
         let place = self.places[a.0 as usize].clone();
         let storage = place.as_ref().map_or(0, |p| p.storage);
-        self.places[v.0 as usize] =
-            place.map(|p| Place { strides: contiguous(self.shape(v)), ..p });
+        self.set_place(v, place.map(|p| Place { strides: contiguous(self.shape(v)), ..p }));
         SharedOut(self.region(storage, self.dtype(v)))
     }
 
@@ -326,9 +344,7 @@ impl<'g> Builder<'g> {
             && self.dtype(a).bytes() == self.dtype(v).bytes()
             && storage.home == Home::Arena
             && storage.bytes == self.max_bytes(v);
-        let read_later = self.places.iter().enumerate().any(|(i, p)| {
-            p.as_ref().is_some_and(|p| p.storage == place.storage) && self.remaining[i] > 0
-        });
+        let read_later = self.readings[place.storage] > 0;
         let read_otherwise = all.iter().any(|b| {
             self.places[b.0 as usize]
                 .as_ref()
@@ -339,7 +355,7 @@ impl<'g> Builder<'g> {
 
     /// Makes `v` a view of the storage that `place` names; nothing runs.
     pub(crate) fn alias(&mut self, v: ValueId, place: Place) {
-        self.places[v.0 as usize] = Some(place);
+        self.set_place(v, Some(place));
     }
 
     /// Working memory of the step that is written next.
@@ -419,6 +435,8 @@ impl<'g> Builder<'g> {
         let inputs = self.graph.inputs.len();
         let graph = self.graph;
         let mut claimed: Vec<usize> = Vec::new();
+        let mut taken = HashSet::new();
+        let mut lens = self.lens_by_storage();
         for (o, port) in graph.outputs.iter().enumerate() {
             self.node = format!("output \"{}\"", port.name);
             let lower = |reason| CompileError::Graph(format!("output \"{}\": {reason}", port.name));
@@ -428,13 +446,14 @@ impl<'g> Builder<'g> {
             let state = graph.states.iter().find(|s| s.output == o);
             let storage = match state {
                 Some(state) => self.keep(port.value, graph.inputs[state.input].value),
-                None => self.claim(port.value, &claimed),
+                None => self.claim(port.value, &taken, &mut lens),
             };
             let storage = storage.map_err(lower)?;
             if state.is_none() {
                 self.storages[storage].home = Home::Port(inputs + o);
             }
             claimed.push(storage);
+            taken.insert(storage);
         }
         let last_step = self.steps.len();
         for storage in &mut self.storages {
@@ -470,15 +489,18 @@ impl<'g> Builder<'g> {
     }
 
     /// Storage of an output that may be bound to other memory: its own, from its start, unshared.
-    fn claim(&mut self, v: ValueId, claimed: &[usize]) -> Lowered<usize> {
+    fn claim(
+        &mut self,
+        v: ValueId,
+        claimed: &HashSet<usize>,
+        lens: &mut HashMap<usize, HashMap<Dim, usize>>,
+    ) -> Lowered<usize> {
         let place = self.place(v)?;
         let storage = &self.storages[place.storage];
         // Memory of the caller has room for the present extents of this value, not for another.
         let len = product(self.shape(v));
-        let values = self.graph.values.iter().zip(&self.places);
-        let sole = values
-            .filter(|(_, p)| p.as_ref().is_some_and(|p| p.storage == place.storage))
-            .all(|(value, _)| product(&value.shape) == len);
+        let sole =
+            lens.get(&place.storage).is_none_or(|lens| lens.keys().all(|other| *other == len));
         let own = sole
             && storage.home == Home::Arena
             && !claimed.contains(&place.storage)
@@ -486,9 +508,30 @@ impl<'g> Builder<'g> {
             && place.offset.is(0)
             && is_contiguous(self.shape(v), &place.strides);
         if !own {
+            if let Some(count) = lens.get_mut(&place.storage).and_then(|l| l.get_mut(&len)) {
+                *count -= 1;
+                if *count == 0 {
+                    lens.entry(place.storage).or_default().remove(&len);
+                }
+            }
             self.copy_whole(v)?;
         }
         Ok(self.place(v)?.storage)
+    }
+
+    /// How many values of each length lie in each storage.
+    fn lens_by_storage(&self) -> HashMap<usize, HashMap<Dim, usize>> {
+        let mut lens: HashMap<usize, HashMap<Dim, usize>> = HashMap::new();
+        for (value, place) in self.graph.values.iter().zip(&self.places) {
+            if let Some(place) = place {
+                *lens
+                    .entry(place.storage)
+                    .or_default()
+                    .entry(product(&value.shape))
+                    .or_default() += 1;
+            }
+        }
+        lens
     }
 
     /// Makes an output the state that the next run reads as `input`: in the same memory where the

@@ -7,9 +7,10 @@ use super::tensor::declared_bytes;
 
 /// Memory that loading takes where nobody says otherwise.
 pub const DEFAULT_MAX_MEMORY: u64 = 2 << 30;
-/// What decoding a file may take for each of its bytes, and whatever its size.
-const DECODED_PER_BYTE: u64 = 256;
-const FREE_BYTES: u64 = 64 << 20;
+/// What a model may take for each byte of its file and of the data beside it, and whatever its
+/// size.
+const MEMORY_PER_BYTE: u64 = 256;
+const FREE_BYTES: u64 = 256 << 20;
 /// What a node of the graph takes, its names and values included.
 const NODE_BYTES: u64 = 1 << 10;
 
@@ -18,6 +19,9 @@ const NODE_BYTES: u64 = 1 << 10;
 pub(super) struct Budget {
     limit: u64,
     spent: u64,
+    /// Bytes of the file, and what they may become.
+    file: u64,
+    proportion: u64,
     /// The constant that takes most.
     largest: Option<(String, u64)>,
 }
@@ -25,18 +29,12 @@ pub(super) struct Budget {
 impl Budget {
     /// An account with the file on it.
     ///
-    /// **Errors**: a file that would become far more than it is once decoded, or more than the
-    /// limit.
+    /// **Errors**: a file that would become more once decoded than it may.
     pub(super) fn open(file: &[u8], limit: u64) -> Result<Self, ImportError> {
         let len = file.len() as u64;
-        let decoded = scan::decoded_bytes(file);
-        if decoded > len.saturating_mul(DECODED_PER_BYTE).saturating_add(FREE_BYTES) {
-            return Err(ImportError::Decode(format!(
-                "its {len} bytes describe messages that take {decoded}"
-            )));
-        }
-        let mut budget = Self { limit, spent: 0, largest: None };
-        budget.spend(len.saturating_add(decoded));
+        let proportion = len.saturating_mul(MEMORY_PER_BYTE).saturating_add(FREE_BYTES);
+        let mut budget = Self { limit, spent: 0, file: len, proportion, largest: None };
+        budget.spend(len.saturating_add(scan::decoded_bytes(file)));
         budget.check()?;
         Ok(budget)
     }
@@ -53,12 +51,19 @@ impl Budget {
         }
         let before = self.spent;
         for tensor in tensors.into_iter().filter(|tensor| tensor.data_location == 1) {
-            self.constant(&tensor.name, declared_bytes(tensor));
+            let bytes = declared_bytes(tensor);
+            self.grant(bytes);
+            self.constant(&tensor.name, bytes);
         }
         self.check()?;
         // Each is taken on the account again when it is read.
         self.spent = before;
         Ok(())
+    }
+
+    /// Lets the model take so much more: its data lie elsewhere, and are as long.
+    pub(super) fn grant(&mut self, bytes: u64) {
+        self.proportion = self.proportion.saturating_add(bytes.saturating_mul(MEMORY_PER_BYTE));
     }
 
     fn spend(&mut self, bytes: u64) {
@@ -80,13 +85,20 @@ impl Budget {
 
     /// What may still be taken.
     pub(super) fn left(&self) -> usize {
-        usize::try_from(self.limit.saturating_sub(self.spent)).unwrap_or(usize::MAX)
+        usize::try_from(self.limit.min(self.proportion).saturating_sub(self.spent))
+            .unwrap_or(usize::MAX)
     }
 
     /// An error if the limit is passed.
     pub(super) fn check(&self) -> Result<(), ImportError> {
-        if self.spent <= self.limit {
+        if self.spent <= self.limit.min(self.proportion) {
             return Ok(());
+        }
+        if self.spent <= self.limit {
+            let (file, spent) = (self.file, self.spent);
+            return Err(ImportError::Decode(format!(
+                "its {file} bytes describe what takes {spent}, out of all proportion"
+            )));
         }
         let largest = self.largest.as_ref().filter(|(_, bytes)| *bytes > self.spent / 16);
         Err(ImportError::Memory {
@@ -127,16 +139,17 @@ mod tests {
     #[test]
     fn empty_messages_are_refused() {
         // Attributes of two bytes each, in one node.
-        let attributes = [5u8 << 3 | 2, 0].repeat(1 << 20);
+        let attributes = [5u8 << 3 | 2, 0].repeat(1 << 19);
         let node = NodeProto::decode(&attributes[..20]).expect("attributes");
         assert_eq!(node.attribute.len(), 10);
         let mut file = Vec::new();
-        for (tag, inner) in [(7u8, 2 * 4 + attributes.len()), (1, attributes.len())] {
+        // A model's graph of one node.
+        for (tag, inner) in [(7u8, attributes.len() + 5), (1, attributes.len())] {
             file.push(tag << 3 | 2);
-            prost::encoding::encode_varint(inner as u64 - if tag == 7 { 4 } else { 0 }, &mut file);
+            prost::encoding::encode_varint(inner as u64, &mut file);
         }
         file.extend(attributes);
         let error = Budget::open(&file, u64::MAX).expect_err("is refused").to_string();
-        assert!(error.contains("describe messages that take"), "{error}");
+        assert!(error.contains("describe what takes"), "{error}");
     }
 }

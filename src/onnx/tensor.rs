@@ -179,7 +179,12 @@ fn read_external(
     }
     let unreadable = |e: std::io::Error| format!("its external file {location:?}: {e}");
     let root = folder.canonicalize().map_err(unreadable)?;
-    let path = root.join(location).canonicalize().map_err(unreadable)?;
+    let path = root.join(location).canonicalize().map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            format!("its external file {location:?} is missing; put it beside the model")
+        }
+        _ => unreadable(e),
+    })?;
     if !path.starts_with(&root) {
         return Err(outside());
     }

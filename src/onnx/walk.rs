@@ -63,18 +63,24 @@ impl Opsets {
     }
 }
 
-type Key<'m> = (&'m str, &'m str, &'m str);
+pub(super) type Key<'m> = (&'m str, &'m str, &'m str);
 
-fn function_key(f: &FunctionProto) -> Key<'_> {
+pub(super) fn function_key(f: &FunctionProto) -> Key<'_> {
     (domain(&f.domain), &f.name, &f.overload)
 }
 
-fn node_key(node: &NodeProto) -> Key<'_> {
+pub(super) fn node_key(node: &NodeProto) -> Key<'_> {
     (domain(&node.domain), &node.op_type, &node.overload)
 }
 
 fn is_branch(node: &NodeProto) -> bool {
     domain(&node.domain).is_empty() && node.op_type == "If"
+}
+
+/// Whether the importer knows the node's operator, not counting functions of the model.
+pub(super) fn is_known(node: &NodeProto) -> bool {
+    let (domain, op, _) = node_key(node);
+    ops::entry(domain, op).is_some() || is_branch(node)
 }
 
 /// Collects operators that are not supported, over the graph and the functions that it calls.
@@ -92,7 +98,7 @@ pub(super) fn check_supported(
     while let Some(nodes) = open.pop() {
         for node in nodes {
             let key = node_key(node);
-            if ops::entry(key.0, key.1).is_some() || is_branch(node) {
+            if is_known(node) {
                 continue;
             }
             match by_key.get(&key) {
