@@ -27,4 +27,6 @@ pub struct Bindings {
     pub ranges: BTreeMap<String, (i64, i64)>,
     /// Pairs (output, input): the output is kept as the input of the next run.
     pub states: Vec<(String, String)>,
+    /// Bytes that loading may take at most; `None` for the default.
+    pub max_memory: Option<u64>,
 }

@@ -135,3 +135,12 @@ impl fmt::Debug for Tensor {
         if values.len() <= 8 { write!(f, " = {values:?}") } else { Ok(()) }
     }
 }
+
+/// A number of bytes for people.
+pub(crate) fn size(bytes: u64) -> String {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    match units.into_iter().find(|(_, shift)| bytes >> shift > 0) {
+        Some((unit, shift)) => format!("{:.1} {unit}", bytes as f64 / (1u64 << shift) as f64),
+        None => format!("{bytes} bytes"),
+    }
+}

@@ -9,6 +9,7 @@ use crate::graph::ops::Measure;
 use crate::graph::{Dim, Fact, Graph, Node, Op, Tensor, ValueId, VarId, Variable};
 use crate::tensor::DType;
 
+use super::budget::Budget;
 use super::{Fold, known};
 
 /// Most elements of a value.
@@ -44,6 +45,8 @@ pub(super) struct Builder<'f> {
     ranges: BTreeMap<String, (i64, i64)>,
     /// Names of bounds that were used.
     bounded: BTreeSet<String>,
+    /// Memory of all that is made here.
+    pub(super) budget: Budget,
 }
 
 impl<'f> Builder<'f> {
@@ -52,6 +55,7 @@ impl<'f> Builder<'f> {
         fold: &'f mut Fold<'f>,
         model_bytes: usize,
         ranges: BTreeMap<String, (i64, i64)>,
+        budget: Budget,
     ) -> Self {
         Self {
             graph: Graph::default(),
@@ -63,6 +67,7 @@ impl<'f> Builder<'f> {
             fold_bytes: model_bytes.saturating_mul(4).saturating_add(16 << 20),
             ranges,
             bounded: BTreeSet::new(),
+            budget,
         }
     }
 
@@ -86,6 +91,7 @@ impl<'f> Builder<'f> {
 
     /// Adds a constant.
     pub(super) fn add_constant(&mut self, name: &str, tensor: Tensor) -> ValueId {
+        self.budget.constant(name, tensor.bytes().len() as u64);
         self.graph.add_constant(name, tensor)
     }
 
@@ -215,6 +221,7 @@ impl<'f> Builder<'f> {
     }
 
     fn push(&mut self, name: &str, op: Op, inputs: Vec<Option<ValueId>>, outputs: &[ValueId]) {
+        self.budget.node();
         let outputs = outputs.iter().copied().map(Some).collect();
         self.graph.nodes.push(Node { name: name.to_owned(), op, inputs, outputs });
     }
@@ -279,7 +286,7 @@ impl<'f> Builder<'f> {
             given = given.checked_add(len.checked_mul(fact.dtype.bytes())?)?;
         }
         let large = given > FREE_BYTES && given / 4 > taken;
-        if large || given > self.fold_bytes {
+        if large || given > self.fold_bytes.min(self.budget.left()) {
             return None;
         }
         let tensors = (self.fold)(op, &operands, results)?;

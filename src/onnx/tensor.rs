@@ -64,6 +64,12 @@ pub(super) fn decode(proto: &TensorProto, folder: Option<&Path>) -> Result<Tenso
         .map_err(|problem| ImportError::Tensor { tensor: proto.name.clone(), problem })
 }
 
+/// Bytes of the tensor by its declared shape; none where that is refused anyway.
+pub(super) fn declared_bytes(proto: &TensorProto) -> u64 {
+    let dtype = element_type(proto.data_type).ok();
+    dtype.and_then(|dtype| extents(&proto.dims, dtype).ok()).map_or(0, |(_, bytes)| bytes as u64)
+}
+
 fn extents(dims: &[i64], dtype: DType) -> Result<(Vec<usize>, usize), String> {
     let shape: Option<Vec<usize>> = dims.iter().map(|d| usize::try_from(*d).ok()).collect();
     let shape = shape.ok_or_else(|| format!("the shape {dims:?} has a negative extent"))?;
@@ -217,7 +223,12 @@ fn read_external(
     }
     let unreadable = |e: std::io::Error| format!("its external file {location:?}: {e}");
     let root = folder.canonicalize().map_err(unreadable)?;
-    let path = root.join(location).canonicalize().map_err(unreadable)?;
+    let path = root.join(location).canonicalize().map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            format!("its external file {location:?} is missing; put it beside the model")
+        }
+        _ => unreadable(e),
+    })?;
     if !path.starts_with(&root) {
         return Err(outside());
     }

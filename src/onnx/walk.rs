@@ -33,7 +33,7 @@ pub(super) fn domain(name: &str) -> &str {
 }
 
 /// Versions of the operator sets in use, by domain.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Opsets(BTreeMap<String, i64>);
 
 impl Opsets {
@@ -58,7 +58,7 @@ impl Opsets {
         Ok(Self(versions))
     }
 
-    fn version(&self, name: &str) -> Result<i64, ImportError> {
+    pub(super) fn version(&self, name: &str) -> Result<i64, ImportError> {
         self.0.get(name).copied().ok_or_else(|| ImportError::Opset {
             domain: name.to_owned(),
             problem: "nodes use it, but the model does not declare its version".into(),
@@ -68,6 +68,12 @@ impl Opsets {
 
 fn is_branch(node: &NodeProto) -> bool {
     domain(&node.domain).is_empty() && node.op_type == "If"
+}
+
+/// Whether the importer knows the node's operator, not counting functions of the model.
+pub(super) fn is_known(node: &NodeProto) -> bool {
+    let (domain, op, _) = node_key(node);
+    ops::entry(domain, op).is_some() || is_branch(node)
 }
 
 /// Collects operators that are not supported, over the graph and the functions that it calls.
@@ -84,7 +90,7 @@ pub(super) fn check_supported(
     while let Some((nodes, opsets)) = open.pop() {
         for node in nodes {
             let key = node_key(node);
-            if ops::entry(key.0, key.1).is_some() || is_branch(node) {
+            if is_known(node) {
                 continue;
             }
             match functions.find(key, opsets.version(key.0).ok()) {
@@ -224,6 +230,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
             let operators = vec![UnsupportedOperator { domain, op, count: 1 }];
             return Err(ImportError::Unsupported { operators });
         };
+        self.builder.budget.check()?;
         let wanted = node.output.iter().rposition(|o| !o.is_empty()).map_or(0, |i| i + 1);
         if results.len() < wanted {
             let problem = format!("it has {} outputs, {wanted} are read", results.len());

@@ -11,10 +11,17 @@ use crate::tensor::DType;
 /// Runs the pass.
 pub(super) fn fuse(graph: &mut Graph) {
     let mut uses = graph.use_counts();
+    // The first node that reads each value.
+    let mut readers = vec![None; graph.values.len()];
+    for (i, node) in graph.nodes.iter().enumerate() {
+        for v in node.inputs.iter().flatten() {
+            readers[v.0 as usize].get_or_insert(i);
+        }
+    }
     for i in 0..graph.nodes.len() {
         let Some(mut node) = as_linear(graph, i) else { continue };
         while let Some(y) = node.outputs[0].filter(|y| uses[y.0 as usize] == 1) {
-            let Some((reader, step)) = next(graph, &node, y, i) else { break };
+            let Some((reader, step)) = next(graph, &node, y, readers[y.0 as usize]) else { break };
             match step {
                 Step::Bias(bias) => node.inputs.push(Some(bias)),
                 Step::Activation(activation) => node.op = Op::Linear { activation },
@@ -103,8 +110,8 @@ fn untransposed(w: &Tensor, transposed: bool, alpha: f32) -> Option<Tensor> {
 }
 
 /// The one reader of `y` and what of it moves into the product.
-fn next(graph: &Graph, node: &Node, y: ValueId, at: usize) -> Option<(usize, Step)> {
-    let reader = (at + 1..graph.nodes.len()).find(|j| graph.nodes[*j].inputs.contains(&Some(y)))?;
+fn next(graph: &Graph, node: &Node, y: ValueId, reader: Option<usize>) -> Option<(usize, Step)> {
+    let reader = reader.filter(|j| graph.nodes[*j].inputs.contains(&Some(y)))?;
     let found = &graph.nodes[reader];
     let plain = node.op == Op::Linear { activation: Activation::None };
     match &found.op {

@@ -17,7 +17,8 @@ pub(super) fn constant(call: &mut Call) -> Imported {
     found.extend(call.int("value_int")?.map(Tensor::scalar));
     found.extend(call.ints("value_ints")?.map(Tensor::vector));
     if let Ok(Some(sparse)) = call.attributes.sparse_tensor("sparse_value") {
-        found.push(decode_sparse(sparse, call.folder, SPARSE_LIMIT)?);
+        let limit = SPARSE_LIMIT.min(call.builder.budget.left() / 2);
+        found.push(decode_sparse(sparse, call.folder, limit)?);
     }
     if let Some(attribute) = call.attributes.unread() {
         return call.refuse(attribute, "is not supported; constants are numbers");
