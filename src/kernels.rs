@@ -12,6 +12,7 @@
 
 pub mod activation;
 pub mod channel;
+pub mod classical;
 pub mod conv;
 pub mod elementwise;
 mod fold;
@@ -29,6 +30,7 @@ pub mod reduce;
 pub mod rows;
 pub mod scalar;
 pub mod simd;
+pub mod trees;
 
 #[cfg(target_arch = "aarch64")]
 pub mod aarch64;

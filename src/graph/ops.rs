@@ -3,6 +3,7 @@
 //! To add an operator: its variant here with its rule in the family's file, its lowering in
 //! `compile::lower`, its record and kernel in `runtime::steps`, its line in the importer.
 
+pub mod classical;
 pub mod elementwise;
 pub mod index;
 pub mod movement;
@@ -16,6 +17,7 @@ use crate::tensor::DType;
 
 use super::dim::{Dim, Variable};
 
+pub use classical::{Aggregate, SvmPairs, TreeEnsemble};
 pub use elementwise::{Binary, Compare, Logic, Unary};
 pub use index::{ArgReduce, Scatter, TopK};
 pub use movement::{Pad, PadMode, SliceAxis};
@@ -215,6 +217,23 @@ pub enum Op {
     QuantizeLinear(Quantization),
     /// Integer to float. Operands: data, scale, optional zero point.
     DequantizeLinear(Quantization),
+    /// Decision trees.
+    TreeEnsemble(TreeEnsemble),
+    /// Where each element stands in a sorted list without repetition, or how long the list is
+    /// where it stands nowhere (i64). Operands: data, list (of the same type).
+    Lookup,
+    /// Distances between the rows of two tables. Operands: `[m, k]`, `[n, k]`; result: `[m, n]`.
+    Distances {
+        /// Their squares.
+        squared: bool,
+    },
+    /// Decisions of a support vector classifier between each two classes.
+    SvmPairs(SvmPairs),
+    /// Probabilities of classes from those between each two of them. Operand: `[rows, pairs]`.
+    PairCoupling {
+        /// Number of classes.
+        classes: usize,
+    },
 }
 
 impl Op {
@@ -262,6 +281,11 @@ impl Op {
             Self::Recurrent(op) => op.cell.name(),
             Self::QuantizeLinear(_) => "QuantizeLinear",
             Self::DequantizeLinear(_) => "DequantizeLinear",
+            Self::TreeEnsemble(_) => "TreeEnsemble",
+            Self::Lookup => "Lookup",
+            Self::Distances { .. } => "CDist",
+            Self::SvmPairs(_) => "SVMClassifier",
+            Self::PairCoupling { .. } => "PairCoupling",
         }
     }
 
@@ -323,6 +347,11 @@ impl Op {
             Self::Recurrent(op) => op.infer(&operands),
             Self::QuantizeLinear(op) => op.infer_quantize(&operands),
             Self::DequantizeLinear(op) => op.infer_dequantize(&operands),
+            Self::TreeEnsemble(op) => op.infer(&operands),
+            Self::Lookup => classical::infer_lookup(&operands),
+            Self::Distances { .. } => classical::infer_distances(&operands),
+            Self::SvmPairs(op) => op.infer(&operands),
+            Self::PairCoupling { classes } => classical::infer_coupling(&operands, *classes),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! [`kernels`](crate::kernels). To add one: its record, the check of the record and its function
 //! in the family's file, and its line in the table below.
 
+pub(crate) mod classical;
 pub(crate) mod elementwise;
 pub(crate) mod index;
 pub(crate) mod lanes;
@@ -172,6 +173,16 @@ macro_rules! for_each_kernel {
             GruResetF32 = 93, "gru_reset_f32", recurrent::GRU_RESET_F32;
             /// Biases of a recurrent layer that are not constant.
             RecurrentBias = 94, "recurrent_bias", recurrent::RECURRENT_BIAS;
+            /// Decision trees.
+            TreeEnsemble = 160, "tree_ensemble", classical::TREE_ENSEMBLE;
+            /// Places in a sorted list.
+            Lookup = 161, "lookup", classical::LOOKUP;
+            /// Distances between rows.
+            Distances = 162, "distances", classical::DISTANCES;
+            /// Decisions between each two classes.
+            SvmPairs = 163, "svm_pairs", classical::SVM_PAIRS;
+            /// Probabilities of classes from those of pairs.
+            PairCoupling = 164, "pair_coupling", classical::PAIR_COUPLING;
         }
     };
 }
