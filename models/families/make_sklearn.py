@@ -160,7 +160,7 @@ def regressors() -> dict[str, Case]:
         ),
         "radius_neighbors_regressor": Case(neighbors.RadiusNeighborsRegressor(1.5), Y),
         "mlp_regressor": Case(
-            neural_network.MLPRegressor((8,), max_iter=50, random_state=r), Y
+            neural_network.MLPRegressor(hidden_layer_sizes=(8,), max_iter=50, random_state=r), Y
         ),
         "pls_regression": Case(cross_decomposition.PLSRegression(2), Y2),
         "gaussian_process": Case(
@@ -260,14 +260,14 @@ def classifiers() -> dict[str, Case]:
             ensemble.VotingClassifier([
                 ("line", logistic()),
                 ("tree", tree.DecisionTreeClassifier(max_depth=4, random_state=r)),
-            ], voting="soft"), THREE, options=tensor,
+            ], voting="soft", flatten_transform=False), THREE, options=tensor,
         ),
         "voting_classifier_hard": Case(
             ensemble.VotingClassifier([
                 ("line", logistic()),
                 ("tree", tree.DecisionTreeClassifier(max_depth=4, random_state=r)),
                 ("bayes", naive_bayes.GaussianNB()),
-            ]), THREE,
+            ], flatten_transform=False), THREE,
         ),
         "stacking_classifier": Case(
             ensemble.StackingClassifier([
@@ -286,10 +286,10 @@ def classifiers() -> dict[str, Case]:
         "multinomial_nb": Case(naive_bayes.MultinomialNB(), THREE, np.abs(X), options=tensor),
         "complement_nb": Case(naive_bayes.ComplementNB(), THREE, np.abs(X), options=tensor),
         "mlp_classifier": Case(
-            neural_network.MLPClassifier((8,), max_iter=50, random_state=r), TEXT, options=tensor
+            neural_network.MLPClassifier(hidden_layer_sizes=(8,), max_iter=50, random_state=r), TEXT, options=tensor
         ),
         "mlp_classifier_two": Case(
-            neural_network.MLPClassifier((8,), max_iter=50, random_state=r), TWO, options=tensor
+            neural_network.MLPClassifier(hidden_layer_sizes=(8,), max_iter=50, random_state=r), TWO, options=tensor
         ),
         "gaussian_process_classifier": Case(
             gaussian_process.GaussianProcessClassifier(gp.RBF(0.8), optimizer=None),

@@ -26,13 +26,7 @@ pub fn lookup<T: Number>(list: &[T], x: &[T], y: &mut [i64]) {
 /// Distances between the rows of `a` and those of `b`, or their squares.
 ///
 /// **Shapes and units**: `a` is `[m, k]`, `b` `[n, k]`, `y` `[m, n]`.
-pub fn distances<T: Number>(
-    squared: bool,
-    [m, n, k]: [usize; 3],
-    a: &[T],
-    b: &[T],
-    y: &mut [T],
-) {
+pub fn distances<T: Number>(squared: bool, [m, n, k]: [usize; 3], a: &[T], b: &[T], y: &mut [T]) {
     for i in 0..m {
         for j in 0..n {
             let rows = a[i * k..][..k].iter().zip(&b[j * k..][..k]);

@@ -109,8 +109,7 @@ impl<'t, T: NodeWords> Forest<'t, T> {
                 break;
             }
             let x = *row.get((node[0] >> HIGH_SHIFT) as usize)?;
-            let holds = self.holds(mode, x, &node[2..])
-                || (node[0] & NAN_HOLDS != 0 && x.is_nan());
+            let holds = self.holds(mode, x, &node[2..]) || (node[0] & NAN_HOLDS != 0 && x.is_nan());
             node = self.node(node[1].wrapping_add(u32::from(!holds)))?;
         }
         (Mode::from_word(node[0] & MODE_BITS) == Mode::Leaf).then_some(node)

@@ -4,11 +4,15 @@
 //! is kept symbolic until somebody needs it as data.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::graph::{Dim, Fact, Graph, Node, Op, Tensor, ValueId};
 use crate::tensor::DType;
 
-use super::{Fold, known};
+use super::error::ImportError;
+use super::proto::TensorProto;
+use super::text::{self, TEXT_CODE, TextFacts};
+use super::{Fold, known, tensor};
 
 /// Most elements of a value.
 const MAX_ELEMENTS: i64 = 1 << 32;
@@ -31,6 +35,8 @@ pub(super) struct Builder<'f> {
     pending: BTreeSet<ValueId>,
     /// Bytes that constants made here may still take.
     fold_bytes: usize,
+    /// What values mean as text.
+    pub(super) texts: TextFacts,
 }
 
 impl<'f> Builder<'f> {
@@ -42,6 +48,7 @@ impl<'f> Builder<'f> {
             known: BTreeMap::new(),
             pending: BTreeSet::new(),
             fold_bytes: model_bytes.saturating_mul(4).saturating_add(16 << 20),
+            texts: TextFacts::default(),
         }
     }
 
@@ -66,6 +73,23 @@ impl<'f> Builder<'f> {
     /// Adds a constant.
     pub(super) fn add_constant(&mut self, name: &str, tensor: Tensor) -> ValueId {
         self.graph.add_constant(name, tensor)
+    }
+
+    /// Adds a constant as it stands in the file; texts become indices of them.
+    pub(super) fn add_stored(
+        &mut self,
+        name: &str,
+        proto: &TensorProto,
+        folder: Option<&Path>,
+    ) -> Result<ValueId, ImportError> {
+        if proto.data_type != TEXT_CODE {
+            return Ok(self.add_constant(name, tensor::decode(proto, folder)?));
+        }
+        let (indices, table) = text::decode(proto)
+            .map_err(|problem| ImportError::Tensor { tensor: proto.name.clone(), problem })?;
+        let id = self.add_constant(name, indices);
+        self.texts.set(id, table);
+        Ok(id)
     }
 
     /// Adds a vector of dimensions as a value.

@@ -33,6 +33,8 @@ pub(crate) struct ImageBuilder {
     pub(crate) inputs: Vec<PortSpec>,
     pub(crate) outputs: Vec<PortSpec>,
     pub(crate) states: Vec<(u32, u32)>,
+    /// Outputs with their texts, in order.
+    pub(crate) labels: Vec<(u32, Vec<String>)>,
     pub(crate) constants: Vec<u8>,
     pub(crate) arena_bytes: usize,
     pub(crate) state_bytes: usize,
@@ -90,13 +92,20 @@ impl ImageBuilder {
             ports.extend([port.bytes as u32, axis, room as u32]);
             records.extend(port.shape.iter().map(|e| e.0));
         }
+        let mut labels = Vec::new();
+        for (output, texts) in &self.labels {
+            for text in texts {
+                let [offset, len] = intern(text, usize::MAX);
+                labels.extend([*output, offset, len]);
+            }
+        }
         let states: Vec<u32> = self.states.iter().flat_map(|(i, o)| [*i, *o]).collect();
         let text = words_of(&text);
         let constants = words_of(&self.constants);
 
         let mut words = vec![0u32; HEADER_WORDS];
         let sections: [&[u32]; SECTIONS] =
-            [&dims, &buffers, &steps, &records, &ports, &states, &text, &constants];
+            [&dims, &buffers, &steps, &records, &ports, &states, &text, &constants, &labels];
         for (i, section) in sections.into_iter().enumerate() {
             // Constants begin on a cache line.
             if i == Section::Constants as usize {

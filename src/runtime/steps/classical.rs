@@ -64,7 +64,13 @@ fn tree_ensemble_of<T: NodeWords>(record: TreeEnsembleRecord, operands: Operands
     };
     let aggregate = Aggregate::from_word(record.aggregate);
     let extents = [rows, features, record.outputs as usize];
-    trees::tree_ensemble(forest, aggregate, extents, operands.read(record.x), operands.write(record.y));
+    trees::tree_ensemble(
+        forest,
+        aggregate,
+        extents,
+        operands.read(record.x),
+        operands.write(record.y),
+    );
 }
 
 crate::record! {
