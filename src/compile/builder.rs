@@ -620,6 +620,8 @@ impl<'g> Builder<'g> {
             image.outputs.push(spec);
         }
         image.states = graph.states.iter().map(|s| (s.input as u32, s.output as u32)).collect();
+        let labels = graph.labels.iter().map(|l| (l.output as u32, l.texts.clone()));
+        image.labels = labels.collect();
         for region in &self.regions {
             let storage = &self.storages[region.storage];
             let (base, offset) = match storage.home {

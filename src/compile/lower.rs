@@ -4,6 +4,7 @@
 //! asks it for the result's memory, and writes steps. Operators that only look at their operand
 //! otherwise (reshape, transpose, slice, expand) write none.
 
+mod classical;
 mod dynamic;
 mod elementwise;
 mod index;
@@ -95,6 +96,11 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::NonMaxSuppression(op) => dynamic::suppress(b, node, op),
         Op::QuantizeLinear(op) => quantize::quantize(b, node, op),
         Op::DequantizeLinear(op) => quantize::dequantize(b, node, op),
+        Op::TreeEnsemble(op) => classical::tree_ensemble(b, node, op),
+        Op::Lookup => classical::lookup(b, node),
+        Op::Distances { squared } => classical::distances(b, node, *squared),
+        Op::SvmPairs(op) => classical::svm_pairs(b, node, op),
+        Op::PairCoupling { classes } => classical::pair_coupling(b, node, *classes),
         Op::Conv(op) => window::conv(b, node, op),
         Op::Pool(op) => window::pool(b, node, op),
         Op::MaxPositions(op) => window::positions(b, node, op),

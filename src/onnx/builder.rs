@@ -4,13 +4,17 @@
 //! is kept symbolic until somebody needs it as data.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::graph::ops::Measure;
 use crate::graph::{Dim, Fact, Graph, Node, Op, Tensor, ValueId, VarId, Variable};
 use crate::tensor::DType;
 
 use super::budget::Budget;
-use super::{Fold, known};
+use super::error::ImportError;
+use super::proto::TensorProto;
+use super::text::{self, TEXT_CODE, TextFacts};
+use super::{Fold, known, tensor};
 
 /// Most elements of a value.
 const MAX_ELEMENTS: i64 = 1 << 32;
@@ -47,6 +51,8 @@ pub(super) struct Builder<'f> {
     bounded: BTreeSet<String>,
     /// Memory of all that is made here.
     pub(super) budget: Budget,
+    /// What values mean as text.
+    pub(super) texts: TextFacts,
 }
 
 impl<'f> Builder<'f> {
@@ -68,6 +74,7 @@ impl<'f> Builder<'f> {
             ranges,
             bounded: BTreeSet::new(),
             budget,
+            texts: TextFacts::default(),
         }
     }
 
@@ -157,6 +164,23 @@ impl<'f> Builder<'f> {
     pub(super) fn add_variable(&mut self, variable: Variable) -> VarId {
         self.graph.variables.push(variable);
         VarId(self.graph.variables.len() as u32 - 1)
+    }
+
+    /// Adds a constant as it stands in the file; texts become indices of them.
+    pub(super) fn add_stored(
+        &mut self,
+        name: &str,
+        proto: &TensorProto,
+        folder: Option<&Path>,
+    ) -> Result<ValueId, ImportError> {
+        if proto.data_type != TEXT_CODE {
+            return Ok(self.add_constant(name, tensor::decode(proto, folder)?));
+        }
+        let (indices, table) = text::decode(proto)
+            .map_err(|problem| ImportError::Tensor { tensor: proto.name.clone(), problem })?;
+        let id = self.add_constant(name, indices);
+        self.texts.set(id, table);
+        Ok(id)
     }
 
     /// Adds a vector of dimensions as a value.

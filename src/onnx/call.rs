@@ -88,9 +88,14 @@ impl<'m> Call<'_, 'm, '_> {
         Ok(self.float(name)?.unwrap_or(default))
     }
 
+    /// A text attribute.
+    pub(super) fn string(&self, name: &str) -> Imported<Option<&'m str>> {
+        self.read(self.attributes.string(name))
+    }
+
     /// A text attribute with a default.
     pub(super) fn string_or(&self, name: &str, default: &'m str) -> Imported<&'m str> {
-        Ok(self.read(self.attributes.string(name))?.unwrap_or(default))
+        Ok(self.string(name)?.unwrap_or(default))
     }
 
     /// An attribute of integers.

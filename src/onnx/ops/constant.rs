@@ -1,17 +1,22 @@
 //! Values made from nothing but numbers and shapes.
 
-use crate::graph::{Dim, Fact, Op, Tensor};
+use crate::graph::{Dim, Fact, Op, Tensor, ValueId};
 use crate::tensor::DType;
 
 use super::super::call::{Call, Imported};
+use super::super::proto::TensorProto;
 use super::super::tensor::decode_sparse;
+use super::super::text::TEXT_CODE;
 
 /// Dense forms of sparse constants are at most this large.
 const SPARSE_LIMIT: usize = 256 << 20;
 
 pub(super) fn constant(call: &mut Call) -> Imported {
     let mut found = Vec::new();
-    found.extend(call.tensor("value")?);
+    match text_value(call)? {
+        Some(text) => return Ok(vec![text]),
+        None => found.extend(call.tensor("value")?),
+    }
     found.extend(call.float("value_float")?.map(Tensor::scalar));
     found.extend(call.floats("value_floats")?.map(Tensor::vector));
     found.extend(call.int("value_int")?.map(Tensor::scalar));
@@ -21,12 +26,31 @@ pub(super) fn constant(call: &mut Call) -> Imported {
         found.push(decode_sparse(sparse, call.folder, limit)?);
     }
     if let Some(attribute) = call.attributes.unread() {
-        return call.refuse(attribute, "is not supported; constants are numbers");
+        return call.refuse(attribute, "is not supported; constants are numbers or texts");
     }
     match found.pop() {
         Some(tensor) if found.is_empty() => Ok(vec![call.constant(tensor)]),
         _ => call.fail("it needs exactly one value"),
     }
+}
+
+/// A constant of texts.
+fn text_value(call: &mut Call) -> Imported<Option<ValueId>> {
+    let proto = match call.attributes.tensor("value") {
+        Ok(Some(proto)) if proto.data_type == TEXT_CODE => proto.clone(),
+        _ => {
+            let (one, many) = (call.string("value_string")?, call.strings("value_strings")?);
+            let (dims, texts) = match (one, many) {
+                (Some(text), None) => (vec![], vec![text]),
+                (None, Some(texts)) => (vec![texts.len() as i64], texts),
+                _ => return Ok(None),
+            };
+            let string_data = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+            TensorProto { dims, data_type: TEXT_CODE, string_data, ..TensorProto::default() }
+        }
+    };
+    let label = call.label.clone();
+    call.builder.add_stored(&label, &proto, call.folder).map(Some)
 }
 
 pub(super) fn constant_of_shape(call: &mut Call) -> Imported {
