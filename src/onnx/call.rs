@@ -212,6 +212,9 @@ impl<'m> Call<'_, 'm, '_> {
     /// The elements of an operand that decides a shape.
     pub(super) fn known(&self, i: usize) -> Imported<Vec<Dim>> {
         let id = self.input(i)?;
+        if self.dtype_of(id).is_float() {
+            return self.fail(format!("input {i} is {}, expected integers", self.dtype_of(id)));
+        }
         if let Some(known) = self.builder.known(id) {
             return Ok(known);
         }

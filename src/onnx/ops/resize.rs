@@ -93,7 +93,7 @@ fn axes(call: &Call, x: ValueId, coordinates: &str) -> Imported<Vec<Axis>> {
     };
     let legacy = call.version < 11;
     let scales = constant(call, if legacy { 1 } else { 2 })?;
-    let sizes = if scales.is_none() { call.known_numbers(3)? } else { None };
+    let sizes = if scales.is_none() { call.known_optional(3)? } else { None };
     let policy = call.string_or("keep_aspect_ratio_policy", "stretch")?;
     let region = if coordinates == "tf_crop_and_resize" { constant(call, 1)? } else { None };
     let given = scales.as_ref().map(Vec::len).or(sizes.as_ref().map(Vec::len));
@@ -105,13 +105,18 @@ fn axes(call: &Call, x: ValueId, coordinates: &str) -> Imported<Vec<Axis>> {
         let dim = shape.get(*axis).cloned().unwrap_or(Dim::Fixed(1));
         let number = |list: &Option<Vec<f64>>| list.as_ref().and_then(|l| l.get(i)).copied();
         let scale = number(&scales);
-        if scale == Some(1.0) && region.is_none() {
+        let size = sizes.as_ref().and_then(|sizes| sizes.get(i));
+        let is_kept = scale == Some(1.0) || (size == Some(&dim) && policy == "stretch");
+        if is_kept && region.is_none() {
             continue;
         }
         let from = call.fixed(&dim, "an axis that is resampled")?;
-        let (to, scale) = match (scale, sizes.as_ref().and_then(|s| s.get(i)).copied()) {
+        let (to, scale) = match (scale, size) {
             (Some(scale), _) => ((from as f64 * scale).floor() as i64, scale),
-            (None, Some(to)) => (to, to as f64 / from as f64),
+            (None, Some(to)) => {
+                let to = call.fixed(to, "the size of an axis that is resampled")?;
+                (to, to as f64 / from as f64)
+            }
             (None, None) => return call.fail("scales and sizes are missing"),
         };
         let ends = region.as_ref().map(|r| (r.get(i), r.get(i + order.len())));
