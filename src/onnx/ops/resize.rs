@@ -1,8 +1,11 @@
 //! Resampling on a regular grid: one constant matrix, or list of indices, for each axis.
 
+mod ranged;
+
 use crate::graph::{Dim, Op, Tensor, ValueId};
 use crate::tensor::DType;
 
+use self::ranged::RangedAxis;
 use super::super::call::{Call, Imported};
 
 /// Most elements of a resampled axis.
@@ -64,11 +67,15 @@ pub(super) fn resize(call: &mut Call) -> Imported {
     if mode != Mode::Nearest && !call.dtype_of(x).is_float() {
         return call.fail(format!("interpolation of {} is not supported", call.dtype_of(x)));
     }
-    for axis in axes(call, x, sampler.coordinates)? {
+    let (fixed, ranged) = axes(call, x, sampler.coordinates)?;
+    for axis in fixed {
         if axis.from == axis.to && axis.scale == 1.0 && axis.region.is_none() {
             continue;
         }
         x = resample(call, x, &axis, &sampler)?;
+    }
+    for axis in ranged {
+        x = ranged::resample(call, x, &axis, &sampler)?;
     }
     Ok(vec![x])
 }
@@ -82,7 +89,8 @@ fn constant(call: &Call, i: usize) -> Imported<Option<Vec<f64>>> {
     }
 }
 
-fn axes(call: &Call, x: ValueId, coordinates: &str) -> Imported<Vec<Axis>> {
+/// The axes that change, with extents that are numbers and with others.
+fn axes(call: &Call, x: ValueId, coordinates: &str) -> Imported<(Vec<Axis>, Vec<RangedAxis>)> {
     let shape = call.shape(x);
     let order = match call.ints("axes")? {
         None => (0..shape.len()).collect(),
@@ -100,7 +108,7 @@ fn axes(call: &Call, x: ValueId, coordinates: &str) -> Imported<Vec<Axis>> {
     if given != Some(order.len()) {
         return call.fail(format!("it needs one scale or size for each of {} axes", order.len()));
     }
-    let mut out = Vec::with_capacity(order.len());
+    let (mut out, mut ranged) = (Vec::with_capacity(order.len()), Vec::new());
     for (i, axis) in order.iter().enumerate() {
         let dim = shape.get(*axis).cloned().unwrap_or(Dim::Fixed(1));
         let number = |list: &Option<Vec<f64>>| list.as_ref().and_then(|l| l.get(i)).copied();
@@ -108,6 +116,11 @@ fn axes(call: &Call, x: ValueId, coordinates: &str) -> Imported<Vec<Axis>> {
         let size = sizes.as_ref().and_then(|sizes| sizes.get(i));
         let is_kept = scale == Some(1.0) || (size == Some(&dim) && policy == "stretch");
         if is_kept && region.is_none() {
+            continue;
+        }
+        let is_open = dim.fixed().is_none() || size.is_some_and(|size| size.fixed().is_none());
+        if is_open && region.is_none() && policy == "stretch" {
+            ranged.push(RangedAxis::new(call, *axis, &dim, (scale, size))?);
             continue;
         }
         let from = call.fixed(&dim, "an axis that is resampled")?;
@@ -153,7 +166,7 @@ fn axes(call: &Call, x: ValueId, coordinates: &str) -> Imported<Vec<Axis>> {
                 .fail(format!("axis {} cannot go from {} to {}", axis.axis, axis.from, axis.to));
         }
     }
-    Ok(out)
+    Ok((out, ranged))
 }
 
 impl Sampler<'_> {
