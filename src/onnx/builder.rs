@@ -88,7 +88,7 @@ impl<'f> Builder<'f> {
         self.graph.value(id).constant.as_ref()
     }
 
-    /// The elements of a small integer value, where they are known.
+    /// The elements of a small value of integers or whole floats, where they are known.
     pub(super) fn known(&self, id: ValueId) -> Option<Vec<Dim>> {
         match self.constant(id) {
             Some(tensor) => known::of_constant(tensor),
@@ -237,6 +237,12 @@ impl<'f> Builder<'f> {
         facts: &[Option<Fact>],
         result: &Fact,
     ) -> Option<Vec<Dim>> {
+        // Constants fold; only whole floats that come from extents are followed.
+        let is_float =
+            result.dtype.is_float() || facts.iter().flatten().any(|f| f.dtype.is_float());
+        if is_float && !inputs.iter().flatten().any(|v| self.known.contains_key(v)) {
+            return None;
+        }
         let operands: Vec<_> = inputs.iter().map(|i| i.and_then(|v| self.known(v))).collect();
         let elements = known::evaluate(op, &operands, facts, result, &self.graph.variables)?;
         let taken = elements.iter().map(|d| size_of::<Dim>() * (1 + d.weight())).sum();

@@ -223,6 +223,9 @@ impl<'m> Call<'_, 'm, '_> {
     /// The elements of an operand that decides a shape, where they are known before a run.
     fn known_before(&self, i: usize) -> Imported<Option<Vec<Dim>>> {
         let id = self.input(i)?;
+        if self.dtype_of(id).is_float() {
+            return self.fail(format!("input {i} is {}, expected integers", self.dtype_of(id)));
+        }
         if let Some(known) = self.builder.known(id) {
             return Ok(Some(known));
         }

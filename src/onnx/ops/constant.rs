@@ -96,35 +96,47 @@ pub(super) fn range(call: &mut Call) -> Imported {
     if [limit, delta].iter().any(|id| call.dtype_of(*id) != dtype) {
         return call.fail("start, limit and delta are not of one type");
     }
-    let len = if dtype.is_float() {
-        let number = |i: usize| match call.inputs.get(i).copied().flatten() {
-            Some(id) => call.builder.constant(id).and_then(|t| t.to_f64s().first().copied()),
-            None => None,
-        };
-        let mut numbers = [0.0; 3];
-        for (i, slot) in numbers.iter_mut().enumerate() {
-            *slot = number(i).ok_or_else(|| call.not_constant(i))?;
+    let whole = [start, limit, delta].map(|id| call.builder.known(id).filter(|k| k.len() == 1));
+    let len = match whole {
+        [Some(start), Some(limit), Some(delta)] => steps(call, &start[0], &limit[0], &delta[0])?,
+        _ if dtype.is_float() => broken_steps(call)?,
+        _ => {
+            let (start, limit) = (call.known_scalar(0)?, call.known_scalar(1)?);
+            let delta = Dim::Fixed(call.known_number(2)?);
+            steps(call, &start, &limit, &delta)?
         }
-        let [start, limit, delta] = numbers;
-        let len = ((limit - start) / delta).ceil().max(0.0);
-        if !len.is_finite() || len > 4e9 {
-            return call.fail(format!("no range from {start} to {limit} in steps of {delta}"));
-        }
-        Dim::Fixed(len as i64)
-    } else {
-        let (start, limit) = (call.known_scalar(0)?, call.known_scalar(1)?);
-        let delta = call.known_number(2)?;
-        let variables = call.variables();
-        let distance = if delta < 0 { start - limit } else { limit - start };
-        let step = match delta.checked_abs() {
-            Some(step) if step > 0 => Dim::Fixed(step),
-            _ => return call.fail(format!("no range in steps of {delta}")),
-        };
-        Dim::max(&distance.ceil_div(&step), &Dim::Fixed(0), variables)
     };
     let start = call.reshape(start, Vec::new())?;
     let delta = call.reshape(delta, Vec::new())?;
     Ok(vec![call.one(Op::Range { len }, &[start, delta])?])
+}
+
+/// Number of whole steps from `start` to before `limit`.
+fn steps(call: &Call, start: &Dim, limit: &Dim, delta: &Dim) -> Imported<Dim> {
+    let delta = call.fixed(delta, "the step of the range")?;
+    let distance =
+        if delta < 0 { start.clone() - limit.clone() } else { limit.clone() - start.clone() };
+    let step = match delta.checked_abs() {
+        Some(step) if step > 0 => Dim::Fixed(step),
+        _ => return call.fail(format!("no range in steps of {delta}")),
+    };
+    Ok(Dim::max(&distance.ceil_div(&step), &Dim::Fixed(0), call.variables()))
+}
+
+/// The same between constant floats.
+fn broken_steps(call: &Call) -> Imported<Dim> {
+    let mut numbers = [0.0; 3];
+    for (i, slot) in numbers.iter_mut().enumerate() {
+        let constant = call.builder.constant(call.input(i)?);
+        let number = constant.and_then(|t| t.to_f64s().first().copied());
+        *slot = number.ok_or_else(|| call.not_constant(i))?;
+    }
+    let [start, limit, delta] = numbers;
+    let len = ((limit - start) / delta).ceil().max(0.0);
+    if !len.is_finite() || len > 4e9 {
+        return call.fail(format!("no range from {start} to {limit} in steps of {delta}"));
+    }
+    Ok(Dim::Fixed(len as i64))
 }
 
 /// Ones on a diagonal: a full matrix without its two triangles.
