@@ -6,6 +6,7 @@
 
 mod builder;
 mod dims;
+mod flow;
 #[cfg(test)]
 pub(crate) mod harness;
 mod lower;
@@ -16,7 +17,7 @@ mod tests;
 
 use thiserror::Error;
 
-use crate::graph::Graph;
+use crate::graph::{Graph, Node, Op};
 use crate::runtime::Program;
 
 pub(crate) use builder::Builder;
@@ -58,13 +59,23 @@ pub enum CompileError {
 /// memory plan.
 pub fn compile(graph: &Graph) -> Result<Program<'static>, CompileError> {
     let mut builder = Builder::new(graph)?;
-    for node in &graph.nodes {
-        builder.begin(node);
-        lower::lower(&mut builder, node).map_err(|reason| CompileError::Unsupported {
-            node: node.name.clone(),
-            op: node.op.name(),
-            reason,
-        })?;
-    }
+    lower_nodes(&mut builder, &graph.nodes)?;
     builder.finish()
+}
+
+/// Writes the steps of nodes, one after the other.
+fn lower_nodes(builder: &mut Builder<'_>, nodes: &[Node]) -> Result<(), CompileError> {
+    for node in nodes {
+        builder.begin(node);
+        match &node.op {
+            Op::If(branches) => flow::branch(builder, node, branches)?,
+            Op::Loop(repeat) => flow::repeat(builder, node, repeat)?,
+            _ => lower::lower(builder, node).map_err(|reason| unsupported(node, reason))?,
+        }
+    }
+    Ok(())
+}
+
+fn unsupported(node: &Node, reason: String) -> CompileError {
+    CompileError::Unsupported { node: node.name.clone(), op: node.op.name(), reason }
 }

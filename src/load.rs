@@ -108,6 +108,14 @@ impl Options {
         self
     }
 
+    /// Bounds a loop whose number of iterations is decided at run time. A node without a name is
+    /// called `Loop_` and its position. A run that would go on beyond the bound fails.
+    #[must_use]
+    pub fn max_trips(mut self, node: &str, trips: usize) -> Self {
+        self.bindings.trips.insert(node.to_owned(), trips);
+        self
+    }
+
     /// Open dimensions chosen so far.
     pub fn dims(&self) -> &BTreeMap<String, Extent> {
         &self.bindings.dims
@@ -120,8 +128,9 @@ impl Options {
 
     /// Whether nothing is chosen yet.
     pub fn is_empty(&self) -> bool {
-        let Bindings { dims, shapes, values, states } = &self.bindings;
-        dims.is_empty() && shapes.is_empty() && values.is_empty() && states.is_empty()
+        let Bindings { dims, shapes, values, states, trips } = &self.bindings;
+        let open = dims.is_empty() && shapes.is_empty() && values.is_empty();
+        open && states.is_empty() && trips.is_empty()
     }
 }
 

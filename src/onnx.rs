@@ -65,7 +65,7 @@ pub fn import(
     let builder = builder::Builder::new(fold, bytes.len());
     let (builder, scope) = ports::open(builder, &graph, initializers, folder, bindings)?;
     let (builder, scope) =
-        walk::Walker::new(builder, &model.functions, folder).run(&graph.node, scope, &opsets)?;
+        walk::Walker::new(builder, &model.functions, folder, &bindings.trips).run(&graph.node, scope, &opsets)?;
     ports::close(builder, &graph, &scope, bindings)
 }
 

@@ -1,9 +1,11 @@
 //! A program while it is written, node by node.
 
+mod blocks;
+
 use std::collections::HashMap;
 
 use crate::graph::dim::{Dim, product};
-use crate::graph::{Graph, Node, Op, Tensor, Value, ValueId};
+use crate::graph::{Graph, Node, Op, Tensor, Value, ValueId, VarId};
 use crate::runtime::record::{Access, Extent, Extents, Field, In, MAX_RANK, Out, Scratch};
 use crate::runtime::record::{SharedIn, SharedOut};
 use crate::runtime::{
@@ -43,6 +45,11 @@ pub(crate) struct Builder<'g> {
     /// Caches that grow in place: the input, the result of its concatenation, and along which
     /// axis there is room for how much.
     appends: Vec<Append>,
+    /// Blocks that are open, and where values lay before they were moved in them.
+    depth: usize,
+    journal: Vec<(ValueId, Option<Place>)>,
+    /// For each loop that is open, how often its steps run at most.
+    nested: Vec<u64>,
     node: String,
 }
 
@@ -78,6 +85,9 @@ impl<'g> Builder<'g> {
             packed: HashMap::new(),
             state_bytes: 0,
             appends: Vec::new(),
+            depth: 0,
+            journal: Vec::new(),
+            nested: Vec::new(),
             node: String::new(),
         };
         for (i, port) in graph.inputs.iter().enumerate() {
@@ -128,7 +138,8 @@ impl<'g> Builder<'g> {
     /// Makes the result of a concatenation the cache that it lengthens. `false` where it is none.
     pub(crate) fn append_in_place(&mut self, y: ValueId) -> bool {
         let Some(append) = self.appends.iter().find(|a| a.output == y) else { return false };
-        self.places[y.0 as usize] = self.places[append.input.0 as usize].clone();
+        let place = self.places[append.input.0 as usize].clone();
+        self.settle(y, place);
         true
     }
 
@@ -139,11 +150,13 @@ impl<'g> Builder<'g> {
 
     /// Starts a node: its operands are being read for one more time.
     pub(super) fn begin(&mut self, node: &Node) {
+        self.resume(node);
+        node.inputs.iter().flatten().for_each(|id| self.has_read(*id));
+    }
+
+    /// The steps that follow belong to this node.
+    pub(super) fn resume(&mut self, node: &Node) {
         self.node.clone_from(&node.name);
-        for id in node.inputs.iter().flatten() {
-            let left = &mut self.remaining[id.0 as usize];
-            *left = left.saturating_sub(1);
-        }
     }
 
     // What is known of values.
@@ -204,6 +217,7 @@ impl<'g> Builder<'g> {
             last_read: None,
             held: false,
             shared_write: None,
+            piecewise: false,
         });
         self.storages.len() - 1
     }
@@ -236,7 +250,7 @@ impl<'g> Builder<'g> {
         let storage = self.pack_bytes(tensor.bytes());
         let strides = contiguous(self.shape(v));
         let place = Place { storage, offset: Dim::Fixed(0), strides };
-        self.places[v.0 as usize] = Some(place.clone());
+        self.settle(v, Some(place.clone()));
         Ok(place)
     }
 
@@ -280,6 +294,11 @@ impl<'g> Builder<'g> {
         self.read(v).map(|operand| SharedIn(operand.0))
     }
 
+    /// What lies at a place, which begins a storage.
+    pub(super) fn read_place(&mut self, place: &Place, v: ValueId) -> In {
+        In(self.region(place.storage, self.dtype(v)))
+    }
+
     /// An operand as it lies: its whole storage, the place of its first element, its strides.
     pub(crate) fn view(&mut self, v: ValueId) -> Lowered<(In, Place)> {
         let place = self.place(v)?;
@@ -291,7 +310,7 @@ impl<'g> Builder<'g> {
         let bytes = self.max_bytes(v);
         let storage = self.new_storage(Home::Arena, bytes);
         let strides = contiguous(self.shape(v));
-        self.places[v.0 as usize] = Some(Place { storage, offset: Dim::Fixed(0), strides });
+        self.settle(v, Some(Place { storage, offset: Dim::Fixed(0), strides }));
         Out(self.region(storage, self.dtype(v)))
     }
 
@@ -307,8 +326,8 @@ impl<'g> Builder<'g> {
         let Some(a) = reusable else { return SharedOut(self.write(v).0) };
         let place = self.places[a.0 as usize].clone();
         let storage = place.as_ref().map_or(0, |p| p.storage);
-        self.places[v.0 as usize] =
-            place.map(|p| Place { strides: contiguous(self.shape(v)), ..p });
+        let strides = contiguous(self.shape(v));
+        self.settle(v, place.map(|p| Place { strides, ..p }));
         SharedOut(self.region(storage, self.dtype(v)))
     }
 
@@ -334,7 +353,7 @@ impl<'g> Builder<'g> {
 
     /// Makes `v` a view of the storage that `place` names; nothing runs.
     pub(crate) fn alias(&mut self, v: ValueId, place: Place) {
-        self.places[v.0 as usize] = Some(place);
+        self.settle(v, Some(place));
     }
 
     /// Working memory of the step that is written next.
@@ -449,8 +468,12 @@ impl<'g> Builder<'g> {
         let sole = values
             .filter(|(_, p)| p.as_ref().is_some_and(|p| p.storage == place.storage))
             .all(|(value, _)| product(&value.shape) == len);
+        // A step writes memory that is planned for the largest extent, in place of the caller's.
+        let measured = |v: VarId| self.graph.variables.get(v.0 as usize).is_some_and(|v| v.measured);
         let own = sole
+            && !self.shape(v).iter().any(|d| d.reads(&measured))
             && storage.home == Home::Arena
+            && !storage.piecewise
             && !claimed.contains(&place.storage)
             && storage.bytes == self.max_bytes(v)
             && place.offset.is(0)

@@ -19,7 +19,8 @@ impl DimTable {
         let mut table = Self::default();
         for (i, v) in variables.iter().enumerate() {
             let (min, max) = (v.min.max(0) as u32, v.max.clamp(0, i64::from(u32::MAX)) as u32);
-            let extent = table.push(DimOp::Variable, min, max, v.name.clone());
+            let op = if v.measured { DimOp::Measured } else { DimOp::Variable };
+            let extent = table.push(op, min, max, v.name.clone());
             table.known.insert(Dim::var(crate::graph::VarId(i as u32)), extent);
         }
         table

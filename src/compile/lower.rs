@@ -84,5 +84,6 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::DequantizeLinear(op) => quantize::dequantize(b, node, op),
         Op::Conv(op) => window::conv(b, node, op),
         Op::Pool(op) => window::pool(b, node, op),
+        Op::If(_) | Op::Loop(_) => Err("blocks are lowered around this".into()),
     }
 }

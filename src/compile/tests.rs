@@ -79,7 +79,7 @@ fn an_operand_read_twice_is_not_overwritten() {
 #[test]
 fn a_cache_grows_with_each_run_until_it_is_full() {
     let mut g = Graph {
-        variables: vec![Variable { name: "past".into(), min: 0, max: 3 }],
+        variables: vec![Variable { name: "past".into(), min: 0, max: 3, measured: false }],
         ..Graph::default()
     };
     let past = Dim::var(VarId(0));
@@ -117,7 +117,7 @@ fn product(a: &[f32], b: &[f32], (m, k, n): (usize, usize, usize)) -> Vec<f32> {
 fn products_of_views_equal_the_naive_ones() {
     // [heads, past, d] keys, transposed: the score product of an attention over a ranged cache.
     let mut g = Graph {
-        variables: vec![Variable { name: "past".into(), min: 0, max: 40 }],
+        variables: vec![Variable { name: "past".into(), min: 0, max: 40, measured: false }],
         ..Graph::default()
     };
     let past = Dim::var(VarId(0));
@@ -256,7 +256,7 @@ fn constant_products_take_bias_and_activation_along() {
 #[test]
 fn a_cache_of_several_heads_grows_in_place() {
     let mut g = Graph {
-        variables: vec![Variable { name: "past".into(), min: 0, max: 5 }],
+        variables: vec![Variable { name: "past".into(), min: 0, max: 5, measured: false }],
         ..Graph::default()
     };
     let past = Dim::var(VarId(0));
@@ -306,7 +306,7 @@ fn a_cache_of_several_heads_grows_in_place() {
 #[test]
 fn an_output_that_is_a_part_has_memory_of_its_own() {
     let mut g = Graph {
-        variables: vec![Variable { name: "n".into(), min: 0, max: 5 }],
+        variables: vec![Variable { name: "n".into(), min: 0, max: 5, measured: false }],
         ..Graph::default()
     };
     let n = Dim::var(VarId(0));
@@ -328,7 +328,7 @@ fn an_output_that_is_a_part_has_memory_of_its_own() {
 #[test]
 fn products_of_no_matrices_are_none() {
     let mut g = Graph {
-        variables: vec![Variable { name: "n".into(), min: 0, max: 3 }],
+        variables: vec![Variable { name: "n".into(), min: 0, max: 3, measured: false }],
         ..Graph::default()
     };
     let n = Dim::var(VarId(0));

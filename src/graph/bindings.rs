@@ -24,4 +24,6 @@ pub struct Bindings {
     pub values: BTreeMap<String, Tensor>,
     /// Pairs (output, input): the output is kept as the input of the next run.
     pub states: Vec<(String, String)>,
+    /// Iterations at most of loops whose number is decided at run time, by the node's name.
+    pub trips: BTreeMap<String, usize>,
 }

@@ -21,6 +21,8 @@ pub struct Variable {
     pub min: i64,
     /// Largest extent; memory is planned for it.
     pub max: i64,
+    /// A step sets it while the program runs; callers cannot.
+    pub measured: bool,
 }
 
 /// An extent, or any integer computed from extents.
@@ -194,6 +196,17 @@ impl Dim {
         poly.terms.len() + factors.sum::<usize>()
     }
 
+    /// Whether one of these variables stands in it.
+    pub fn reads(&self, variable: &dyn Fn(VarId) -> bool) -> bool {
+        let Self::Expr(poly) = self else { return false };
+        poly.terms.keys().flatten().any(|atom| match atom {
+            Atom::Var(id) => variable(*id),
+            Atom::FloorDiv(a, b) | Atom::Min(a, b) | Atom::Max(a, b) => {
+                a.reads(variable) || b.reads(variable)
+            }
+        })
+    }
+
     /// Its largest value.
     pub fn upper(&self, variables: &[Variable]) -> i64 {
         self.bounds(variables).1
@@ -357,8 +370,8 @@ mod tests {
 
     fn vars() -> Vec<Variable> {
         vec![
-            Variable { name: "past".into(), min: 0, max: 512 },
-            Variable { name: "batch".into(), min: 1, max: 8 },
+            Variable { name: "past".into(), min: 0, max: 512, measured: false },
+            Variable { name: "batch".into(), min: 1, max: 8, measured: false },
         ]
     }
 

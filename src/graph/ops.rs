@@ -4,6 +4,7 @@
 //! `compile::lower`, its record and kernel in `runtime::steps`, its line in the importer.
 
 pub mod elementwise;
+pub mod flow;
 pub mod index;
 pub mod movement;
 pub mod normalize;
@@ -17,6 +18,7 @@ use crate::tensor::DType;
 use super::dim::{Dim, Variable};
 
 pub use elementwise::{Binary, Compare, Logic, Unary};
+pub use flow::{Block, Branches, Collected, Loop};
 pub use index::{ArgReduce, Scatter, TopK};
 pub use movement::{Pad, PadMode, SliceAxis};
 pub use product::{Activation, Conv, Gemm, Pool, PoolKind};
@@ -215,6 +217,10 @@ pub enum Op {
     QuantizeLinear(Quantization),
     /// Integer to float. Operands: data, scale, optional zero point.
     DequantizeLinear(Quantization),
+    /// One of two blocks of nodes.
+    If(Branches),
+    /// A block of nodes, again and again.
+    Loop(Loop),
 }
 
 impl Op {
@@ -262,6 +268,8 @@ impl Op {
             Self::Recurrent(op) => op.cell.name(),
             Self::QuantizeLinear(_) => "QuantizeLinear",
             Self::DequantizeLinear(_) => "DequantizeLinear",
+            Self::If(_) => "If",
+            Self::Loop(_) => "Loop",
         }
     }
 
@@ -323,7 +331,28 @@ impl Op {
             Self::Recurrent(op) => op.infer(&operands),
             Self::QuantizeLinear(op) => op.infer_quantize(&operands),
             Self::DequantizeLinear(op) => op.infer_dequantize(&operands),
+            Self::If(Branches { facts, .. }) | Self::Loop(Loop { facts, .. }) => Ok(facts.clone()),
         }
+    }
+
+    /// The blocks of nodes that it runs.
+    pub fn blocks(&self) -> impl Iterator<Item = &Block> {
+        let blocks = match self {
+            Self::If(branches) => [Some(&branches.then), Some(&branches.otherwise)],
+            Self::Loop(repeat) => [Some(&repeat.body), None],
+            _ => [None, None],
+        };
+        blocks.into_iter().flatten()
+    }
+
+    /// The same, to change.
+    pub fn blocks_mut(&mut self) -> impl Iterator<Item = &mut Block> {
+        let blocks = match self {
+            Self::If(branches) => [Some(&mut branches.then), Some(&mut branches.otherwise)],
+            Self::Loop(repeat) => [Some(&mut repeat.body), None],
+            _ => [None, None],
+        };
+        blocks.into_iter().flatten()
     }
 }
 

@@ -3,12 +3,16 @@
 //! Every value's shape passes one check, constants are folded on the way, and shape arithmetic
 //! is kept symbolic until somebody needs it as data.
 
+mod blocks;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::{Dim, Fact, Graph, Node, Op, Tensor, ValueId};
 use crate::tensor::DType;
 
 use super::{Fold, known};
+
+use blocks::Outer;
 
 /// Most elements of a value.
 const MAX_ELEMENTS: i64 = 1 << 32;
@@ -29,6 +33,10 @@ pub(super) struct Builder<'f> {
     known: BTreeMap<ValueId, Vec<Dim>>,
     /// Known values that no node computes yet.
     pending: BTreeSet<ValueId>,
+    /// What stands around the block whose nodes are being added, the outermost first.
+    outer: Vec<Outer>,
+    /// The elements of values that are sequences; nothing computes those themselves.
+    sequences: BTreeMap<ValueId, Vec<ValueId>>,
     /// Bytes that constants made here may still take.
     fold_bytes: usize,
 }
@@ -41,6 +49,8 @@ impl<'f> Builder<'f> {
             fold,
             known: BTreeMap::new(),
             pending: BTreeSet::new(),
+            outer: Vec::new(),
+            sequences: BTreeMap::new(),
             fold_bytes: model_bytes.saturating_mul(4).saturating_add(16 << 20),
         }
     }
@@ -92,6 +102,9 @@ impl<'f> Builder<'f> {
         for dims in attribute_dims(&op) {
             self.check_terms(dims)?;
         }
+        if inputs.iter().flatten().any(|id| self.sequence(*id).is_some()) {
+            return Err("it takes tensors, and one of its inputs is a sequence".into());
+        }
         let facts: Vec<Option<Fact>> = inputs.iter().map(|i| i.map(|v| self.fact(v))).collect();
         let results = op.infer(&facts, &self.graph.variables).map_err(|e| e.0)?;
         for result in &results {
@@ -134,6 +147,22 @@ impl<'f> Builder<'f> {
         self.graph.nodes.push(Node { name: name.to_owned(), op, inputs, outputs });
     }
 
+    /// Adds a node with blocks; `results` are what is known of its results, by name.
+    pub(super) fn push_control(
+        &mut self,
+        name: &str,
+        op: Op,
+        inputs: &[ValueId],
+        results: Vec<(String, Fact)>,
+    ) -> Result<Vec<ValueId>, String> {
+        results.iter().try_for_each(|(_, fact)| self.check_shape(&fact.shape))?;
+        let inputs = inputs.iter().copied().map(Some).collect();
+        let outputs: Vec<ValueId> =
+            results.iter().map(|(name, fact)| self.graph.add_value(&**name, fact)).collect();
+        self.push(name, op, inputs, &outputs);
+        Ok(outputs)
+    }
+
     /// Sees to it that some node computes a value that so far was only known.
     pub(super) fn materialise(&mut self, id: ValueId) {
         if !self.pending.remove(&id) {
@@ -156,7 +185,9 @@ impl<'f> Builder<'f> {
         let mut input = None;
         for (i, (op, fact)) in stages.into_iter().enumerate() {
             let output = if i == last { id } else { self.graph.add_value(&*name, &fact) };
-            self.push(&name, op, input.into_iter().collect(), &[output]);
+            let inputs = input.into_iter().collect();
+            let node = Node { name: name.clone(), op, inputs, outputs: vec![Some(output)] };
+            self.nodes_around(id).push(node);
             input = Some(Some(output));
         }
     }
@@ -210,9 +241,11 @@ impl<'f> Builder<'f> {
     /// Name of a graph input that a value is computed from.
     pub(super) fn source(&self, id: ValueId) -> Option<&str> {
         let mut wanted = BTreeSet::from([id]);
-        for node in self.graph.nodes.iter().rev() {
+        for node in self.all_nodes().rev() {
             if node.outputs.iter().flatten().any(|o| wanted.contains(o)) {
-                wanted.extend(node.inputs.iter().flatten());
+                node.each_read(&mut |id| {
+                    wanted.insert(id);
+                });
             }
         }
         let port = self.graph.inputs.iter().find(|port| wanted.contains(&port.value))?;

@@ -132,7 +132,7 @@ impl Dimensions<'_> {
             Some(Extent::Range(min, max)) => match self.found.get(name) {
                 Some((dim, _)) => dim.clone(),
                 None => {
-                    let variable = Variable { name: name.to_owned(), min: *min, max: *max };
+                    let variable = Variable { name: name.to_owned(), min: *min, max: *max, measured: false };
                     self.variables.push(variable);
                     Dim::var(VarId(self.variables.len() as u32 - 1))
                 }
@@ -319,6 +319,9 @@ pub(super) fn close(
         if fact.dtype != output.dtype {
             let problem = format!("is declared {}, but computed as {}", output.dtype, fact.dtype);
             return Err(port_error("output", output.name, problem));
+        }
+        if builder.sequence(value).is_some() {
+            return Err(port_error("output", output.name, "is a sequence; only tensors are supported"));
         }
         builder.materialise(value);
         // An output has memory of its own: it is no input, no constant and no other output.

@@ -2,37 +2,18 @@
 
 use std::collections::HashMap;
 
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, Node, Op, ValueId};
 
 /// Keeps what the outputs are computed from, and every input.
 pub(super) fn sweep(graph: &mut Graph) {
-    let mut needed = vec![false; graph.values.len()];
-    let need = |needed: &mut Vec<bool>, id: ValueId| {
-        if let Some(flag) = needed.get_mut(id.0 as usize) {
-            *flag = true;
-        }
-    };
+    let mut needed = Needed(vec![false; graph.values.len()]);
     for port in graph.inputs.iter().chain(&graph.outputs) {
-        need(&mut needed, port.value);
+        needed.add(port.value);
     }
-    let is_needed = |needed: &[bool], id: &ValueId| needed.get(id.0 as usize) == Some(&true);
-    let mut keep = vec![false; graph.nodes.len()];
-    for (node, keep) in graph.nodes.iter_mut().zip(&mut keep).rev() {
-        for output in &mut node.outputs {
-            if output.is_some_and(|id| !is_needed(&needed, &id)) {
-                *output = None;
-            }
-        }
-        *keep = node.outputs.iter().any(Option::is_some);
-        if *keep {
-            node.inputs.iter().flatten().for_each(|id| need(&mut needed, *id));
-        }
-    }
-    let mut keep = keep.into_iter();
-    graph.nodes.retain(|_| keep.next() == Some(true));
+    needed.keep(&mut graph.nodes);
     let mut moved = HashMap::new();
     let values = std::mem::take(&mut graph.values);
-    for (i, (value, needed)) in values.into_iter().zip(needed).enumerate() {
+    for (i, (value, needed)) in values.into_iter().zip(needed.0).enumerate() {
         if needed {
             moved.insert(ValueId(i as u32), ValueId(graph.values.len() as u32));
             graph.values.push(value);
@@ -43,10 +24,61 @@ pub(super) fn sweep(graph: &mut Graph) {
             *id = *new;
         }
     };
-    for node in &mut graph.nodes {
-        node.inputs.iter_mut().chain(&mut node.outputs).flatten().for_each(update);
-    }
+    rename(&mut graph.nodes, &update);
     for port in graph.inputs.iter_mut().chain(&mut graph.outputs) {
         update(&mut port.value);
+    }
+}
+
+/// Which values something needs.
+struct Needed(Vec<bool>);
+
+impl Needed {
+    fn add(&mut self, id: ValueId) {
+        if let Some(flag) = self.0.get_mut(id.0 as usize) {
+            *flag = true;
+        }
+    }
+
+    fn has(&self, id: ValueId) -> bool {
+        self.0.get(id.0 as usize) == Some(&true)
+    }
+
+    /// Drops nodes that give nothing needed, and notes what the others need.
+    fn keep(&mut self, nodes: &mut Vec<Node>) {
+        let mut kept = Vec::with_capacity(nodes.len());
+        for mut node in std::mem::take(nodes).into_iter().rev() {
+            for output in &mut node.outputs {
+                *output = output.filter(|id| self.has(*id));
+            }
+            if node.outputs.iter().all(Option::is_none) {
+                continue;
+            }
+            node.release_results();
+            node.inputs.iter().flatten().for_each(|id| self.add(*id));
+            if let Op::Loop(repeat) = &node.op {
+                repeat.carried.iter().for_each(|id| self.add(*id));
+            }
+            for block in node.op.blocks_mut() {
+                block.results.iter().flatten().for_each(|id| self.add(*id));
+                self.keep(&mut block.nodes);
+            }
+            kept.push(node);
+        }
+        kept.reverse();
+        *nodes = kept;
+    }
+}
+
+fn rename(nodes: &mut [Node], update: &dyn Fn(&mut ValueId)) {
+    for node in nodes {
+        node.inputs.iter_mut().chain(&mut node.outputs).flatten().for_each(update);
+        if let Op::Loop(repeat) = &mut node.op {
+            repeat.carried.iter_mut().for_each(update);
+        }
+        for block in node.op.blocks_mut() {
+            block.results.iter_mut().flatten().for_each(update);
+            rename(&mut block.nodes, update);
+        }
     }
 }

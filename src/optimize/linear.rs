@@ -11,6 +11,11 @@ use crate::tensor::DType;
 /// Runs the pass.
 pub(super) fn fuse(graph: &mut Graph) {
     let mut uses = graph.use_counts();
+    fuse_nodes(graph, &mut uses);
+}
+
+/// Fuses within the graph's nodes, then within each block as if its nodes were the graph's.
+fn fuse_nodes(graph: &mut Graph, uses: &mut [u32]) {
     for i in 0..graph.nodes.len() {
         let Some(mut node) = as_linear(graph, i) else { continue };
         while let Some(y) = node.outputs[0].filter(|y| uses[y.0 as usize] == 1) {
@@ -30,6 +35,18 @@ pub(super) fn fuse(graph: &mut Graph) {
         graph.nodes[i] = node;
     }
     graph.nodes.retain(|n| n.outputs.iter().any(Option::is_some));
+    for i in 0..graph.nodes.len() {
+        if graph.nodes[i].op.blocks().next().is_none() {
+            continue;
+        }
+        let mut node = graph.nodes[i].clone();
+        for block in node.op.blocks_mut() {
+            let outer = std::mem::replace(&mut graph.nodes, std::mem::take(&mut block.nodes));
+            fuse_nodes(graph, uses);
+            block.nodes = std::mem::replace(&mut graph.nodes, outer);
+        }
+        graph.nodes[i] = node;
+    }
 }
 
 enum Step {

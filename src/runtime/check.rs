@@ -9,6 +9,7 @@
 //! Between the least and the largest extents, and behind this check, every access is a slice with
 //! its own bounds: a program that lies about those panics and does not read past its memory.
 
+mod flow;
 mod reach;
 
 use arrayvec::ArrayVec;
@@ -25,6 +26,10 @@ use super::record::{Access, Extent};
 use super::session::MAX_PORT_RANK;
 use super::step::{KernelId, Kernels};
 
+#[cfg(feature = "std")]
+pub(crate) use flow::{MAX_ITERATIONS, MAX_NESTING};
+#[cfg(all(test, feature = "std"))]
+pub(super) use flow::iterations;
 pub(crate) use reach::{Reach, count, require};
 
 /// Operands of one step.
@@ -56,7 +61,8 @@ pub(super) fn check(image: &Image<'_>, kernels: &Kernels) -> Result<(), ImageErr
         image.section(Section::Records).get(entry[1] as usize..)?.get(..entry[2] as usize)?;
         text(entry[3], entry[4])
     })?;
-    steps(image, kernels)
+    steps(image, kernels)?;
+    flow::flow(image)
 }
 
 /// Checks each entry of a table.
@@ -96,12 +102,12 @@ fn dim(image: &Image<'_>, i: usize, entry: &[u32]) -> Option<()> {
         };
         let expected = match op {
             DimOp::Constant => number([entry[1], entry[2]]),
-            DimOp::Variable => i64::from(entry[1 + usize::from(most)]),
+            op if op.is_bounded() => i64::from(entry[1 + usize::from(most)]),
             _ => op.apply(value(entry[1])?, value(entry[2])?),
         };
         require(image.corner(Extent(i as u32 | Extent::TABLE), most) == Some(expected))?;
     }
-    require(op != DimOp::Variable || entry[1] <= entry[2])
+    require(!op.is_bounded() || entry[1] <= entry[2])
 }
 
 /// Type and extents that exist, and a home that holds them.

@@ -198,13 +198,21 @@ impl fmt::Display for BindError {
 
 impl core::error::Error for BindError {}
 
-/// Why a run was refused. Outputs and state are unchanged.
+/// Why a run was refused. Outputs and state are unchanged, unless it says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunError {
     /// A cache that grows with each run has reached its largest extent: `reset` or `restore`.
     StateFull {
         /// The largest extent.
+        max: usize,
+    },
+    /// A loop went on after the iterations that it was given at most. Outputs and state are
+    /// those of a run that was broken off.
+    Endless {
+        /// The step that ends the loop.
+        step: u32,
+        /// Iterations at most.
         max: usize,
     },
     /// A view that was passed does not suit its port.
@@ -222,6 +230,11 @@ impl fmt::Display for RunError {
             Self::StateFull { max } => {
                 write!(f, "the state has reached its largest extent, {max}: reset or restore it")
             }
+            Self::Endless { step, max } => write!(
+                f,
+                "the loop that ends at step {step} would go on after {max} iterations: give it \
+                 more when the model is loaded"
+            ),
             Self::Bind { port, error } => write!(f, "port {port}: {error}"),
         }
     }

@@ -58,10 +58,12 @@ pub(crate) enum DimOp {
     FloorDiv = 4,
     Min = 5,
     Max = 6,
+    /// Set by a step while the program runs, between two numbers.
+    Measured = 7,
 }
 
 impl DimOp {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Constant,
         Self::Variable,
         Self::Add,
@@ -69,16 +71,22 @@ impl DimOp {
         Self::FloorDiv,
         Self::Min,
         Self::Max,
+        Self::Measured,
     ];
 
     pub(super) fn from_word(word: u32) -> Option<Self> {
         Self::ALL.get(word as usize).copied()
     }
 
+    /// Whether its entry is two bounds, and its value is not computed from others.
+    pub(super) fn is_bounded(self) -> bool {
+        matches!(self, Self::Variable | Self::Measured)
+    }
+
     /// The value of an entry that is computed from two others.
     pub(super) fn apply(self, a: i64, b: i64) -> i64 {
         match self {
-            Self::Constant | Self::Variable | Self::Add => a.saturating_add(b),
+            Self::Constant | Self::Variable | Self::Measured | Self::Add => a.saturating_add(b),
             Self::Mul => a.saturating_mul(b),
             Self::FloorDiv if b == 0 => 0,
             Self::FloorDiv => {
@@ -325,6 +333,15 @@ impl<'p> Image<'p> {
             .map(move |s| (s[0], &records[s[1] as usize..][..s[2] as usize]))
     }
 
+    /// Step `i` as (kernel, record).
+    #[inline(always)]
+    pub(super) fn step_record(&self, i: usize) -> Option<(u32, &'p [u32])> {
+        let at = i.checked_mul(STEP_WORDS)?;
+        let s = self.section(Section::Steps).get(at..)?.get(..STEP_WORDS)?;
+        let records = self.section(Section::Records);
+        Some((s[0], &records[s[1] as usize..][..s[2] as usize]))
+    }
+
     /// Port `i`: inputs, then outputs.
     pub(super) fn port(&self, i: usize) -> RawPort<'p> {
         let p = &self.section(Section::Ports)[i * PORT_WORDS..][..PORT_WORDS];
@@ -353,6 +370,13 @@ impl<'p> Image<'p> {
         (dim[0] == DimOp::Variable as u32).then(|| (i64::from(dim[1]), i64::from(dim[2]), name()))
     }
 
+    /// Bounds of dimension `i`, where a step sets it.
+    pub(super) fn measured(&self, i: usize) -> Option<(i64, i64)> {
+        let at = i.checked_mul(DIM_WORDS)?;
+        let dim = self.section(Section::Dims).get(at..)?.get(..DIM_WORDS)?;
+        (dim[0] == DimOp::Measured as u32).then(|| (i64::from(dim[1]), i64::from(dim[2])))
+    }
+
     /// The name of dimension `i` as C reads it.
     pub(super) fn variable_c_name(&self, i: usize) -> &'p CStr {
         let dim = self.section(Section::Dims).get(i * DIM_WORDS + 3);
@@ -365,7 +389,7 @@ impl<'p> Image<'p> {
             let (Some(op), [_, w1, w2, ..]) = (DimOp::from_word(dim[0]), dim) else { continue };
             dims[i] = match op {
                 DimOp::Constant => number([*w1, *w2]),
-                DimOp::Variable => continue,
+                DimOp::Variable | DimOp::Measured => continue,
                 _ => op.apply(Extent(*w1).value(dims), Extent(*w2).value(dims)),
             };
         }

@@ -1,5 +1,6 @@
 //! One thread's memory for a program, and the calls that serve.
 
+mod flow;
 mod ports;
 mod state;
 
@@ -17,6 +18,7 @@ use super::memory::{Base, Bases, Block, MemoryNeeds, Tables};
 use super::program::Program;
 use super::record::Extent;
 use super::step::{KernelId, Operands, Step, StepFn};
+use super::steps::flow::Control;
 
 /// Largest rank of an input or output.
 pub const MAX_PORT_RANK: usize = 16;
@@ -46,6 +48,8 @@ pub struct Session<'p> {
     code: [StepFn; KernelId::LEN],
     tables: Tables,
     block: Block<'p>,
+    /// Some step decides which one is next.
+    has_flow: bool,
     /// A state has been written that is longer than the extents say.
     grown: bool,
 }
@@ -96,13 +100,15 @@ impl<'p> Session<'p> {
 
     fn assemble(program: &'p Program<'p>, level: Level, block: Block<'p>) -> Self {
         let mut code = [missing as StepFn; KernelId::LEN];
-        for (id, _) in program.image().walk() {
+        let mut has_flow = false;
+        for (id, words) in program.image().walk() {
+            has_flow |= Control::decode(id, words).is_some();
             // The check of the image has found each kernel.
             let Some(kernel) = program.kernels().find(id) else { continue };
             code[id as usize] = kernel.code(level.isa());
         }
         let tables = program.tables();
-        let mut session = Self { program, level, code, tables, block, grown: false };
+        let mut session = Self { program, level, code, tables, block, has_flow, grown: false };
         session.set_homes();
         session.set_least_extents();
         session
@@ -131,7 +137,8 @@ impl<'p> Session<'p> {
         let image = self.program.image();
         let (dims, _) = self.tables.split(&mut self.block);
         for (i, dim) in dims.iter_mut().enumerate() {
-            if let Some((min, _, _)) = image.variable(i) {
+            let chosen = image.variable(i).map(|(min, max, _)| (min, max));
+            if let Some((min, _)) = chosen.or(image.measured(i)) {
                 *dim = min;
             }
         }
@@ -239,26 +246,36 @@ impl<'p> Session<'p> {
     /// Runs the program on the inputs as they are.
     ///
     /// **Errors**: [`RunError::StateFull`]; outputs and state are unchanged then.
+    /// [`RunError::Endless`], where the bound of a loop was given when the model was loaded.
     ///
     /// **Cost**: no allocation, no lock, no system call.
     pub fn run(&mut self) -> Result<(), RunError> {
         self.advance()?;
-        self.execute();
+        self.execute()
+    }
+
+    fn execute(&mut self) -> Result<(), RunError> {
+        if self.has_flow {
+            self.execute_flow()?;
+        } else {
+            let operands = self.operands();
+            for (kernel, words) in self.program.image().walk() {
+                (self.code[kernel as usize])(Step { words, operands });
+            }
+        }
+        self.grown = true;
         Ok(())
     }
 
+    /// The way to the operands of steps, and the present extents.
     #[allow(unsafe_code)]
-    fn execute(&mut self) {
-        let image = self.program.image();
+    #[inline(always)]
+    fn operands(&self) -> Operands<'_> {
         let (dims, bases) = self.tables.view(&self.block);
         // SAFETY: `set_homes` pointed every base into the block or the image, and `run_with` into
         // memory that is borrowed for the call.
         let bases = unsafe { Bases::new(bases) };
-        let operands = Operands { buffers: image.buffers(), dims, bases, level: self.level };
-        for (kernel, words) in image.walk() {
-            (self.code[kernel as usize])(Step { words, operands });
-        }
-        self.grown = true;
+        Operands { buffers: self.program.image().buffers(), dims, bases, level: self.level }
     }
 
     /// Runs the program on memory of the caller: each pair is a position and its elements.
@@ -298,8 +315,7 @@ impl<'p> Session<'p> {
             bases[PORTS as usize + inputs_len + *i] =
                 Base { pointer: view.pointer, len: view.bytes };
         }
-        bound.0.execute();
-        Ok(())
+        bound.0.execute()
     }
 }
 

@@ -5,6 +5,7 @@
 //! in the family's file, and its line in the table below.
 
 pub(crate) mod elementwise;
+pub(crate) mod flow;
 pub(crate) mod index;
 pub(crate) mod lanes;
 pub(crate) mod movement;
@@ -172,6 +173,16 @@ macro_rules! for_each_kernel {
             GruResetF32 = 93, "gru_reset_f32", recurrent::GRU_RESET_F32;
             /// Biases of a recurrent layer that are not constant.
             RecurrentBias = 94, "recurrent_bias", recurrent::RECURRENT_BIAS;
+            /// Another step is next.
+            Jump = 110, "jump", flow::JUMP;
+            /// Another step is next unless a condition holds.
+            JumpUnless = 111, "jump_unless", flow::JUMP_UNLESS;
+            /// A loop begins.
+            EnterLoop = 112, "enter_loop", flow::ENTER_LOOP;
+            /// A loop ends, or goes on.
+            RepeatLoop = 113, "repeat_loop", flow::REPEAT_LOOP;
+            /// A dimension takes a value while the program runs.
+            SetExtent = 114, "set_extent", flow::SET_EXTENT;
         }
     };
 }

@@ -61,7 +61,7 @@ impl ImageBuilder {
             for (bound, corner) in [a, b].into_iter().zip(&mut corners) {
                 let value = match op {
                     DimOp::Constant => number([*a, *b]),
-                    DimOp::Variable => i64::from(*bound),
+                    DimOp::Variable | DimOp::Measured => i64::from(*bound),
                     _ => op.apply(Extent(*a).value(corner), Extent(*b).value(corner)),
                 };
                 corner.push(value);
