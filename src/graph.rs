@@ -193,12 +193,7 @@ impl Graph {
         write!(f, "]")
     }
 
-    fn show_nodes(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        nodes: &[Node],
-        depth: usize,
-    ) -> fmt::Result {
+    fn show_nodes(&self, f: &mut fmt::Formatter<'_>, nodes: &[Node], depth: usize) -> fmt::Result {
         let indent = 2 * depth;
         for node in nodes {
             write!(f, "{:indent$}", "")?;

@@ -64,8 +64,8 @@ pub fn import(
     walk::check_supported(&graph, &model.functions)?;
     let builder = builder::Builder::new(fold, bytes.len());
     let (builder, scope) = ports::open(builder, &graph, initializers, folder, bindings)?;
-    let (builder, scope) =
-        walk::Walker::new(builder, &model.functions, folder, &bindings.trips).run(&graph.node, scope, &opsets)?;
+    let (builder, scope) = walk::Walker::new(builder, &model.functions, folder, &bindings.trips)
+        .run(&graph.node, scope, &opsets)?;
     ports::close(builder, &graph, &scope, bindings)
 }
 

@@ -469,7 +469,8 @@ impl<'g> Builder<'g> {
             .filter(|(_, p)| p.as_ref().is_some_and(|p| p.storage == place.storage))
             .all(|(value, _)| product(&value.shape) == len);
         // A step writes memory that is planned for the largest extent, in place of the caller's.
-        let measured = |v: VarId| self.graph.variables.get(v.0 as usize).is_some_and(|v| v.measured);
+        let measured =
+            |v: VarId| self.graph.variables.get(v.0 as usize).is_some_and(|v| v.measured);
         let own = sole
             && !self.shape(v).iter().any(|d| d.reads(&measured))
             && storage.home == Home::Arena

@@ -18,11 +18,7 @@ use super::place::{Place, contiguous};
 use super::{CompileError, lower_nodes, unsupported};
 
 /// One of two blocks.
-pub(super) fn branch(
-    b: &mut Builder<'_>,
-    node: &Node,
-    op: &Branches,
-) -> Result<(), CompileError> {
+pub(super) fn branch(b: &mut Builder<'_>, node: &Node, op: &Branches) -> Result<(), CompileError> {
     let skip = choice(b, node).map_err(|e| unsupported(node, e))?;
     block(b, node, &op.then)?;
     let leave = b.control(KernelId::Jump, &JumpRecord { target: 0 });
@@ -105,12 +101,7 @@ pub(super) fn repeat(b: &mut Builder<'_>, node: &Node, op: &Loop) -> Result<(), 
 }
 
 /// Memory for what is carried, with its first values, and for what is collected.
-fn open(
-    b: &mut Builder<'_>,
-    node: &Node,
-    op: &Loop,
-    outer: &[ValueId],
-) -> Lowered<Vec<Place>> {
+fn open(b: &mut Builder<'_>, node: &Node, op: &Loop, outer: &[ValueId]) -> Lowered<Vec<Place>> {
     let may_not_run = op.trips.bounds(&b.graph.variables).0 <= 0;
     if may_not_run {
         outer.iter().try_for_each(|v| b.move_home(*v))?;
@@ -134,12 +125,7 @@ fn open(
 }
 
 /// Copies an iteration's pieces to their places in what is collected.
-fn collect(
-    b: &mut Builder<'_>,
-    node: &Node,
-    op: &Loop,
-    pieces: &[Option<ValueId>],
-) -> Lowered<()> {
+fn collect(b: &mut Builder<'_>, node: &Node, op: &Loop, pieces: &[Option<ValueId>]) -> Lowered<()> {
     let whole = node.outputs.iter().skip(op.carried.len());
     for ((piece, y), kind) in pieces.iter().zip(whole).zip(&op.collected) {
         let (Some(piece), Some(y)) = (*piece, *y) else { continue };

@@ -35,8 +35,9 @@ pub(super) struct Builder<'f> {
     pending: BTreeSet<ValueId>,
     /// What stands around the block whose nodes are being added, the outermost first.
     outer: Vec<Outer>,
-    /// The elements of values that are sequences; nothing computes those themselves.
-    sequences: BTreeMap<ValueId, Vec<ValueId>>,
+    /// The elements of values that are sequences, `None` for an optional value that is not there;
+    /// nothing computes those themselves.
+    sequences: BTreeMap<ValueId, Option<Vec<ValueId>>>,
     /// Bytes that constants made here may still take.
     fold_bytes: usize,
 }
@@ -102,8 +103,8 @@ impl<'f> Builder<'f> {
         for dims in attribute_dims(&op) {
             self.check_terms(dims)?;
         }
-        if inputs.iter().flatten().any(|id| self.sequence(*id).is_some()) {
-            return Err("it takes tensors, and one of its inputs is a sequence".into());
+        if !inputs.iter().flatten().all(|id| self.is_tensor(*id)) {
+            return Err("it takes tensors, and one of its inputs is none".into());
         }
         let facts: Vec<Option<Fact>> = inputs.iter().map(|i| i.map(|v| self.fact(v))).collect();
         let results = op.infer(&facts, &self.graph.variables).map_err(|e| e.0)?;

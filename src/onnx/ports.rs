@@ -132,7 +132,8 @@ impl Dimensions<'_> {
             Some(Extent::Range(min, max)) => match self.found.get(name) {
                 Some((dim, _)) => dim.clone(),
                 None => {
-                    let variable = Variable { name: name.to_owned(), min: *min, max: *max, measured: false };
+                    let variable =
+                        Variable { name: name.to_owned(), min: *min, max: *max, measured: false };
                     self.variables.push(variable);
                     Dim::var(VarId(self.variables.len() as u32 - 1))
                 }
@@ -320,8 +321,12 @@ pub(super) fn close(
             let problem = format!("is declared {}, but computed as {}", output.dtype, fact.dtype);
             return Err(port_error("output", output.name, problem));
         }
-        if builder.sequence(value).is_some() {
-            return Err(port_error("output", output.name, "is a sequence; only tensors are supported"));
+        if !builder.is_tensor(value) {
+            return Err(port_error(
+                "output",
+                output.name,
+                "is no tensor; only tensors are supported",
+            ));
         }
         builder.materialise(value);
         // An output has memory of its own: it is no input, no constant and no other output.

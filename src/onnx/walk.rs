@@ -349,6 +349,10 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         if let Some(i) = (entry.outputs..node.output.len()).find(|i| call.wants(*i)) {
             return call.fail(format!("output {i} ({:?}) is not supported", node.output[i]));
         }
+        let tensors = call.inputs.iter().flatten().all(|id| call.builder.is_tensor(*id));
+        if !tensors && !ops::takes_sequences(&node.op_type) {
+            return call.fail("it takes tensors, and one of its inputs is none");
+        }
         let results = (entry.import)(&mut call)?;
         if let Some(attribute) = call.attributes.unread() {
             return call.refuse(attribute, format!("is not known in operator set {version}"));

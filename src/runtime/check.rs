@@ -26,10 +26,10 @@ use super::record::{Access, Extent};
 use super::session::MAX_PORT_RANK;
 use super::step::{KernelId, Kernels};
 
-#[cfg(feature = "std")]
-pub(crate) use flow::{MAX_ITERATIONS, MAX_NESTING};
 #[cfg(all(test, feature = "std"))]
 pub(super) use flow::iterations;
+#[cfg(feature = "std")]
+pub(crate) use flow::{MAX_ITERATIONS, MAX_NESTING};
 pub(crate) use reach::{Reach, count, require};
 
 /// Operands of one step.

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::graph::ValueId;
 use crate::graph::dim::Dim;
 use crate::graph::ops::Block;
-use crate::graph::ValueId;
 use crate::runtime::record::{Field, Out};
 use crate::runtime::{KernelId, MAX_ITERATIONS, MAX_NESTING};
 

@@ -21,7 +21,7 @@ pub(in crate::onnx) struct Mark {
     nodes: Vec<usize>,
     known: BTreeMap<ValueId, Vec<Dim>>,
     pending: BTreeSet<ValueId>,
-    sequences: BTreeMap<ValueId, Vec<ValueId>>,
+    sequences: BTreeMap<ValueId, Option<Vec<ValueId>>>,
 }
 
 impl Builder<'_> {
@@ -87,14 +87,31 @@ impl Builder<'_> {
 
     /// The elements of a sequence.
     pub(in crate::onnx) fn sequence(&self, id: ValueId) -> Option<&[ValueId]> {
-        self.sequences.get(&id).map(Vec::as_slice)
+        self.sequences.get(&id)?.as_deref()
+    }
+
+    /// Whether a value is an optional one that is not there.
+    pub(in crate::onnx) fn is_absent(&self, id: ValueId) -> bool {
+        self.sequences.get(&id).is_some_and(Option::is_none)
+    }
+
+    /// Whether a value is neither a sequence nor absent.
+    pub(in crate::onnx) fn is_tensor(&self, id: ValueId) -> bool {
+        !self.sequences.contains_key(&id)
+    }
+
+    /// Adds an optional value that is not there.
+    pub(in crate::onnx) fn add_absent(&mut self, name: &str) -> ValueId {
+        let id = self.graph.add_value(name, &Fact { dtype: DType::F32, shape: Vec::new() });
+        self.sequences.insert(id, None);
+        id
     }
 
     /// Adds a sequence.
     pub(in crate::onnx) fn add_sequence(&mut self, name: &str, elements: Vec<ValueId>) -> ValueId {
         let dtype = elements.first().map_or(DType::F32, |id| self.fact(*id).dtype);
         let id = self.graph.add_value(name, &Fact { dtype, shape: Vec::new() });
-        self.sequences.insert(id, elements);
+        self.sequences.insert(id, Some(elements));
         id
     }
 }

@@ -49,7 +49,7 @@ impl<'m> Walker<'m, '_, '_> {
     /// A condition as a value that is computed.
     pub(super) fn condition(&mut self, of: &Control<'_, 'm>, id: ValueId) -> Imported<ValueId> {
         let fact = self.builder.fact(id);
-        if fact.dtype != DType::Bool || self.builder.sequence(id).is_some() {
+        if fact.dtype != DType::Bool || !self.builder.is_tensor(id) {
             return of.fail("the condition is not bool");
         }
         if crate::graph::dim::product(&fact.shape) != Dim::Fixed(1) {
@@ -62,10 +62,10 @@ impl<'m> Walker<'m, '_, '_> {
     /// Sees to it that nodes compute what a block gives.
     pub(super) fn given(&mut self, of: &Control<'_, 'm>, results: &[ValueId]) -> Imported<()> {
         for id in results {
-            if self.builder.sequence(*id).is_some() {
+            if !self.builder.is_tensor(*id) {
                 return of.fail(
-                    "a sequence leaves a branch or an iteration that is chosen at run time; export \
-                     the model with tensors in its place",
+                    "a sequence or optional value enters or leaves a branch or an iteration that is chosen at run time; \
+                     export the model with tensors in its place",
                 );
             }
             self.builder.materialise(*id);

@@ -7,6 +7,7 @@
 
 use crate::graph::ops::{Collected, Compare, Logic, Loop};
 use crate::graph::{Block, Dim, Fact, Op, Tensor, ValueId, VarId};
+use crate::onnx::error::ImportError;
 use crate::onnx::ports::Scope;
 use crate::onnx::proto::GraphProto;
 use crate::tensor::DType;
@@ -62,7 +63,7 @@ impl<'m> Walker<'m, '_, '_> {
         if let Some(limit) = of.input(0) {
             let fact = self.builder.fact(limit);
             let one = crate::graph::dim::product(&fact.shape) == Dim::Fixed(1);
-            if fact.dtype != DType::I64 || !one || self.builder.sequence(limit).is_some() {
+            if fact.dtype != DType::I64 || !one || !self.builder.is_tensor(limit) {
                 return of.fail("the number of iterations is not one i64");
             }
         }
@@ -206,10 +207,7 @@ impl<'m> Walker<'m, '_, '_> {
         if length.trips.upper(variables) > MAX_TRIPS {
             let label = of.name.label();
             let Some(bound) = self.trips.get(&label) else {
-                return of.fail(format!(
-                    "the number of iterations is decided at run time; bound it \
-                     (Options::max_trips, or --max-trips {label}=N)"
-                ));
+                return Err(self.unbounded(of, length.limit));
             };
             if *bound as u64 > MAX_TRIPS as u64 {
                 return of.fail(format!("at most {MAX_TRIPS} iterations are supported"));
@@ -219,6 +217,25 @@ impl<'m> Walker<'m, '_, '_> {
             length.strict = true;
         }
         Ok(length)
+    }
+
+    /// The error for a loop that nothing bounds.
+    fn unbounded(&self, of: &Control<'_, 'm>, limit: Option<ValueId>) -> ImportError {
+        let bound = format!("Options::max_trips, or --max-trips {}=N", of.name.label());
+        match limit.and_then(|id| self.builder.source(id)) {
+            Some(name) => ImportError::NotConstant {
+                node: Box::new(of.name.clone()),
+                input: of.node.input.first().cloned().unwrap_or_default(),
+                hint: format!(
+                    "it comes from the graph input {name:?}: bound the number of iterations \
+                     ({bound}), or give that input a fixed value (Options::bind_value, or \
+                     --value {name}=FILE.npy)"
+                ),
+            },
+            None => of.problem(format!(
+                "the number of iterations is decided at run time; bound it ({bound})"
+            )),
+        }
     }
 
     /// The dimensions that count, and values that are carried, like `initial`; begins the block.
@@ -369,8 +386,7 @@ impl<'m> Walker<'m, '_, '_> {
         (conditional, strict): (bool, bool),
     ) -> Imported {
         let Parts { body, block, kinds, trips, extent } = parts;
-        let mut facts: Vec<Fact> =
-            body.carried.iter().map(|id| self.builder.fact(*id)).collect();
+        let mut facts: Vec<Fact> = body.carried.iter().map(|id| self.builder.fact(*id)).collect();
         let pieces = block.results.get(facts.len()..).unwrap_or_default();
         for (piece, kind) in pieces.iter().flatten().zip(&kinds) {
             let mut fact = self.builder.fact(*piece);

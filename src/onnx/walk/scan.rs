@@ -49,7 +49,9 @@ impl<'m> Walker<'m, '_, '_> {
         let scanned = attributes.int("num_scan_inputs").map_err(wrong)?;
         let scanned = scanned.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
         let states = scanned.and_then(|n| operands.len().checked_sub(n));
-        let Some(states) = states else { return of.fail("num_scan_inputs does not suit its inputs") };
+        let Some(states) = states else {
+            return of.fail("num_scan_inputs does not suit its inputs");
+        };
         if graph.input.len() != operands.len() || graph.output.len() < states {
             return of.fail("the body does not suit its inputs and outputs");
         }

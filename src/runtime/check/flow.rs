@@ -48,12 +48,7 @@ pub(in crate::runtime) fn iterations(image: &Image<'_>) -> Result<u64, ImageErro
     Ok(most)
 }
 
-fn control_step(
-    image: &Image<'_>,
-    open: &mut Loops,
-    step: u32,
-    control: &Control,
-) -> Option<()> {
+fn control_step(image: &Image<'_>, open: &mut Loops, step: u32, control: &Control) -> Option<()> {
     // A step in a loop leads at most to the loop's end; any other to the end of the program.
     let last = open.last().map_or(image.steps_len() as u32, |of| of.end);
     let free = |variable| open.iter().all(|of| of.counter != variable && of.done != variable);
