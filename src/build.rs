@@ -135,6 +135,13 @@ impl Model {
         self
     }
 
+    /// As [`Options::value_range`].
+    #[must_use]
+    pub fn value_range(mut self, name: &str, min: i64, max: i64) -> Self {
+        self.options = self.options.value_range(name, min, max);
+        self
+    }
+
     /// As [`Options::bind_state`].
     #[must_use]
     pub fn bind_state(mut self, output: &str, input: &str) -> Self {

@@ -3,11 +3,13 @@
 //! Owns values, nodes, operators with their shape rules, and dimensions. Invariants: every value
 //! has an element type and a shape; nodes stand in topological order; a value is written once.
 //! Inputs that decide shapes (the target of a reshape, the bounds of a slice) are attributes
-//! here, as [`Dim`]s; an importer that cannot know them refuses the model. The graph knows
+//! here, as [`Dim`]s; where only a run knows the numbers, a [`Measure`](Op::Measure) node makes
+//! them variables, and whatever has such a variable in its shape comes behind that node. The graph knows
 //! nothing of files, memory or kernels.
 
 mod bindings;
 pub mod dim;
+mod live;
 pub mod ops;
 mod tensor;
 
@@ -15,6 +17,7 @@ use std::fmt;
 
 pub use bindings::{Bindings, Extent};
 pub use dim::{Dim, VarId, Variable};
+pub use live::Live;
 pub use ops::{Block, Fact, Op, ShapeError};
 pub use tensor::Tensor;
 

@@ -13,6 +13,7 @@
 pub mod activation;
 pub mod channel;
 pub mod conv;
+pub mod dynamic;
 pub mod elementwise;
 mod fold;
 pub mod gemm;

@@ -101,6 +101,16 @@ impl Options {
         self
     }
 
+    /// Bounds the elements of an integer value that decides a shape while the program runs: an
+    /// input, or any other value of the model, by its name. Memory is planned for the largest
+    /// shape; a number outside its bounds ends a run with
+    /// [`RunError::OutOfRange`](crate::runtime::RunError::OutOfRange).
+    #[must_use]
+    pub fn value_range(mut self, name: &str, min: i64, max: i64) -> Self {
+        self.bindings.ranges.insert(name.to_owned(), (min, max));
+        self
+    }
+
     /// Keeps an output as the input of the next run.
     #[must_use]
     pub fn bind_state(mut self, output: &str, input: &str) -> Self {
@@ -128,9 +138,9 @@ impl Options {
 
     /// Whether nothing is chosen yet.
     pub fn is_empty(&self) -> bool {
-        let Bindings { dims, shapes, values, states, trips } = &self.bindings;
-        let open = dims.is_empty() && shapes.is_empty() && values.is_empty();
-        open && states.is_empty() && trips.is_empty()
+        let Bindings { dims, shapes, values, ranges, states, trips } = &self.bindings;
+        let inputs = dims.is_empty() && shapes.is_empty() && values.is_empty();
+        inputs && ranges.is_empty() && states.is_empty() && trips.is_empty()
     }
 }
 

@@ -8,7 +8,7 @@
 //! optimises nor runs anything; constants are folded by a function that the caller passes in.
 //!
 //! Not supported: half precision and 8-bit floats, integers below 8 bits, strings, sequences,
-//! optionals, loops, and operators whose result's shape depends on data.
+//! optionals, and loops.
 
 mod attributes;
 mod builder;
@@ -62,10 +62,15 @@ pub fn import(
     let initializers = std::mem::take(&mut graph.initializer);
     let opsets = walk::Opsets::of_model(&model.opset_import)?;
     walk::check_supported(&graph, &model.functions)?;
-    let builder = builder::Builder::new(fold, bytes.len());
+    let builder = builder::Builder::new(fold, bytes.len(), bindings.ranges.clone());
     let (builder, scope) = ports::open(builder, &graph, initializers, folder, bindings)?;
     let (builder, scope) = walk::Walker::new(builder, &model.functions, folder, &bindings.trips)
         .run(&graph.node, scope, &opsets)?;
+    if let Some(name) = builder.unused_range() {
+        return Err(ImportError::Binding(format!(
+            "--value-range {name}: no value of this name decides a shape at run time"
+        )));
+    }
     ports::close(builder, &graph, &scope, bindings)
 }
 
@@ -79,6 +84,8 @@ pub struct Names {
     pub outputs: BTreeSet<String>,
     /// Open dimensions; an unnamed one is called `INPUT.AXIS`.
     pub dims: BTreeSet<String>,
+    /// Inputs and the results of nodes.
+    pub values: BTreeSet<String>,
 }
 
 /// What bindings may name in a model, of which only the declarations are looked at.

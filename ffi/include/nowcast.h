@@ -113,6 +113,10 @@ enum {
     NOWCAST_DAMAGED = 30,              /* a bundle whose contents are not what was written */
     NOWCAST_SEVERAL_MODELS = 31,       /* a bundle with several models, of which none was named */
     NOWCAST_TOO_LARGE = 32,            /* more memory than this host can address */
+    NOWCAST_OUT_OF_RANGE = 33,         /* a number in the data that decides a shape is outside the
+                                        * bounds that memory was planned for */
+    NOWCAST_MEASURED = 34,             /* the output's size is known only behind the run, so it
+                                        * cannot be bound */
     NOWCAST_PANIC = 100                /* an error of this library */
 };
 
@@ -217,7 +221,9 @@ extern NOWCAST_DATA const nowcast_kernel
     nowcast_kernel_pool_f32, nowcast_kernel_pool, nowcast_kernel_linear_f32,
     nowcast_kernel_matmul_f32, nowcast_kernel_matmul, nowcast_kernel_pack_f32,
     nowcast_kernel_rnn_f32, nowcast_kernel_lstm_f32, nowcast_kernel_gru_linear_f32,
-    nowcast_kernel_gru_reset_f32, nowcast_kernel_recurrent_bias;
+    nowcast_kernel_gru_reset_f32, nowcast_kernel_recurrent_bias,
+    nowcast_kernel_measure, nowcast_kernel_non_zero, nowcast_kernel_unique,
+    nowcast_kernel_non_max_suppression;
 
 typedef struct nowcast_kernels {
     uint32_t struct_size; /* set by the caller: sizeof(nowcast_kernels) */
@@ -558,17 +564,18 @@ nowcast_status nowcast_session_copy_output(const nowcast_session *session, uint3
                                            nowcast_error *error);
 
 /* Runs the program on the inputs as they are.
- * Errors: NOWCAST_STATE_FULL, with outputs and state unchanged; NOWCAST_NULL_ARGUMENT,
- *   NOWCAST_INVALID_HANDLE.
+ * Errors: NOWCAST_STATE_FULL, with outputs and state unchanged; NOWCAST_OUT_OF_RANGE, with outputs
+ *   and state undefined; NOWCAST_NULL_ARGUMENT, NOWCAST_INVALID_HANDLE.
  * Threads: one. */
 nowcast_status nowcast_session_run(nowcast_session *session, nowcast_error *error);
 
 /* Runs the program on memory of the caller, without copying. Ports that are not bound stay in the
  * session. An array may be NULL if its length is zero.
  * Errors: NOWCAST_NOT_FOUND, NOWCAST_WRONG_DTYPE, NOWCAST_WRONG_LENGTH, NOWCAST_MISALIGNED,
- *   NOWCAST_IS_STATE, NOWCAST_OVERLAP (an output overlaps another binding or the session),
+ *   NOWCAST_IS_STATE, NOWCAST_MEASURED, NOWCAST_OVERLAP (an output overlaps another binding or the session),
  *   NOWCAST_STATE_FULL, NOWCAST_INVALID_ARGUMENT (more than NOWCAST_MAX_BINDINGS),
  *   NOWCAST_NULL_ARGUMENT, NOWCAST_INVALID_HANDLE. Outputs and state are unchanged then.
+ *   NOWCAST_OUT_OF_RANGE, with outputs and state undefined.
  * Threads: one. */
 nowcast_status nowcast_session_run_with(nowcast_session *session,
                                         const nowcast_input_binding *inputs, uint32_t inputs_len,

@@ -73,6 +73,8 @@ statuses! {
     Damaged = 30, c"NOWCAST_DAMAGED";
     SeveralModels = 31, c"NOWCAST_SEVERAL_MODELS";
     TooLarge = 32, c"NOWCAST_TOO_LARGE";
+    OutOfRange = 33, c"NOWCAST_OUT_OF_RANGE";
+    Measured = 34, c"NOWCAST_MEASURED";
     Panic = 100, c"NOWCAST_PANIC";
 }
 
@@ -135,6 +137,7 @@ impl Failure {
             Self::Session(error) => of_session(error),
             Self::Bind(error) => of_bind(error),
             Self::Run(RunError::Bind { error, .. }) => of_bind(error),
+            Self::Run(RunError::OutOfRange { .. }) => Status::OutOfRange,
             Self::Run(_) => Status::StateFull,
             Self::Gaussian(error) => of_gaussian(error),
             Self::Draw(_) => Status::WrongLength,
@@ -227,6 +230,7 @@ fn of_bind(error: &BindError) -> Status {
         BindError::State => Status::IsState,
         BindError::Misaligned => Status::Misaligned,
         BindError::InPlace => Status::InPlace,
+        BindError::Measured => Status::Measured,
         _ => Status::InvalidArgument,
     }
 }
@@ -254,6 +258,7 @@ fn of_forecast(error: &ForecastError) -> Status {
         ForecastError::NotFinite { .. } | ForecastError::MeanNotFinite { .. } => Status::NotFinite,
         ForecastError::NoForecast => Status::NoForecast,
         ForecastError::Run(RunError::Bind { error, .. }) => of_bind(error),
+        ForecastError::Run(RunError::OutOfRange { .. }) => Status::OutOfRange,
         ForecastError::Run(_) => Status::StateFull,
         _ => Status::InvalidArgument,
     }

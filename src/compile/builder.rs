@@ -178,6 +178,17 @@ impl<'g> Builder<'g> {
         self.remaining[v.0 as usize] == 0
     }
 
+    /// Whether the value's shape is known only while the program runs.
+    fn is_measured(&self, v: ValueId) -> bool {
+        self.shape(v).iter().any(|d| d.is_measured(&self.graph.variables))
+    }
+
+    /// The place of a variable in the table of dimensions.
+    pub(crate) fn variable(&self, id: VarId) -> u32 {
+        // The table begins with the variables, in their order.
+        id.0
+    }
+
     /// The largest value of a dimension.
     pub(crate) fn upper(&self, dim: &Dim) -> usize {
         usize::try_from(dim.upper(&self.graph.variables)).unwrap_or(0)
@@ -468,11 +479,7 @@ impl<'g> Builder<'g> {
         let sole = values
             .filter(|(_, p)| p.as_ref().is_some_and(|p| p.storage == place.storage))
             .all(|(value, _)| product(&value.shape) == len);
-        // A step writes memory that is planned for the largest extent, in place of the caller's.
-        let measured =
-            |v: VarId| self.graph.variables.get(v.0 as usize).is_some_and(|v| v.measured);
         let own = sole
-            && !self.shape(v).iter().any(|d| d.reads(&measured))
             && storage.home == Home::Arena
             && !storage.piecewise
             && !claimed.contains(&place.storage)
@@ -543,6 +550,7 @@ impl<'g> Builder<'g> {
                 dtype,
                 shape: builder.shape(value).iter().map(|d| builder.dims.extent(d)).collect(),
                 room: builder.room(value),
+                measured: builder.is_measured(value),
                 home,
                 home_offset,
                 bytes: builder.storages[storage].bytes,

@@ -18,8 +18,13 @@ impl DimTable {
     pub(super) fn new(variables: &[Variable]) -> Self {
         let mut table = Self::default();
         for (i, v) in variables.iter().enumerate() {
-            let (min, max) = (v.min.max(0) as u32, v.max.clamp(0, i64::from(u32::MAX)) as u32);
-            let op = if v.measured { DimOp::Measured } else { DimOp::Variable };
+            let (op, min, max) = if v.measured {
+                let word = |n: i64| n.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as u32;
+                (DimOp::Measured, word(v.min), word(v.max))
+            } else {
+                let word = |n: i64| n.clamp(0, i64::from(u32::MAX)) as u32;
+                (DimOp::Variable, word(v.min), word(v.max))
+            };
             let extent = table.push(op, min, max, v.name.clone());
             table.known.insert(Dim::var(crate::graph::VarId(i as u32)), extent);
         }

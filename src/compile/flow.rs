@@ -117,7 +117,7 @@ fn open(b: &mut Builder<'_>, node: &Node, op: &Loop, outer: &[ValueId]) -> Lower
     }
     for y in node.outputs.iter().skip(op.carried.len()).flatten() {
         b.write(*y);
-        if may_not_run || op.conditional {
+        if may_not_run {
             b.keep_whole(*y)?;
         }
     }

@@ -11,7 +11,7 @@ use super::{CompileError, compile};
 /// A graph of one node, with these operands as inputs or as constants. `ranged` lists the axes
 /// (operand, axis) whose extent is the variable `n`.
 fn graph(op: Op, operands: &[Option<Tensor>], constant: bool, ranged: &[(usize, usize)]) -> Graph {
-    let variables = vec![Variable { name: "n".into(), min: 0, max: 9, measured: false }];
+    let variables = vec![Variable::chosen("n", 0, 9)];
     let mut g = Graph { variables, ..Graph::default() };
     let ids: Vec<Option<ValueId>> = operands
         .iter()

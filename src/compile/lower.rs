@@ -4,6 +4,7 @@
 //! asks it for the result's memory, and writes steps. Operators that only look at their operand
 //! otherwise (reshape, transpose, slice, expand) write none.
 
+mod dynamic;
 mod elementwise;
 mod index;
 mod lanes;
@@ -80,6 +81,10 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::RmsNorm { axis, epsilon } => normalize::norm(b, node, *axis, *epsilon, false),
         Op::BatchNorm { epsilon } => normalize::batch_norm(b, node, *epsilon),
         Op::GroupNorm { groups, epsilon } => normalize::group_norm(b, node, *groups, *epsilon),
+        Op::Measure(op) => dynamic::measure(b, node, op),
+        Op::NonZero { .. } => dynamic::non_zero(b, node),
+        Op::Unique(op) => dynamic::unique(b, node, op),
+        Op::NonMaxSuppression(op) => dynamic::suppress(b, node, op),
         Op::QuantizeLinear(op) => quantize::quantize(b, node, op),
         Op::DequantizeLinear(op) => quantize::dequantize(b, node, op),
         Op::Conv(op) => window::conv(b, node, op),

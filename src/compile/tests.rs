@@ -78,10 +78,7 @@ fn an_operand_read_twice_is_not_overwritten() {
 
 #[test]
 fn a_cache_grows_with_each_run_until_it_is_full() {
-    let mut g = Graph {
-        variables: vec![Variable { name: "past".into(), min: 0, max: 3, measured: false }],
-        ..Graph::default()
-    };
+    let mut g = Graph { variables: vec![Variable::chosen("past", 0, 3)], ..Graph::default() };
     let past = Dim::var(VarId(0));
     let cache = input(&mut g, "cache", vec![past, Dim::Fixed(2)]);
     let new = input(&mut g, "new", fixed(&[1, 2]));
@@ -116,10 +113,7 @@ fn product(a: &[f32], b: &[f32], (m, k, n): (usize, usize, usize)) -> Vec<f32> {
 #[test]
 fn products_of_views_equal_the_naive_ones() {
     // [heads, past, d] keys, transposed: the score product of an attention over a ranged cache.
-    let mut g = Graph {
-        variables: vec![Variable { name: "past".into(), min: 0, max: 40, measured: false }],
-        ..Graph::default()
-    };
+    let mut g = Graph { variables: vec![Variable::chosen("past", 0, 40)], ..Graph::default() };
     let past = Dim::var(VarId(0));
     let q = input(&mut g, "q", fixed(&[2, 3, 5]));
     let keys = input(&mut g, "keys", vec![Dim::Fixed(2), past, Dim::Fixed(5)]);
@@ -255,10 +249,7 @@ fn constant_products_take_bias_and_activation_along() {
 
 #[test]
 fn a_cache_of_several_heads_grows_in_place() {
-    let mut g = Graph {
-        variables: vec![Variable { name: "past".into(), min: 0, max: 5, measured: false }],
-        ..Graph::default()
-    };
+    let mut g = Graph { variables: vec![Variable::chosen("past", 0, 5)], ..Graph::default() };
     let past = Dim::var(VarId(0));
     let cache = input(&mut g, "cache", vec![Dim::Fixed(2), past, Dim::Fixed(3)]);
     let new = input(&mut g, "new", fixed(&[2, 1, 3]));
@@ -305,10 +296,7 @@ fn a_cache_of_several_heads_grows_in_place() {
 
 #[test]
 fn an_output_that_is_a_part_has_memory_of_its_own() {
-    let mut g = Graph {
-        variables: vec![Variable { name: "n".into(), min: 0, max: 5, measured: false }],
-        ..Graph::default()
-    };
+    let mut g = Graph { variables: vec![Variable::chosen("n", 0, 5)], ..Graph::default() };
     let n = Dim::var(VarId(0));
     let x = input(&mut g, "x", fixed(&[5]));
     let whole = node(&mut g, Op::Unary(Unary::Neg), &[x]);
@@ -327,10 +315,7 @@ fn an_output_that_is_a_part_has_memory_of_its_own() {
 
 #[test]
 fn products_of_no_matrices_are_none() {
-    let mut g = Graph {
-        variables: vec![Variable { name: "n".into(), min: 0, max: 3, measured: false }],
-        ..Graph::default()
-    };
+    let mut g = Graph { variables: vec![Variable::chosen("n", 0, 3)], ..Graph::default() };
     let n = Dim::var(VarId(0));
     let a = input(&mut g, "a", vec![n.clone(), Dim::Fixed(2), Dim::Fixed(5)]);
     let b = input(&mut g, "b", vec![n, Dim::Fixed(5), Dim::Fixed(3)]);

@@ -22,6 +22,9 @@ pub struct Bindings {
     pub shapes: BTreeMap<String, Vec<usize>>,
     /// Inputs that become constants, by name.
     pub values: BTreeMap<String, Tensor>,
+    /// Bounds, both included, of the elements of integer values that decide shapes while the
+    /// program runs, by name: of an input or of any other value of the model.
+    pub ranges: BTreeMap<String, (i64, i64)>,
     /// Pairs (output, input): the output is kept as the input of the next run.
     pub states: Vec<(String, String)>,
     /// Iterations at most of loops whose number is decided at run time, by the node's name.

@@ -12,17 +12,31 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VarId(pub u32);
 
-/// A named dimension whose extent is chosen per call.
+/// A number that dimensions are computed from: an extent that is chosen per call, or one that is
+/// found in the data while a program runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// The name in the model, or the one made for an unnamed dimension.
+    /// The name in the model, or the one made for an unnamed dimension or a value.
     pub name: String,
     /// Smallest extent.
     pub min: i64,
     /// Largest extent; memory is planned for it.
     pub max: i64,
-    /// A step sets it while the program runs; callers cannot.
+    /// Found by a [`Measure`](super::Op::Measure) node while the program runs; the caller cannot
+    /// choose it, and it may be negative.
     pub measured: bool,
+}
+
+impl Variable {
+    /// An extent that is chosen per call.
+    pub fn chosen(name: impl Into<String>, min: i64, max: i64) -> Self {
+        Self { name: name.into(), min, max, measured: false }
+    }
+
+    /// A number that is found while the program runs.
+    pub fn measured(name: impl Into<String>, min: i64, max: i64) -> Self {
+        Self { name: name.into(), min, max, measured: true }
+    }
 }
 
 /// An extent, or any integer computed from extents.
@@ -196,15 +210,27 @@ impl Dim {
         poly.terms.len() + factors.sum::<usize>()
     }
 
-    /// Whether one of these variables stands in it.
-    pub fn reads(&self, variable: &dyn Fn(VarId) -> bool) -> bool {
-        let Self::Expr(poly) = self else { return false };
-        poly.terms.keys().flatten().any(|atom| match atom {
-            Atom::Var(id) => variable(*id),
-            Atom::FloorDiv(a, b) | Atom::Min(a, b) | Atom::Max(a, b) => {
-                a.reads(variable) || b.reads(variable)
+    /// Calls `visit` with every variable in it; those that stand in it more than once, as often.
+    pub fn variables(&self, visit: &mut dyn FnMut(VarId)) {
+        let Self::Expr(poly) = self else { return };
+        for atom in poly.terms.keys().flatten() {
+            match atom {
+                Atom::Var(id) => visit(*id),
+                Atom::FloorDiv(a, b) | Atom::Min(a, b) | Atom::Max(a, b) => {
+                    a.variables(visit);
+                    b.variables(visit);
+                }
             }
-        })
+        }
+    }
+
+    /// Whether it is known only while the program runs.
+    pub fn is_measured(&self, variables: &[Variable]) -> bool {
+        let mut found = false;
+        self.variables(&mut |id| {
+            found |= variables.get(id.0 as usize).is_some_and(|v| v.measured);
+        });
+        found
     }
 
     /// Its largest value.
@@ -369,10 +395,7 @@ mod tests {
     use super::*;
 
     fn vars() -> Vec<Variable> {
-        vec![
-            Variable { name: "past".into(), min: 0, max: 512, measured: false },
-            Variable { name: "batch".into(), min: 1, max: 8, measured: false },
-        ]
+        vec![Variable::chosen("past", 0, 512), Variable::chosen("batch", 1, 8)]
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! To add an operator: its variant here with its rule in the family's file, its lowering in
 //! `compile::lower`, its record and kernel in `runtime::steps`, its line in the importer.
 
+pub mod dynamic;
 pub mod elementwise;
 pub mod flow;
 pub mod index;
@@ -17,6 +18,7 @@ use crate::tensor::DType;
 
 use super::dim::{Dim, Variable};
 
+pub use dynamic::{Measure, NonMaxSuppression, Unique};
 pub use elementwise::{Binary, Compare, Logic, Unary};
 pub use flow::{Block, Branches, Collected, Loop};
 pub use index::{ArgReduce, Scatter, TopK};
@@ -213,6 +215,23 @@ pub enum Op {
     /// Recurrent layer. Operands as ONNX: x, w, r, b, sequence_lens, initial_h, and for LSTM
     /// initial_c, p; results: y, y_h, and for LSTM y_c.
     Recurrent(Recurrent),
+    /// Makes numbers in the data dimensions. Operand: an i64 tensor; no result. Whatever has a
+    /// measured variable in its shape comes behind the node that measures it, except for the
+    /// results of the operator that the number comes from.
+    Measure(Measure),
+    /// Positions of elements that are not zero; results: positions `[rank, len]`, their number
+    /// (an i64 scalar).
+    NonZero {
+        /// How many: a measured variable.
+        len: Dim,
+    },
+    /// Distinct slices; results: values, position of the first of each, which each slice is,
+    /// how often each occurs, their number (an i64 scalar).
+    Unique(Unique),
+    /// Boxes that no better box covers. Operands: boxes, scores, most boxes a class, optional
+    /// intersection over union threshold, optional score threshold (scalars); results: `[len, 3]`
+    /// of batch, class and box, their number (an i64 scalar).
+    NonMaxSuppression(NonMaxSuppression),
     /// Float to integer. Operands: data, scale, optional zero point.
     QuantizeLinear(Quantization),
     /// Integer to float. Operands: data, scale, optional zero point.
@@ -266,10 +285,35 @@ impl Op {
             Self::BatchNorm { .. } => "BatchNormalization",
             Self::GroupNorm { .. } => "GroupNormalization",
             Self::Recurrent(op) => op.cell.name(),
+            Self::Measure(_) => "Measure",
+            Self::NonZero { .. } => "NonZero",
+            Self::Unique(_) => "Unique",
+            Self::NonMaxSuppression(_) => "NonMaxSuppression",
             Self::QuantizeLinear(_) => "QuantizeLinear",
             Self::DequantizeLinear(_) => "DequantizeLinear",
             Self::If(_) => "If",
             Self::Loop(_) => "Loop",
+        }
+    }
+
+    /// The dimensions that it carries as attributes.
+    pub fn dims(&self) -> Vec<&[Dim]> {
+        let one = std::slice::from_ref;
+        match self {
+            Self::Extents { dims } => vec![dims],
+            Self::Reshape { shape } | Self::Expand { shape } | Self::Fill { shape } => vec![shape],
+            Self::Tile { repeats } => vec![repeats],
+            Self::Pad(pad) => vec![&pad.before, &pad.after],
+            Self::Range { len } | Self::NonZero { len } => vec![one(len)],
+            Self::Unique(op) => vec![one(&op.len)],
+            Self::NonMaxSuppression(op) => vec![one(&op.len)],
+            Self::OneHot { depth, .. } => vec![one(depth)],
+            Self::TopK(op) => vec![one(&op.k)],
+            Self::Loop(op) => vec![one(&op.trips)],
+            Self::Slice { axes } => {
+                axes.iter().flat_map(|cut| [one(&cut.start), one(&cut.extent)]).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -329,6 +373,10 @@ impl Op {
             Self::BatchNorm { .. } => normalize::infer_channels(&operands, 5),
             Self::GroupNorm { .. } => normalize::infer_channels(&operands, 3),
             Self::Recurrent(op) => op.infer(&operands),
+            Self::Measure(op) => op.infer(&operands),
+            Self::NonZero { len } => dynamic::infer_non_zero(&operands, len),
+            Self::Unique(op) => op.infer(&operands),
+            Self::NonMaxSuppression(op) => op.infer(&operands),
             Self::QuantizeLinear(op) => op.infer_quantize(&operands),
             Self::DequantizeLinear(op) => op.infer_dequantize(&operands),
             Self::If(Branches { facts, .. }) | Self::Loop(Loop { facts, .. }) => Ok(facts.clone()),

@@ -7,7 +7,8 @@ mod blocks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::graph::{Dim, Fact, Graph, Node, Op, Tensor, ValueId};
+use crate::graph::ops::Measure;
+use crate::graph::{Dim, Fact, Graph, Node, Op, Tensor, ValueId, VarId, Variable};
 use crate::tensor::DType;
 
 use super::{Fold, known};
@@ -22,6 +23,10 @@ const MAX_RANK: usize = 16;
 const MAX_WEIGHT: usize = 64;
 /// Most products in the expanded element count of a value.
 const MAX_TERMS: usize = 1 << 10;
+/// Most elements of a value that decides shapes while the program runs.
+const MAX_MEASURED: i64 = 16;
+/// Most variables of a model.
+const MAX_VARIABLES: usize = 1 << 12;
 /// A folded result larger than this must not be much larger than its operands.
 const FREE_BYTES: usize = 1 << 20;
 
@@ -40,11 +45,19 @@ pub(super) struct Builder<'f> {
     sequences: BTreeMap<ValueId, Option<Vec<ValueId>>>,
     /// Bytes that constants made here may still take.
     fold_bytes: usize,
+    /// Bounds of values that decide shapes, given by the caller.
+    ranges: BTreeMap<String, (i64, i64)>,
+    /// Names of bounds that were used.
+    bounded: BTreeSet<String>,
 }
 
 impl<'f> Builder<'f> {
     /// An empty graph; folding takes memory in proportion to `model_bytes`.
-    pub(super) fn new(fold: &'f mut Fold<'f>, model_bytes: usize) -> Self {
+    pub(super) fn new(
+        fold: &'f mut Fold<'f>,
+        model_bytes: usize,
+        ranges: BTreeMap<String, (i64, i64)>,
+    ) -> Self {
         Self {
             graph: Graph::default(),
             fold,
@@ -53,6 +66,8 @@ impl<'f> Builder<'f> {
             outer: Vec::new(),
             sequences: BTreeMap::new(),
             fold_bytes: model_bytes.saturating_mul(4).saturating_add(16 << 20),
+            ranges,
+            bounded: BTreeSet::new(),
         }
     }
 
@@ -79,6 +94,75 @@ impl<'f> Builder<'f> {
         self.graph.add_constant(name, tensor)
     }
 
+    /// The caller's bounds of a value that are no bounds of any value so far.
+    pub(super) fn unused_range(&self) -> Option<&str> {
+        self.ranges.keys().find(|name| !self.bounded.contains(*name)).map(String::as_str)
+    }
+
+    /// Whether the caller has bounded the value.
+    pub(super) fn is_bounded(&self, id: ValueId) -> bool {
+        self.ranges.contains_key(&self.graph.value(id).name)
+    }
+
+    /// The elements of an integer value that only a run knows, as measured dimensions. They lie
+    /// within the caller's bounds; where there are none, a number that has more than 32 bits means
+    /// the nearest that has not. `None` where the value is none that could decide a shape.
+    pub(super) fn measured(&mut self, id: ValueId) -> Option<Vec<Dim>> {
+        let name = self.graph.value(id).name.clone();
+        let given = self.ranges.get(&name).copied();
+        if given.is_some() {
+            self.bounded.insert(name);
+        }
+        let far = i64::from(i32::MAX);
+        let dims = self.measured_within(id, given.unwrap_or((-far, far)), given.is_none())?;
+        self.known.insert(id, dims.clone());
+        Some(dims)
+    }
+
+    /// The same within other bounds; `saturate` says what a number outside means: the nearest
+    /// within, or an error that ends the run.
+    pub(super) fn measured_within(
+        &mut self,
+        id: ValueId,
+        (min, max): (i64, i64),
+        saturate: bool,
+    ) -> Option<Vec<Dim>> {
+        let fact = self.fact(id);
+        let len = crate::graph::dim::product(&fact.shape).fixed()?;
+        let fits = fact.shape.len() <= 1 && len <= MAX_MEASURED && !fact.dtype.is_float();
+        if !fits || fact.dtype == DType::Bool || self.graph.variables.len() > MAX_VARIABLES {
+            return None;
+        }
+        let name = self.graph.value(id).name.clone();
+        let numbers: Vec<(usize, VarId)> = (0..len as usize)
+            .map(|i| {
+                let name = if len == 1 { name.clone() } else { format!("{name}[{i}]") };
+                (i, self.add_variable(Variable::measured(name, min, max)))
+            })
+            .collect();
+        let dims = numbers.iter().map(|(_, id)| Dim::var(*id)).collect();
+        self.materialise(id);
+        let mut from = id;
+        if fact.dtype != DType::I64 {
+            let wide = Fact { dtype: DType::I64, shape: fact.shape };
+            from = self.graph.add_value(&*name, &wide);
+            let op = Op::Cast { to: DType::I64 };
+            let (inputs, outputs) = (vec![Some(id)], vec![Some(from)]);
+            self.nodes_around(id).push(Node { name: name.clone(), op, inputs, outputs });
+        }
+        let op = Op::Measure(Measure { numbers, saturate });
+        let node = Node { name, op, inputs: vec![Some(from)], outputs: Vec::new() };
+        // What is known of a value holds wherever it is seen, so it is measured where it is made.
+        self.nodes_around(id).push(node);
+        Some(dims)
+    }
+
+    /// A number that is found while the program runs.
+    pub(super) fn add_variable(&mut self, variable: Variable) -> VarId {
+        self.graph.variables.push(variable);
+        VarId(self.graph.variables.len() as u32 - 1)
+    }
+
     /// Adds a vector of dimensions as a value.
     pub(super) fn add_known(&mut self, name: &str, fact: &Fact, elements: Vec<Dim>) -> ValueId {
         let shape: Option<Vec<usize>> =
@@ -100,7 +184,7 @@ impl<'f> Builder<'f> {
         op: Op,
         inputs: &[Option<ValueId>],
     ) -> Result<Vec<ValueId>, String> {
-        for dims in attribute_dims(&op) {
+        for dims in op.dims() {
             self.check_terms(dims)?;
         }
         if !inputs.iter().flatten().all(|id| self.is_tensor(*id)) {
@@ -288,23 +372,5 @@ impl<'f> Builder<'f> {
             }
         }
         Ok(())
-    }
-}
-
-/// Dimensions that an operator carries.
-fn attribute_dims(op: &Op) -> Vec<&[Dim]> {
-    match op {
-        Op::Extents { dims } => vec![dims],
-        Op::Reshape { shape } | Op::Expand { shape } | Op::Fill { shape } => vec![shape],
-        Op::Tile { repeats } => vec![repeats],
-        Op::Pad(pad) => vec![&pad.before, &pad.after],
-        Op::Range { len } => vec![std::slice::from_ref(len)],
-        Op::OneHot { depth, .. } => vec![std::slice::from_ref(depth)],
-        Op::TopK(op) => vec![std::slice::from_ref(&op.k)],
-        Op::Slice { axes } => {
-            let one = std::slice::from_ref;
-            axes.iter().flat_map(|cut| [one(&cut.start), one(&cut.extent)]).collect()
-        }
-        _ => Vec::new(),
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Call<'c, 'm, 'f> {
     pub(super) output_names: &'m [String],
     pub(super) attributes: Attributes<'m>,
     pub(super) folder: Option<&'c Path>,
+    /// Operands that decide a shape, are known only while the program runs, and have no bounds.
+    pub(super) unbounded: Vec<usize>,
 }
 
 impl<'m> Call<'_, 'm, '_> {
@@ -177,7 +179,11 @@ impl<'m> Call<'_, 'm, '_> {
     /// A number that must not vary.
     pub(super) fn fixed(&self, dim: &Dim, what: &str) -> Imported<i64> {
         dim.fixed().ok_or_else(|| {
+            let measured = dim.is_measured(self.variables());
             let dim = dim.display(self.variables());
+            if measured {
+                return self.problem(format!("{what} is {dim}, which depends on the data"));
+            }
             self.problem(format!("{what} is {dim}; give its dimensions one size with --dim"))
         })
     }
@@ -209,32 +215,60 @@ impl<'m> Call<'_, 'm, '_> {
         Ok(out)
     }
 
-    /// The elements of an operand that decides a shape.
-    pub(super) fn known(&self, i: usize) -> Imported<Vec<Dim>> {
+    /// The elements of an operand that decides a shape, where they are known before a run.
+    fn known_before(&self, i: usize) -> Imported<Option<Vec<Dim>>> {
         let id = self.input(i)?;
         if let Some(known) = self.builder.known(id) {
+            return Ok(Some(known));
+        }
+        let numbers = self.builder.constant(id).and_then(Tensor::to_i64s);
+        Ok(numbers.map(|numbers| numbers.into_iter().map(Dim::Fixed).collect()))
+    }
+
+    /// The elements of an operand that decides a shape. Those that only a run knows become
+    /// measured dimensions.
+    pub(super) fn known(&mut self, i: usize) -> Imported<Vec<Dim>> {
+        if let Some(known) = self.known_before(i)? {
             return Ok(known);
         }
-        if let Some(numbers) = self.builder.constant(id).and_then(Tensor::to_i64s) {
-            return Ok(numbers.into_iter().map(Dim::Fixed).collect());
+        let id = self.input(i)?;
+        let measured = self.builder.measured(id).ok_or_else(|| self.not_constant(i))?;
+        if !self.builder.is_bounded(id) {
+            self.unbounded.push(i);
         }
-        Err(self.not_constant(i))
+        Ok(measured)
     }
 
     /// The same where the operand may be left out (or be empty of elements).
-    pub(super) fn known_optional(&self, i: usize) -> Imported<Option<Vec<Dim>>> {
+    pub(super) fn known_optional(&mut self, i: usize) -> Imported<Option<Vec<Dim>>> {
         if self.optional(i).is_some() { self.known(i).map(Some) } else { Ok(None) }
+    }
+
+    /// The only number of an operand that decides a shape, which must be within these bounds: a
+    /// run with another one ends in an error.
+    pub(super) fn known_within(&mut self, i: usize, min: i64, max: i64) -> Imported<Dim> {
+        if self.known_before(i)?.is_some() {
+            return self.known_scalar(i);
+        }
+        let id = self.input(i)?;
+        match self.builder.measured_within(id, (min, max), false).as_deref() {
+            Some([one]) => Ok(one.clone()),
+            _ => Err(self.not_constant(i)),
+        }
     }
 
     /// The numbers of an operand that decides a shape and must not vary.
     pub(super) fn known_numbers(&self, i: usize) -> Imported<Option<Vec<i64>>> {
-        let Some(known) = self.known_optional(i)? else { return Ok(None) };
+        if self.optional(i).is_none() {
+            return Ok(None);
+        }
+        let known = self.known_before(i)?.ok_or_else(|| self.not_constant(i))?;
         let what = format!("input {:?}", self.input_names.get(i).map_or("", |n| n));
         known.iter().map(|d| self.fixed(d, &what)).collect::<Imported<_>>().map(Some)
     }
 
     /// The only number of an operand that decides a shape.
-    pub(super) fn known_scalar(&self, i: usize) -> Imported<Dim> {
+    pub(super) fn known_scalar(&mut self, i: usize) -> Imported<Dim> {
         match &self.known(i)?[..] {
             [one] => Ok(one.clone()),
             many => self.fail(format!("input {i} has {} elements, expected one", many.len())),
@@ -251,6 +285,25 @@ impl<'m> Call<'_, 'm, '_> {
             ),
             None => "export the model with a fixed shape".to_owned(),
         };
+        ImportError::NotConstant { node: self.node.clone(), input, hint }
+    }
+
+    /// The error for an operand that decides a shape, is computed at run time and has no bounds;
+    /// `because` says what cannot be done without.
+    pub(super) fn not_bounded(&self, i: usize, because: &ImportError) -> ImportError {
+        let input = self.input_names.get(i).cloned().unwrap_or_default();
+        let because = match because {
+            ImportError::Node { problem, .. } => problem.clone(),
+            other => other.to_string(),
+        };
+        let known = match self.not_constant(i) {
+            ImportError::NotConstant { hint, .. } => hint,
+            other => other.to_string(),
+        };
+        let hint = format!(
+            "{because}: bound it (Options::value_range, or --value-range \
+             {input}=MIN..MAX), or: {known}"
+        );
         ImportError::NotConstant { node: self.node.clone(), input, hint }
     }
 

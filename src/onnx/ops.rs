@@ -2,6 +2,7 @@
 
 mod attention;
 mod constant;
+mod dynamic;
 mod einsum;
 mod elementwise;
 mod index;
@@ -125,7 +126,10 @@ fn standard(op: &str) -> Option<Line> {
         "ScatterND" => (3, 1, index::scatter_nd),
         "TensorScatter" => (3, 1, index::tensor_scatter),
         "OneHot" => (3, 1, index::one_hot),
-        "Compress" => (2, 1, index::compress),
+        "Compress" => (2, 1, dynamic::compress),
+        "NonZero" => (1, 1, dynamic::non_zero),
+        "Unique" => (1, 4, dynamic::unique),
+        "NonMaxSuppression" => (5, 1, dynamic::non_max_suppression),
 
         "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1"
         | "ReduceL2" | "ReduceLogSum" | "ReduceLogSumExp" | "ReduceSumSquare" => {

@@ -85,7 +85,10 @@ pub(super) fn names(model: &GraphProto) -> Result<Names, ImportError> {
     let inputs = inputs(model, &model.initializer)?;
     let outputs = model.output.iter().map(|info| info.name.clone()).collect();
     let dims = open_dims(&inputs).map(str::to_owned).collect();
-    Ok(Names { inputs: inputs.iter().map(|input| input.name.to_owned()).collect(), outputs, dims })
+    let inputs: BTreeSet<String> = inputs.iter().map(|input| input.name.to_owned()).collect();
+    let results = model.node.iter().flat_map(|node| &node.output).cloned();
+    let values = results.chain(inputs.iter().cloned()).collect();
+    Ok(Names { inputs, outputs, dims, values })
 }
 
 fn open_dims<'d>(inputs: &'d [Declared<'_>]) -> impl Iterator<Item = &'d str> {
@@ -132,9 +135,7 @@ impl Dimensions<'_> {
             Some(Extent::Range(min, max)) => match self.found.get(name) {
                 Some((dim, _)) => dim.clone(),
                 None => {
-                    let variable =
-                        Variable { name: name.to_owned(), min: *min, max: *max, measured: false };
-                    self.variables.push(variable);
+                    self.variables.push(Variable::chosen(name, *min, *max));
                     Dim::var(VarId(self.variables.len() as u32 - 1))
                 }
             },

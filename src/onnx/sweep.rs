@@ -2,18 +2,19 @@
 
 use std::collections::HashMap;
 
-use crate::graph::{Graph, Node, Op, ValueId};
+use crate::graph::{Graph, Live, Node, Op, ValueId};
 
 /// Keeps what the outputs are computed from, and every input.
 pub(super) fn sweep(graph: &mut Graph) {
-    let mut needed = Needed(vec![false; graph.values.len()]);
-    for port in graph.inputs.iter().chain(&graph.outputs) {
-        needed.add(port.value);
+    let mut needed = Live::keep(graph).values;
+    for port in &graph.inputs {
+        if let Some(flag) = needed.get_mut(port.value.0 as usize) {
+            *flag = true;
+        }
     }
-    needed.keep(&mut graph.nodes);
     let mut moved = HashMap::new();
     let values = std::mem::take(&mut graph.values);
-    for (i, (value, needed)) in values.into_iter().zip(needed.0).enumerate() {
+    for (i, (value, needed)) in values.into_iter().zip(needed).enumerate() {
         if needed {
             moved.insert(ValueId(i as u32), ValueId(graph.values.len() as u32));
             graph.values.push(value);
@@ -27,46 +28,6 @@ pub(super) fn sweep(graph: &mut Graph) {
     rename(&mut graph.nodes, &update);
     for port in graph.inputs.iter_mut().chain(&mut graph.outputs) {
         update(&mut port.value);
-    }
-}
-
-/// Which values something needs.
-struct Needed(Vec<bool>);
-
-impl Needed {
-    fn add(&mut self, id: ValueId) {
-        if let Some(flag) = self.0.get_mut(id.0 as usize) {
-            *flag = true;
-        }
-    }
-
-    fn has(&self, id: ValueId) -> bool {
-        self.0.get(id.0 as usize) == Some(&true)
-    }
-
-    /// Drops nodes that give nothing needed, and notes what the others need.
-    fn keep(&mut self, nodes: &mut Vec<Node>) {
-        let mut kept = Vec::with_capacity(nodes.len());
-        for mut node in std::mem::take(nodes).into_iter().rev() {
-            for output in &mut node.outputs {
-                *output = output.filter(|id| self.has(*id));
-            }
-            if node.outputs.iter().all(Option::is_none) {
-                continue;
-            }
-            node.release_results();
-            node.inputs.iter().flatten().for_each(|id| self.add(*id));
-            if let Op::Loop(repeat) = &node.op {
-                repeat.carried.iter().for_each(|id| self.add(*id));
-            }
-            for block in node.op.blocks_mut() {
-                block.results.iter().flatten().for_each(|id| self.add(*id));
-                self.keep(&mut block.nodes);
-            }
-            kept.push(node);
-        }
-        kept.reverse();
-        *nodes = kept;
     }
 }
 

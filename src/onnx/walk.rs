@@ -27,6 +27,8 @@ const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
 const FREE_NODES: usize = 100_000;
 /// Nodes that each node of the file may become.
 const NODES_PER_NODE: usize = 16;
+/// A greater extent that depends on data that nobody has bounded is a mistake.
+const FAR: i64 = 1 << 28;
 /// Functions and branches nest at most this deep.
 const MAX_DEPTH: usize = 32;
 
@@ -341,6 +343,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
             output_names: &node.output,
             attributes,
             folder: self.folder,
+            unbounded: Vec::new(),
         };
         if call.inputs.iter().rposition(Option::is_some).is_some_and(|i| i >= entry.inputs) {
             let known = entry.inputs;
@@ -353,7 +356,22 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         if !tensors && !ops::takes_sequences(&node.op_type) {
             return call.fail("it takes tensors, and one of its inputs is none");
         }
-        let results = (entry.import)(&mut call)?;
+        let results = match ((entry.import)(&mut call), call.unbounded.first()) {
+            (Err(error), Some(i)) => return Err(call.not_bounded(*i, &error)),
+            (Ok(results), Some(i)) => {
+                let open = results.iter().flat_map(|id| call.shape(*id));
+                let open = open.max_by_key(|dim| dim.upper(call.variables()));
+                match open.filter(|dim| dim.upper(call.variables()) > FAR) {
+                    Some(dim) => {
+                        let extent = dim.display(call.variables()).to_string();
+                        let error = call.problem(format!("the extent {extent} has no limit"));
+                        return Err(call.not_bounded(*i, &error));
+                    }
+                    None => results,
+                }
+            }
+            (results, None) => results?,
+        };
         if let Some(attribute) = call.attributes.unread() {
             return call.refuse(attribute, format!("is not known in operator set {version}"));
         }

@@ -34,7 +34,11 @@ fn fuse_nodes(graph: &mut Graph, uses: &mut [u32]) {
         }
         graph.nodes[i] = node;
     }
-    graph.nodes.retain(|n| n.outputs.iter().any(Option::is_some));
+    // A node without results, or with blocks, may set dimensions.
+    graph.nodes.retain(|n| {
+        let sets = n.outputs.is_empty() || n.op.blocks().next().is_some();
+        sets || n.outputs.iter().any(Option::is_some)
+    });
     for i in 0..graph.nodes.len() {
         if graph.nodes[i].op.blocks().next().is_none() {
             continue;

@@ -102,12 +102,17 @@ fn dim(image: &Image<'_>, i: usize, entry: &[u32]) -> Option<()> {
         };
         let expected = match op {
             DimOp::Constant => number([entry[1], entry[2]]),
-            op if op.is_bounded() => i64::from(entry[1 + usize::from(most)]),
+            DimOp::Variable => i64::from(entry[1 + usize::from(most)]),
+            DimOp::Measured => i64::from(entry[1 + usize::from(most)] as i32),
             _ => op.apply(value(entry[1])?, value(entry[2])?),
         };
         require(image.corner(Extent(i as u32 | Extent::TABLE), most) == Some(expected))?;
     }
-    require(!op.is_bounded() || entry[1] <= entry[2])
+    require(match op {
+        DimOp::Variable => entry[1] <= entry[2],
+        DimOp::Measured => entry[1] as i32 <= entry[2] as i32,
+        _ => true,
+    })
 }
 
 /// Type and extents that exist, and a home that holds them.
@@ -272,7 +277,7 @@ impl Image<'_> {
             return Some(buffer.bytes);
         }
         let port = self.port((buffer.base - PORTS) as usize);
-        if port.home != ARENA {
+        if port.home != ARENA || port.measured {
             return Some(buffer.bytes);
         }
         let extent = |n: usize, word: &u32| {

@@ -172,6 +172,9 @@ pub enum BindError {
     /// The port is a cache that grows in place, so its elements do not lie behind one another:
     /// copy them with [`Session::copy_output`](super::Session::copy_output) or [`Session::copy_input`](super::Session::copy_input).
     InPlace,
+    /// The port's size is known only behind the run, so it cannot be bound to other memory: read
+    /// it with [`Session::output`](super::Session::output).
+    Measured,
 }
 
 impl fmt::Display for BindError {
@@ -188,6 +191,10 @@ impl fmt::Display for BindError {
                 write!(f, "the port is kept between runs and cannot be bound to other memory")
             }
             Self::Misaligned => write!(f, "the memory is not aligned to its element type"),
+            Self::Measured => write!(
+                f,
+                "the port's size is known only behind the run: it cannot be bound to other memory"
+            ),
             Self::InPlace => write!(
                 f,
                 "the port grows in place and its elements do not lie behind one another: copy it"
@@ -198,21 +205,13 @@ impl fmt::Display for BindError {
 
 impl core::error::Error for BindError {}
 
-/// Why a run was refused. Outputs and state are unchanged, unless it says otherwise.
+/// Why a run was refused. Outputs and state are unchanged, but for [`RunError::OutOfRange`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunError {
     /// A cache that grows with each run has reached its largest extent: `reset` or `restore`.
     StateFull {
         /// The largest extent.
-        max: usize,
-    },
-    /// A loop went on after the iterations that it was given at most. Outputs and state are
-    /// those of a run that was broken off.
-    Endless {
-        /// The step that ends the loop.
-        step: u32,
-        /// Iterations at most.
         max: usize,
     },
     /// A view that was passed does not suit its port.
@@ -222,6 +221,19 @@ pub enum RunError {
         /// Why.
         error: BindError,
     },
+    /// A number in the data decides a shape, or how often a loop runs, and is outside the bounds
+    /// that were given when the model was loaded. The run stopped there: outputs are undefined, and state that was written stays so.
+    OutOfRange {
+        /// Its place in the program's table of dimensions; see
+        /// [`Program::dim_name`](super::Program::dim_name).
+        dim: u32,
+        /// Smallest number allowed.
+        min: i64,
+        /// Largest number allowed.
+        max: i64,
+        /// The number.
+        got: i64,
+    },
 }
 
 impl fmt::Display for RunError {
@@ -230,12 +242,11 @@ impl fmt::Display for RunError {
             Self::StateFull { max } => {
                 write!(f, "the state has reached its largest extent, {max}: reset or restore it")
             }
-            Self::Endless { step, max } => write!(
-                f,
-                "the loop that ends at step {step} would go on after {max} iterations: give it \
-                 more when the model is loaded"
-            ),
             Self::Bind { port, error } => write!(f, "port {port}: {error}"),
+            Self::OutOfRange { min, max, got, .. } => write!(
+                f,
+                "a number that is found while the program runs is {got}, not within {min} to {max}"
+            ),
         }
     }
 }

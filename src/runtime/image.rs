@@ -10,7 +10,7 @@
 //! | buffers | four words each: base, offset, length in bytes, element type |
 //! | steps | five words each: kernel, place and length of the record, place and length of the name |
 //! | records | the steps' parameters |
-//! | ports | ten words each: inputs, then outputs |
+//! | ports | eleven words each: inputs, then outputs |
 //! | states | two words each: input, output |
 //! | text | names, UTF-8, each ended by a zero that its length does not count |
 //! | constants | packed weights, 64-byte aligned |
@@ -25,7 +25,7 @@ use super::record::Extent;
 use super::step::Kernels;
 
 pub(super) const MAGIC: u32 = u32::from_le_bytes(*b"nwc\0");
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 const HEADER_WORDS: usize = 32;
 const SECTIONS_AT: usize = 8;
 const SECTIONS: usize = 8;
@@ -42,7 +42,7 @@ pub(crate) const PORTS: u32 = 3;
 pub(super) const DIM_WORDS: usize = 8;
 pub(super) const BUFFER_WORDS: usize = 4;
 pub(super) const STEP_WORDS: usize = 5;
-pub(super) const PORT_WORDS: usize = 10;
+pub(super) const PORT_WORDS: usize = 11;
 pub(super) const STATE_WORDS: usize = 2;
 
 /// Operations of the dimension table.
@@ -58,7 +58,7 @@ pub(crate) enum DimOp {
     FloorDiv = 4,
     Min = 5,
     Max = 6,
-    /// Set by a step while the program runs, between two numbers.
+    /// Set by a step, between two numbers with sign.
     Measured = 7,
 }
 
@@ -76,11 +76,6 @@ impl DimOp {
 
     pub(super) fn from_word(word: u32) -> Option<Self> {
         Self::ALL.get(word as usize).copied()
-    }
-
-    /// Whether its entry is two bounds, and its value is not computed from others.
-    pub(super) fn is_bounded(self) -> bool {
-        matches!(self, Self::Variable | Self::Measured)
     }
 
     /// The value of an entry that is computed from two others.
@@ -183,6 +178,8 @@ pub(super) struct RawPort<'p> {
     /// The axis along which a cache grows in place, and the extent there is room for; the axes
     /// before it lie that far apart.
     pub(super) room: Option<(usize, usize)>,
+    /// Its shape is known only behind a run.
+    pub(super) measured: bool,
     /// Where it lives unless it is bound: arena, state or constants.
     pub(super) home: u32,
     pub(super) home_offset: usize,
@@ -354,6 +351,7 @@ impl<'p> Image<'p> {
             home_offset: p[6] as usize,
             bytes: p[7] as usize,
             room: (p[8] > 0).then(|| (p[8] as usize - 1, p[9] as usize)),
+            measured: p[10] != 0,
         }
     }
 
@@ -370,17 +368,18 @@ impl<'p> Image<'p> {
         (dim[0] == DimOp::Variable as u32).then(|| (i64::from(dim[1]), i64::from(dim[2]), name()))
     }
 
-    /// Bounds of dimension `i`, where a step sets it.
-    pub(super) fn measured(&self, i: usize) -> Option<(i64, i64)> {
-        let at = i.checked_mul(DIM_WORDS)?;
-        let dim = self.section(Section::Dims).get(at..)?.get(..DIM_WORDS)?;
-        (dim[0] == DimOp::Measured as u32).then(|| (i64::from(dim[1]), i64::from(dim[2])))
-    }
-
     /// The name of dimension `i` as C reads it.
     pub(super) fn variable_c_name(&self, i: usize) -> &'p CStr {
         let dim = self.section(Section::Dims).get(i * DIM_WORDS + 3);
         dim.map_or(c"", |name| self.c_text([name & 0x00ff_ffff, name >> 24]))
+    }
+
+    /// Bounds of dimension `i`, where a step sets it.
+    pub(super) fn measured(&self, i: usize) -> Option<(i64, i64, &'p str)> {
+        let dim = self.section(Section::Dims).get(i.checked_mul(DIM_WORDS)?..)?.get(..DIM_WORDS)?;
+        let name = || self.text(dim[3] & 0x00ff_ffff, dim[3] >> 24);
+        let bound = |word: u32| i64::from(word as i32);
+        (dim[0] == DimOp::Measured as u32).then(|| (bound(dim[1]), bound(dim[2]), name()))
     }
 
     /// Fills everything that is not a variable in.

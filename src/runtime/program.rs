@@ -48,6 +48,7 @@ pub struct Port<'p> {
     image: Image<'p>,
     bytes: usize,
     state: bool,
+    measured: bool,
 }
 
 impl<'p> Port<'p> {
@@ -66,6 +67,18 @@ impl<'p> Port<'p> {
         let extent = Extent(*self.shape.get(axis)?);
         let immediate = extent.0 & Extent::TABLE == 0;
         immediate.then(|| extent.value(&[]) as usize)
+    }
+
+    /// Largest extent of `axis`.
+    pub fn max_extent(&self, axis: usize) -> Option<usize> {
+        let extent = self.image.corner(Extent(*self.shape.get(axis)?), true)?;
+        usize::try_from(extent).ok()
+    }
+
+    /// Whether its shape depends on the data: it is known behind a run, within
+    /// [`Port::max_bytes`], and the port cannot be bound to other memory.
+    pub fn is_measured(&self) -> bool {
+        self.measured
     }
 
     /// Name and bounds of the dimension that is chosen per call on `axis`.
@@ -106,7 +119,7 @@ impl fmt::Debug for Port<'_> {
             match (self.fixed_extent(axis), self.variable(axis)) {
                 (Some(n), _) => write!(f, "{comma}{n}")?,
                 (_, Some((name, min, max))) => write!(f, "{comma}{name}={min}..{max}")?,
-                _ => write!(f, "{comma}*")?,
+                _ => write!(f, "{comma}<={}", self.max_extent(axis).unwrap_or(0))?,
             }
         }
         write!(f, "]")
@@ -218,8 +231,8 @@ impl<'a> Program<'a> {
         let inputs = image.inputs_len();
         let state = (0..image.states_len()).map(|s| image.state(s));
         let state = state.into_iter().any(|(a, b)| a == i || b + inputs == i);
-        let RawPort { name, name_at, dtype, shape, bytes, .. } = image.port(i);
-        Port { name, dtype, name_at, shape, image, bytes, state }
+        let RawPort { name, name_at, dtype, shape, bytes, measured, .. } = image.port(i);
+        Port { name, dtype, name_at, shape, image, bytes, state, measured }
     }
 
     /// Inputs in the model's order.
@@ -231,6 +244,13 @@ impl<'a> Program<'a> {
     pub fn outputs(&self) -> impl ExactSizeIterator<Item = Port<'_>> {
         let inputs = self.image().inputs_len();
         (0..self.image().outputs_len()).map(move |i| self.port(inputs + i))
+    }
+
+    /// Name of an entry of the table of dimensions that is chosen per call or found in the data.
+    pub fn dim_name(&self, dim: u32) -> Option<&str> {
+        let image = self.image();
+        let found = image.variable(dim as usize).or(image.measured(dim as usize));
+        found.map(|(_, _, name)| name)
     }
 
     /// Position of the input of this name.

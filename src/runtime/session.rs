@@ -18,6 +18,7 @@ use super::memory::{Base, Bases, Block, MemoryNeeds, Tables};
 use super::program::Program;
 use super::record::Extent;
 use super::step::{KernelId, Operands, Step, StepFn};
+use super::steps::dynamic::{self, Measured};
 use super::steps::flow::Control;
 
 /// Largest rank of an input or output.
@@ -137,8 +138,7 @@ impl<'p> Session<'p> {
         let image = self.program.image();
         let (dims, _) = self.tables.split(&mut self.block);
         for (i, dim) in dims.iter_mut().enumerate() {
-            let chosen = image.variable(i).map(|(min, max, _)| (min, max));
-            if let Some((min, _)) = chosen.or(image.measured(i)) {
+            if let Some((min, _, _)) = image.variable(i).or(image.measured(i)) {
                 *dim = min;
             }
         }
@@ -246,7 +246,7 @@ impl<'p> Session<'p> {
     /// Runs the program on the inputs as they are.
     ///
     /// **Errors**: [`RunError::StateFull`]; outputs and state are unchanged then.
-    /// [`RunError::Endless`], where the bound of a loop was given when the model was loaded.
+    /// [`RunError::OutOfRange`]; outputs and state are undefined then.
     ///
     /// **Cost**: no allocation, no lock, no system call.
     pub fn run(&mut self) -> Result<(), RunError> {
@@ -255,16 +255,31 @@ impl<'p> Session<'p> {
     }
 
     fn execute(&mut self) -> Result<(), RunError> {
-        if self.has_flow {
-            self.execute_flow()?;
-        } else {
-            let operands = self.operands();
-            for (kernel, words) in self.program.image().walk() {
-                (self.code[kernel as usize])(Step { words, operands });
-            }
+        match self.has_flow {
+            true => self.execute_flow()?,
+            false => self.execute_straight()?,
         }
         self.grown = true;
         Ok(())
+    }
+
+    /// Runs the steps of a program one after the other.
+    fn execute_straight(&mut self) -> Result<(), RunError> {
+        let image = self.program.image();
+        let mut steps = image.walk();
+        loop {
+            let operands = self.operands();
+            // Dimensions stay what they are up to the next step that measures one.
+            let measured = loop {
+                let Some((kernel, words)) = steps.next() else { return Ok(()) };
+                let step = Step { words, operands };
+                if kernel == KernelId::Measure as u32 {
+                    break dynamic::measure(step);
+                }
+                (self.code[kernel as usize])(step);
+            };
+            self.set_measured(&measured)?;
+        }
     }
 
     /// The way to the operands of steps, and the present extents.
@@ -276,6 +291,21 @@ impl<'p> Session<'p> {
         // memory that is borrowed for the call.
         let bases = unsafe { Bases::new(bases) };
         Operands { buffers: self.program.image().buffers(), dims, bases, level: self.level }
+    }
+
+    /// Takes over a number that a step has found.
+    fn set_measured(&mut self, measured: &Measured) -> Result<(), RunError> {
+        let Measured { dim, number, saturate } = *measured;
+        let image = self.program.image();
+        // The check of the image has found the dimension.
+        let (min, max, _) = image.measured(dim as usize).unwrap_or_default();
+        if !saturate && !(min..=max).contains(&number) {
+            return Err(RunError::OutOfRange { dim, min, max, got: number });
+        }
+        let (dims, _) = self.tables.split(&mut self.block);
+        dims[dim as usize] = number.clamp(min, max);
+        image.evaluate(dims);
+        Ok(())
     }
 
     /// Runs the program on memory of the caller: each pair is a position and its elements.

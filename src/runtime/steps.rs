@@ -4,6 +4,7 @@
 //! [`kernels`](crate::kernels). To add one: its record, the check of the record and its function
 //! in the family's file, and its line in the table below.
 
+pub(crate) mod dynamic;
 pub(crate) mod elementwise;
 pub(crate) mod flow;
 pub(crate) mod index;
@@ -173,6 +174,14 @@ macro_rules! for_each_kernel {
             GruResetF32 = 93, "gru_reset_f32", recurrent::GRU_RESET_F32;
             /// Biases of a recurrent layer that are not constant.
             RecurrentBias = 94, "recurrent_bias", recurrent::RECURRENT_BIAS;
+            /// A number in the data becomes a dimension.
+            Measure = 100, "measure", dynamic::MEASURE;
+            /// Positions of elements that are not zero.
+            NonZero = 101, "non_zero", dynamic::NON_ZERO;
+            /// Distinct slices along an axis.
+            Unique = 102, "unique", dynamic::UNIQUE;
+            /// Boxes that no better box covers.
+            NonMaxSuppression = 103, "non_max_suppression", dynamic::NON_MAX_SUPPRESSION;
             /// Another step is next.
             Jump = 110, "jump", flow::JUMP;
             /// Another step is next unless a condition holds.

@@ -20,6 +20,9 @@ pub(crate) struct ChoiceArgs {
     /// Input that becomes a constant; may be given more than once
     #[arg(long, value_name = "NAME=FILE.npy", value_parser = pair)]
     pub(crate) value: Vec<(String, String)>,
+    /// Bounds of an integer value that decides a shape at run time; may be given more than once
+    #[arg(long, value_name = "NAME=MIN..MAX", value_parser = range, allow_hyphen_values = true)]
+    value_range: Vec<(String, i64, i64)>,
     /// Output that is kept as an input of the next run; may be given more than once
     #[arg(long, value_name = "OUTPUT=INPUT", value_parser = pair)]
     state: Vec<(String, String)>,
@@ -50,6 +53,10 @@ impl ChoiceArgs {
         }
         let has_input = |name: &String| names.is_none_or(|names| names.inputs.contains(name));
         let has_output = |name: &String| names.is_none_or(|names| names.outputs.contains(name));
+        let has_value = |name: &String| names.is_none_or(|names| names.values.contains(name));
+        for (name, min, max) in self.value_range.iter().filter(|(name, ..)| has_value(name)) {
+            options = options.value_range(name, *min, *max);
+        }
         for (name, shape) in self.input_shape.iter().filter(|(name, _)| has_input(name)) {
             options = options.input_shape(name, shape);
         }
@@ -82,6 +89,12 @@ impl ChoiceArgs {
             stray.chain(inputs.filter(|(_, name)| none(&|m| m.inputs.contains(*name))).map(
                 |(option, name)| format!("{option} {name}: no model has an input of this name"),
             ));
+        let ranges =
+            self.value_range.iter().filter(|(name, ..)| none(&|m| m.values.contains(name)));
+        let stray =
+            stray.chain(ranges.map(|(name, ..)| {
+                format!("--value-range {name}: no model has a value of this name")
+            }));
         let pairs = self.state.iter().filter(|(output, input)| {
             none(&|m| m.outputs.contains(output) && m.inputs.contains(input))
         });
@@ -96,6 +109,7 @@ impl ChoiceArgs {
         let given = [
             (!self.dim.is_empty(), "--dim"),
             (!self.input_shape.is_empty(), "--input-shape"),
+            (!self.value_range.is_empty(), "--value-range"),
             (!self.state.is_empty(), "--state"),
         ];
         given.into_iter().find(|(is_given, _)| *is_given).map(|(_, option)| option)
@@ -135,6 +149,16 @@ fn dim(text: &str) -> Result<(String, usize, usize), String> {
     if min > max { Err(format!("{value}: the bounds are reversed")) } else { Ok((name, min, max)) }
 }
 
+fn range(text: &str) -> Result<(String, i64, i64), String> {
+    let (name, value) = pair(text)?;
+    let number = |digits: &str| {
+        digits.parse::<i64>().map_err(|_| format!("{digits:?} is no number: write MIN..MAX"))
+    };
+    let (min, max) = value.split_once("..").ok_or(format!("{value:?}: write MIN..MAX"))?;
+    let (min, max) = (number(min)?, number(max.trim_start_matches('='))?);
+    if min > max { Err(format!("{value}: the bounds are reversed")) } else { Ok((name, min, max)) }
+}
+
 fn shape(text: &str) -> Result<(String, Vec<usize>), String> {
     let (name, value) = pair(text)?;
     let number = |digits: &str| {
@@ -158,6 +182,10 @@ mod tests {
         assert_eq!(dim("past=0..512"), Ok(("past".to_owned(), 0, 512)));
         for bad in ["rows=x", "rows=-1", "rows=3..2", "rows=1..", "rows"] {
             assert!(dim(bad).is_err(), "{bad}");
+        }
+        assert_eq!(range("k=-1..5"), Ok(("k".to_owned(), -1, 5)));
+        for bad in ["k=3", "k=..", "k=2..1", "k=a..b"] {
+            assert!(range(bad).is_err(), "{bad}");
         }
         assert_eq!(shape("x=1,37"), Ok(("x".to_owned(), vec![1, 37])));
         assert_eq!(shape("x=4"), Ok(("x".to_owned(), vec![4])));

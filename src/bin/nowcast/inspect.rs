@@ -60,6 +60,8 @@ struct PortReport {
     dims: BTreeMap<String, [usize; 2]>,
     max_bytes: usize,
     is_state: bool,
+    /// Its shape is known only behind a run.
+    is_measured: bool,
     #[serde(skip)]
     text: String,
 }
@@ -273,6 +275,7 @@ impl PortReport {
             dims: axes().filter_map(bounds).collect(),
             max_bytes: port.max_bytes(),
             is_state: port.is_state(),
+            is_measured: port.is_measured(),
             text: format!("{port:?}"),
         }
     }

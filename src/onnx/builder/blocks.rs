@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Builder;
-use crate::graph::{Dim, Fact, Node, ValueId, VarId, Variable};
+use crate::graph::{Dim, Fact, Node, ValueId};
 use crate::tensor::DType;
 
 /// The nodes around a block.
@@ -77,12 +77,6 @@ impl Builder<'_> {
         self.known = mark.known;
         self.pending = mark.pending;
         self.sequences = mark.sequences;
-    }
-
-    /// Adds a dimension between zero and `max` that a step sets.
-    pub(in crate::onnx) fn add_measured(&mut self, name: String, min: i64, max: i64) -> VarId {
-        self.graph.variables.push(Variable { name, min, max, measured: true });
-        VarId(self.graph.variables.len() as u32 - 1)
     }
 
     /// The elements of a sequence.

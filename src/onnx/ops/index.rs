@@ -154,24 +154,3 @@ pub(super) fn one_hot(call: &mut Call) -> Imported {
     };
     Ok(vec![call.one(Op::OneHot { axis, depth }, &[indices, values])?])
 }
-
-/// Keeps positions for which a constant condition holds.
-pub(super) fn compress(call: &mut Call) -> Imported {
-    let x = call.input(0)?;
-    let condition = call.known_numbers(1)?.unwrap_or_default();
-    let chosen = condition.iter().enumerate().filter(|(_, keep)| **keep != 0);
-    let chosen: Vec<i64> = chosen.map(|(i, _)| i as i64).collect();
-    let (x, axis) = match call.int("axis")? {
-        Some(axis) => (x, call.axis(axis, call.shape(x).len())?),
-        None => {
-            let len = crate::graph::dim::product(&call.shape(x));
-            (call.reshape(x, vec![len])?, 0)
-        }
-    };
-    let n = call.shape(x).get(axis).map_or(0, |d| d.bounds(call.variables()).0);
-    if chosen.last().is_some_and(|last| *last >= n) {
-        return call.fail("the condition is longer than the axis");
-    }
-    let indices = call.constant(Tensor::vector(&chosen));
-    Ok(vec![call.one(Op::Gather { axis }, &[x, indices])?])
-}

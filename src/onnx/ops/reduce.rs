@@ -59,7 +59,8 @@ pub(super) fn top_k(call: &mut Call) -> Imported {
         let k = call.int("k")?;
         Dim::Fixed(call.required("k", k)?)
     } else {
-        call.known_scalar(1)?
+        let n = call.shape(x).get(axis).map_or(0, |n| n.bounds(call.variables()).0);
+        call.known_within(1, 0, n)?
     };
     let largest = call.flag("largest", true)?;
     // Where any order will do, the sorted one does.

@@ -25,6 +25,10 @@ pub(super) fn reshape(call: &mut Call) -> Imported {
                 }
             },
             Some(n) if n < 0 => return call.fail(format!("the extent {n} is negative")),
+            None if dim.bounds(call.variables()).0 < 0 => {
+                let dim = dim.display(call.variables());
+                return call.fail(format!("whether the extent {dim} is -1 is open"));
+            }
             _ => dim.clone(),
         });
     }

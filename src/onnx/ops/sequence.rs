@@ -24,10 +24,17 @@ fn tensor(call: &Call, i: usize) -> Imported<ValueId> {
     if call.builder.is_tensor(id) { Ok(id) } else { call.fail(format!("input {i} is no tensor")) }
 }
 
+/// The one number of operand `i`, which must be known.
+fn number(call: &Call, i: usize) -> Imported<i64> {
+    match call.known_numbers(i)?.as_deref() {
+        Some([one]) => Ok(*one),
+        _ => call.fail(format!("input {i} is not one number")),
+    }
+}
+
 /// The position that operand `i` names among `len`, counted from either end.
 fn position(call: &Call, i: usize, len: usize) -> Imported<usize> {
-    let at = call.known_scalar(i)?;
-    let at = call.fixed(&at, "the position")?;
+    let at = number(call, i)?;
     let from_front = if at < 0 { at.saturating_add(len as i64) } else { at };
     let found = usize::try_from(from_front).ok().filter(|p| *p < len);
     found.ok_or_else(|| call.problem(format!("there is no position {at} among {len}")))
@@ -57,8 +64,7 @@ pub(super) fn insert(call: &mut Call) -> Imported {
     // The place behind the last is a position here.
     let at = match call.optional(2) {
         Some(_) => {
-            let at = call.known_scalar(2)?;
-            let behind = call.fixed(&at, "the position")? == elements.len() as i64;
+            let behind = number(call, 2)? == elements.len() as i64;
             if behind { elements.len() } else { position(call, 2, elements.len())? }
         }
         None => elements.len(),
@@ -101,10 +107,7 @@ pub(super) fn split(call: &mut Call) -> Imported {
     let whole = shape.get(axis).cloned().unwrap_or(Dim::Fixed(0));
     let chunk = match call.optional(1) {
         None => Some(1),
-        Some(id) if call.shape(id).is_empty() => {
-            let chunk = call.known_scalar(1)?;
-            Some(call.fixed(&chunk, "the split")?)
-        }
+        Some(id) if call.shape(id).is_empty() => Some(number(call, 1)?),
         Some(_) => None,
     };
     let parts: Vec<Dim> = match chunk {

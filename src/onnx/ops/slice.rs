@@ -65,11 +65,11 @@ fn cut(
         let from_front = match dim.bounds(variables) {
             (min, _) if min >= 0 => dim,
             (_, max) if max < 0 => dim + n.clone(),
+            // One where it counts from the end, else zero.
             _ => {
-                let dim = dim.display(variables);
-                return call.fail(format!(
-                    "whether the bound {dim} counts from the end is open; narrow the --dim ranges"
-                ));
+                let one = Dim::Fixed(1);
+                let negative = Dim::max(&-dim.clone(), &zero, variables);
+                dim + n.clone() * Dim::min(&negative, &one, variables)
             }
         };
         Ok(Dim::min(&Dim::max(&from_front, low, variables), high, variables))

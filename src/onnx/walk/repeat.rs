@@ -6,7 +6,7 @@
 //! jump that they save.
 
 use crate::graph::ops::{Collected, Compare, Logic, Loop};
-use crate::graph::{Block, Dim, Fact, Op, Tensor, ValueId, VarId};
+use crate::graph::{Block, Dim, Fact, Op, Tensor, ValueId, VarId, Variable};
 use crate::onnx::error::ImportError;
 use crate::onnx::ports::Scope;
 use crate::onnx::proto::GraphProto;
@@ -248,8 +248,8 @@ impl<'m> Walker<'m, '_, '_> {
     ) -> Imported<Body> {
         self.given(of, initial)?;
         let (label, most) = (of.name.label(), trips.upper(&self.builder.graph.variables));
-        let counter = self.builder.add_measured(format!("{label}.i"), 0, (most - 1).max(0));
-        let done = self.builder.add_measured(format!("{label}.n"), 0, most);
+        let counter = self.builder.add_variable(Variable::measured(format!("{label}.i"), 0, (most - 1).max(0)));
+        let done = self.builder.add_variable(Variable::measured(format!("{label}.n"), 0, most));
         self.builder.open_block();
         let carried = initial.iter().zip(names).map(|(id, name)| {
             let fact = self.builder.fact(*id);
@@ -362,8 +362,11 @@ impl<'m> Walker<'m, '_, '_> {
         }
         for (piece, kind) in pieces.iter().zip(kinds) {
             self.given(of, &[*piece])?;
-            let varies = |id: VarId| id.0 >= body.counter.0;
-            if self.builder.fact(*piece).shape.iter().any(|d| d.reads(&varies)) {
+            let mut varies = false;
+            for dim in &self.builder.fact(*piece).shape {
+                dim.variables(&mut |id| varies |= id.0 >= body.counter.0);
+            }
+            if varies {
                 return of.fail(
                     "what it collects has another shape in each iteration; only a short loop of \
                      known length may do that",

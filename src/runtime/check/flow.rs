@@ -8,7 +8,9 @@ use arrayvec::ArrayVec;
 use super::require;
 use crate::runtime::errors::ImageError;
 use crate::runtime::image::Image;
+use crate::runtime::record::{Field, Words};
 use crate::runtime::step::KernelId;
+use crate::runtime::steps::dynamic::MeasureRecord;
 use crate::runtime::steps::flow::Control;
 
 /// Loops nest at most this deep.
@@ -38,20 +40,31 @@ pub(in crate::runtime) fn iterations(image: &Image<'_>) -> Result<u64, ImageErro
     let mut open = Loops::new();
     let mut most = 1;
     for (i, (kernel, words)) in image.walk().enumerate() {
-        let Some(control) = Control::decode(kernel, words) else { continue };
         let name = KernelId::from_word(kernel).map_or("", KernelId::name);
         let step = i as u32;
-        control_step(image, &mut open, step, &control)
-            .ok_or(ImageError::Step { step, kernel: name })?;
+        let fits = match Control::decode(kernel, words) {
+            Some(control) => control_step(image, &mut open, step, &control),
+            None if kernel == KernelId::Measure as u32 => {
+                let measure: MeasureRecord = Field::take(&mut Words(words));
+                require(is_free(&open, measure.dim))
+            }
+            None => continue,
+        };
+        fits.ok_or(ImageError::Step { step, kernel: name })?;
         most = open.last().map_or(most, |of| most.max(of.iterations));
     }
     Ok(most)
 }
 
+/// Whether no loop that is open counts with a variable.
+fn is_free(open: &Loops, variable: u32) -> bool {
+    open.iter().all(|of| of.counter != variable && of.done != variable)
+}
+
 fn control_step(image: &Image<'_>, open: &mut Loops, step: u32, control: &Control) -> Option<()> {
     // A step in a loop leads at most to the loop's end; any other to the end of the program.
     let last = open.last().map_or(image.steps_len() as u32, |of| of.end);
-    let free = |variable| open.iter().all(|of| of.counter != variable && of.done != variable);
+    let free = |variable| is_free(open, variable);
     match control {
         Control::Jump(jump) => require(jump.target > step && jump.target <= last),
         Control::JumpUnless(jump) => require(jump.target > step && jump.target <= last),
@@ -65,8 +78,8 @@ fn control_step(image: &Image<'_>, open: &mut Loops, step: u32, control: &Contro
             let (kernel, words) = image.step_record(enter.target as usize)?;
             let Control::RepeatLoop(repeat) = Control::decode(kernel, words)? else { return None };
             require((repeat.counter, repeat.done) == (enter.counter, enter.done))?;
-            let (least, last) = image.measured(enter.counter as usize)?;
-            let (none, most) = image.measured(enter.done as usize)?;
+            let (least, last, _) = image.measured(enter.counter as usize)?;
+            let (none, most, _) = image.measured(enter.done as usize)?;
             require(least == 0 && none == 0)?;
             let trips = u64::try_from(most.min(last + 1)).ok()?;
             let iterations = open.last().map_or(1, |of| of.iterations).checked_mul(trips)?;

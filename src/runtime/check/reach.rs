@@ -58,6 +58,11 @@ impl<'c> Reach<'c> {
         i64::try_from(self.extent(stride)?).ok()
     }
 
+    /// Whether a step may set this place in the table of dimensions.
+    pub(crate) fn is_measured(&self, dim: u32) -> Option<()> {
+        self.image.measured(dim as usize).map(|_| ())
+    }
+
     /// Extents of all axes.
     pub(crate) fn extents(&self, extents: &Extents) -> Option<ArrayVec<usize, MAX_RANK>> {
         extents.iter().map(|e| self.extent(*e)).collect()

@@ -12,6 +12,7 @@ pub(crate) struct PortSpec {
     pub(crate) dtype: DType,
     pub(crate) shape: Vec<Extent>,
     pub(crate) room: Option<(usize, usize)>,
+    pub(crate) measured: bool,
     pub(crate) home: u32,
     pub(crate) home_offset: usize,
     pub(crate) bytes: usize,
@@ -61,7 +62,8 @@ impl ImageBuilder {
             for (bound, corner) in [a, b].into_iter().zip(&mut corners) {
                 let value = match op {
                     DimOp::Constant => number([*a, *b]),
-                    DimOp::Variable | DimOp::Measured => i64::from(*bound),
+                    DimOp::Variable => i64::from(*bound),
+                    DimOp::Measured => i64::from(*bound as i32),
                     _ => op.apply(Extent(*a).value(corner), Extent(*b).value(corner)),
                 };
                 corner.push(value);
@@ -87,7 +89,7 @@ impl ImageBuilder {
             ports.extend([offset, len, u32::from(port.dtype as u8), rank]);
             let (axis, room) = port.room.map_or((0, 0), |(axis, room)| (axis as u32 + 1, room));
             ports.extend([records.len() as u32, port.home, port.home_offset as u32]);
-            ports.extend([port.bytes as u32, axis, room as u32]);
+            ports.extend([port.bytes as u32, axis, room as u32, u32::from(port.measured)]);
             records.extend(port.shape.iter().map(|e| e.0));
         }
         let states: Vec<u32> = self.states.iter().flat_map(|(i, o)| [*i, *o]).collect();

@@ -2,7 +2,8 @@
 
 use crate::runtime::errors::RunError;
 use crate::runtime::record::{Extent, In};
-use crate::runtime::step::Step;
+use crate::runtime::step::{KernelId, Step};
+use crate::runtime::steps::dynamic;
 use crate::runtime::steps::flow::{Control, RepeatLoopRecord};
 
 use super::Session;
@@ -15,6 +16,12 @@ impl Session<'_> {
         while let Some((kernel, words)) = image.step_record(at) {
             at = match Control::decode(kernel, words) {
                 Some(control) => self.control(at, &control)?,
+                None if kernel == KernelId::Measure as u32 => {
+                    let step = Step { words, operands: self.operands() };
+                    let measured = dynamic::measure(step);
+                    self.set_measured(&measured)?;
+                    at + 1
+                }
                 None => {
                     (self.code[kernel as usize])(Step { words, operands: self.operands() });
                     at + 1
@@ -47,7 +54,7 @@ impl Session<'_> {
 
     fn repeat(&mut self, at: usize, repeat: &RepeatLoopRecord) -> Result<usize, RunError> {
         let image = self.program.image();
-        let most = |variable: u32| image.measured(variable as usize).map_or(0, |(_, max)| max);
+        let most = |variable: u32| image.measured(variable as usize).map_or(0, |(_, max, _)| max);
         let trips = repeat.trips.value(self.dims());
         let trips = trips.min(most(repeat.done)).min(most(repeat.counter) + 1);
         let done = Extent(repeat.done | Extent::TABLE).value(self.dims());
@@ -59,7 +66,8 @@ impl Session<'_> {
             return Ok(repeat.target as usize);
         }
         if goes_on && repeat.strict {
-            return Err(RunError::Endless { step: at as u32, max: trips.max(0) as usize });
+            let (dim, max) = (repeat.done, trips.max(0));
+            return Err(RunError::OutOfRange { dim, min: 0, max, got: max + 1 });
         }
         Ok(at + 1)
     }
@@ -72,7 +80,7 @@ impl Session<'_> {
     /// Gives a measured dimension its value, within its bounds.
     fn measure(&mut self, variable: u32, value: i64) {
         let variable = variable as usize;
-        if let Some((min, max)) = self.program.image().measured(variable) {
+        if let Some((min, max, _)) = self.program.image().measured(variable) {
             self.tables.split(&mut self.block).0[variable] = value.clamp(min, max);
         }
     }

@@ -71,7 +71,8 @@ impl Session<'_> {
         Ok(self.port_shape(i))
     }
 
-    /// Shape of output `i` under the present extents.
+    /// Shape of output `i` under the present extents. A shape that depends on the data is that of
+    /// the last run.
     ///
     /// **Errors**: no such output.
     pub fn output_shape(&self, i: usize) -> Result<Shape, BindError> {
@@ -231,6 +232,9 @@ impl Session<'_> {
         Self::check_type(raw.dtype, dtype)?;
         if raw.home != ARENA {
             return Err(BindError::State);
+        }
+        if raw.measured {
+            return Err(BindError::Measured);
         }
         let expected = count(&self.port_shape(port)).saturating_mul(raw.dtype.bytes());
         if expected != bytes {

@@ -111,7 +111,7 @@ impl Session<'_> {
         core::hint::black_box(sum);
         let at = self.tables.arena_at;
         self.block.bytes_mut()[at..].fill(0);
-        // A loop that does not end on zeros has touched all there is.
+        // Zeros may be out of range; the code has run then as far as it goes.
         let _ = self.execute();
         self.block.bytes_mut()[at..].fill(0);
         self.grown = false;
