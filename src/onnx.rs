@@ -7,8 +7,8 @@
 //! file. It never guesses: an attribute or form that it does not know is refused. It neither
 //! optimises nor runs anything; constants are folded by a function that the caller passes in.
 //!
-//! Not supported: half precision and 8-bit floats, integers below 8 bits, strings, sequences,
-//! optionals, and loops.
+//! Not supported: half precision and 8-bit floats, integers below 8 bits, strings, and sequences or
+//! optional values that are inputs, outputs, or of a length that only a run knows.
 
 mod attributes;
 mod builder;
@@ -86,6 +86,8 @@ pub struct Names {
     pub dims: BTreeSet<String>,
     /// Inputs and the results of nodes.
     pub values: BTreeSet<String>,
+    /// Loops; one without a name is called `Loop_` and its position among the nodes around it.
+    pub loops: BTreeSet<String>,
 }
 
 /// What bindings may name in a model, of which only the declarations are looked at.

@@ -354,10 +354,11 @@ impl<'g> Builder<'g> {
         let read_later = self.places.iter().enumerate().any(|(i, p)| {
             p.as_ref().is_some_and(|p| p.storage == place.storage) && self.remaining[i] > 0
         });
+        // Another operand may be a part of it, which begins at the same place: a row, repeated.
         let read_otherwise = all.iter().any(|b| {
-            self.places[b.0 as usize]
-                .as_ref()
-                .is_some_and(|p| p.storage == place.storage && p != place)
+            self.places[b.0 as usize].as_ref().is_some_and(|p| {
+                p.storage == place.storage && (p != place || self.shape(*b) != self.shape(a))
+            })
         });
         whole && !read_later && !read_otherwise
     }

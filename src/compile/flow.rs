@@ -65,6 +65,12 @@ pub(super) fn repeat(b: &mut Builder<'_>, node: &Node, op: &Loop) -> Result<(), 
     b.nest(op.trips.upper(&b.graph.variables)).map_err(here)?;
     let outer = b.begin_loop(&op.body);
     let carried = open(b, node, op, &outer).map_err(here)?;
+    if op.trips.is(0) {
+        // There is nothing to write to, and nothing that would.
+        b.unnest();
+        settle(b, node, carried);
+        return Ok(());
+    }
     let (VarId(counter), VarId(done)) = (op.counter, op.done);
     let record = EnterLoopRecord { target: 0, counter, done };
     let enter = b.control(KernelId::EnterLoop, &record);
@@ -92,12 +98,17 @@ pub(super) fn repeat(b: &mut Builder<'_>, node: &Node, op: &Loop) -> Result<(), 
     b.end_block(scope.1);
     b.end_loop(&outer, enter, repeat);
     b.unnest();
+    settle(b, node, carried);
+    Ok(())
+}
+
+/// What is carried lies, behind the loop, where it lay in it.
+fn settle(b: &mut Builder<'_>, node: &Node, carried: Vec<Place>) {
     for (y, place) in node.outputs.iter().zip(carried) {
         if let Some(y) = y {
             b.alias(*y, place);
         }
     }
-    Ok(())
 }
 
 /// Memory for what is carried, with its first values, and for what is collected.

@@ -209,8 +209,8 @@ impl<'m> Walker<'m, '_, '_> {
             let Some(bound) = self.trips.get(&label) else {
                 return Err(self.unbounded(of, length.limit));
             };
-            if *bound as u64 > MAX_TRIPS as u64 {
-                return of.fail(format!("at most {MAX_TRIPS} iterations are supported"));
+            if *bound == 0 || *bound as u64 > MAX_TRIPS as u64 {
+                return of.fail(format!("1 to {MAX_TRIPS} iterations are supported"));
             }
             self.bounded.insert(label);
             length.trips = Dim::Fixed(*bound as i64);
