@@ -100,7 +100,8 @@ impl<'m> Walker<'m, '_, '_> {
             let variables = &self.builder.graph.variables;
             let ((a0, a1), (b0, b1)) = (a.bounds(variables), b.bounds(variables));
             let name = format!("{name}.{axis}");
-            let variable = self.builder.add_variable(Variable::measured(name, a0.min(b0).max(0), a1.max(b1)));
+            let variable =
+                self.builder.add_variable(Variable::measured(name, a0.min(b0).max(0), a1.max(b1)));
             shape.push(Dim::var(variable));
             let [then, otherwise] = &mut blocks;
             then.extents.push((variable, a));

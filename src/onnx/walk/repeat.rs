@@ -248,7 +248,11 @@ impl<'m> Walker<'m, '_, '_> {
     ) -> Imported<Body> {
         self.given(of, initial)?;
         let (label, most) = (of.name.label(), trips.upper(&self.builder.graph.variables));
-        let counter = self.builder.add_variable(Variable::measured(format!("{label}.i"), 0, (most - 1).max(0)));
+        let counter = self.builder.add_variable(Variable::measured(
+            format!("{label}.i"),
+            0,
+            (most - 1).max(0),
+        ));
         let done = self.builder.add_variable(Variable::measured(format!("{label}.n"), 0, most));
         self.builder.open_block();
         let carried = initial.iter().zip(names).map(|(id, name)| {
