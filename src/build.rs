@@ -142,6 +142,13 @@ impl Model {
         self
     }
 
+    /// As [`Options::max_trips`].
+    #[must_use]
+    pub fn max_trips(mut self, node: &str, trips: usize) -> Self {
+        self.options = self.options.max_trips(node, trips);
+        self
+    }
+
     /// As [`Options::bind_state`].
     #[must_use]
     pub fn bind_state(mut self, output: &str, input: &str) -> Self {

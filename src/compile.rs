@@ -6,6 +6,7 @@
 
 mod builder;
 mod dims;
+mod flow;
 #[cfg(test)]
 pub(crate) mod harness;
 mod lower;
@@ -16,7 +17,7 @@ mod tests;
 
 use thiserror::Error;
 
-use crate::graph::{Graph, size};
+use crate::graph::{Graph, Node, Op, size};
 use crate::runtime::Program;
 
 pub(crate) use builder::Builder;
@@ -83,14 +84,24 @@ pub fn compile(graph: &Graph) -> Result<Program<'static>, CompileError> {
 /// while it is compiled; packed constants, arena and state of a session afterwards.
 pub fn compile_within(graph: &Graph, limit: u64) -> Result<Program<'static>, CompileError> {
     let mut builder = Builder::new(graph, limit)?;
-    for node in &graph.nodes {
+    lower_nodes(&mut builder, &graph.nodes)?;
+    builder.finish()
+}
+
+/// Writes the steps of nodes, one after the other.
+fn lower_nodes(builder: &mut Builder<'_>, nodes: &[Node]) -> Result<(), CompileError> {
+    for node in nodes {
         builder.begin(node);
-        lower::lower(&mut builder, node).map_err(|reason| CompileError::Unsupported {
-            node: node.name.clone(),
-            op: node.op.name(),
-            reason,
-        })?;
+        match &node.op {
+            Op::If(branches) => flow::branch(builder, node, branches)?,
+            Op::Loop(repeat) => flow::repeat(builder, node, repeat)?,
+            _ => lower::lower(builder, node).map_err(|reason| unsupported(node, reason))?,
+        }
         builder.check_constants()?;
     }
-    builder.finish()
+    Ok(())
+}
+
+fn unsupported(node: &Node, reason: String) -> CompileError {
+    CompileError::Unsupported { node: node.name.clone(), op: node.op.name(), reason }
 }

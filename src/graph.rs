@@ -18,7 +18,7 @@ use std::fmt;
 pub use bindings::{Bindings, Extent};
 pub use dim::{Dim, VarId, Variable};
 pub use live::Live;
-pub use ops::{Fact, Op, ShapeError};
+pub use ops::{Block, Fact, Op, ShapeError};
 pub use tensor::Tensor;
 pub(crate) use tensor::size;
 
@@ -42,7 +42,7 @@ pub struct Value {
 }
 
 /// One operation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// Name in the model, for messages and `inspect`.
     pub name: String,
@@ -52,6 +52,29 @@ pub struct Node {
     pub inputs: Vec<Option<ValueId>>,
     /// Results; `None` for one that nobody reads.
     pub outputs: Vec<Option<ValueId>>,
+}
+
+impl Node {
+    /// Visits every value that it reads: its operands, and what its blocks read.
+    pub fn each_read(&self, visit: &mut dyn FnMut(ValueId)) {
+        self.inputs.iter().flatten().for_each(|id| visit(*id));
+        self.op.blocks().for_each(|block| block.each_read(visit));
+    }
+
+    /// Lets go of what its blocks give and nobody reads. A carried value is read by the next
+    /// iteration.
+    pub fn release_results(&mut self) {
+        let kept = match &self.op {
+            Op::Loop(repeat) => repeat.carried.len(),
+            _ => 0,
+        };
+        let unread: Vec<bool> = self.outputs.iter().map(Option::is_none).collect();
+        for block in self.op.blocks_mut() {
+            for (result, unread) in block.results.iter_mut().zip(&unread).skip(kept) {
+                *result = result.filter(|_| !unread);
+            }
+        }
+    }
 }
 
 /// An input or output of the graph.
@@ -165,13 +188,13 @@ impl Graph {
         Ok(ids)
     }
 
-    /// How often each value is read by nodes, outputs counted as one reading each.
+    /// How often each value is read by nodes, those in blocks included; outputs count as one
+    /// reading each.
     pub fn use_counts(&self) -> Vec<u32> {
         let mut counts = vec![0; self.values.len()];
-        let read = self.nodes.iter().flat_map(|n| n.inputs.iter().flatten());
-        for id in read.copied().chain(self.outputs.iter().map(|p| p.value)) {
-            counts[id.0 as usize] += 1;
-        }
+        let mut count = |id: ValueId| counts[id.0 as usize] += 1;
+        self.nodes.iter().for_each(|node| node.each_read(&mut count));
+        self.outputs.iter().for_each(|port| count(port.value));
         counts
     }
 
@@ -185,12 +208,11 @@ impl Graph {
         }
         write!(f, "]")
     }
-}
 
-/// One line a node: results, operator, operands.
-impl fmt::Display for Graph {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for node in &self.nodes {
+    fn show_nodes(&self, f: &mut fmt::Formatter<'_>, nodes: &[Node], depth: usize) -> fmt::Result {
+        let indent = 2 * depth;
+        for node in nodes {
+            write!(f, "{:indent$}", "")?;
             for (i, id) in node.outputs.iter().enumerate() {
                 write!(f, "{}", if i > 0 { ", " } else { "" })?;
                 self.show_value(f, *id)?;
@@ -201,7 +223,26 @@ impl fmt::Display for Graph {
                 self.show_value(f, *id)?;
             }
             writeln!(f, ")")?;
+            for (i, block) in node.op.blocks().enumerate() {
+                if i > 0 {
+                    writeln!(f, "{:indent$}else", "")?;
+                }
+                self.show_nodes(f, &block.nodes, depth + 1)?;
+                write!(f, "{:indent$}  gives ", "")?;
+                for (i, id) in block.results.iter().enumerate() {
+                    write!(f, "{}", if i > 0 { ", " } else { "" })?;
+                    self.show_value(f, *id)?;
+                }
+                writeln!(f)?;
+            }
         }
         Ok(())
+    }
+}
+
+/// One line a node: results, operator, operands; blocks are indented.
+impl fmt::Display for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.show_nodes(f, &self.nodes, 0)
     }
 }

@@ -133,6 +133,14 @@ impl Options {
         self.bindings.max_memory.unwrap_or(DEFAULT_MAX_MEMORY)
     }
 
+    /// Bounds a loop whose number of iterations is decided at run time. A node without a name is
+    /// called `Loop_` and its position. A run that would go on beyond the bound fails.
+    #[must_use]
+    pub fn max_trips(mut self, node: &str, trips: usize) -> Self {
+        self.bindings.trips.insert(node.to_owned(), trips);
+        self
+    }
+
     /// Open dimensions chosen so far.
     pub fn dims(&self) -> &BTreeMap<String, Extent> {
         &self.bindings.dims
@@ -145,9 +153,10 @@ impl Options {
 
     /// Whether nothing is chosen yet.
     pub fn is_empty(&self) -> bool {
-        let Bindings { dims, shapes, values, ranges, states, max_memory: _ } = &self.bindings;
+        let Bindings { dims, shapes, values, ranges, states, trips, max_memory: _ } =
+            &self.bindings;
         let inputs = dims.is_empty() && shapes.is_empty() && values.is_empty();
-        inputs && ranges.is_empty() && states.is_empty()
+        inputs && ranges.is_empty() && states.is_empty() && trips.is_empty()
     }
 }
 

@@ -7,8 +7,8 @@
 //! file. It never guesses: an attribute or form that it does not know is refused. It neither
 //! optimises nor runs anything; constants are folded by a function that the caller passes in.
 //!
-//! Not supported: half precision and 8-bit floats, integers below 8 bits, strings, sequences,
-//! optionals, and loops.
+//! Not supported: half precision and 8-bit floats, integers below 8 bits, strings, and sequences or
+//! optional values that are inputs, outputs, or of a length that only a run knows.
 
 mod attributes;
 mod budget;
@@ -77,7 +77,7 @@ pub fn import(
     walk::check_supported(&graph, &functions, &opsets).map_err(completed)?;
     let builder = builder::Builder::new(fold, bytes.len(), bindings.ranges.clone(), budget);
     let (builder, scope) = ports::open(builder, &graph, initializers, folder, bindings)?;
-    let walker = walk::Walker::new(builder, &functions, folder);
+    let walker = walk::Walker::new(builder, &functions, folder, &bindings.trips);
     let (builder, scope) = walker.run(&graph.node, scope, &opsets).map_err(completed)?;
     if let Some(name) = builder.unused_range() {
         return Err(ImportError::Binding(format!(
@@ -99,6 +99,8 @@ pub struct Names {
     pub dims: BTreeSet<String>,
     /// Inputs and the results of nodes.
     pub values: BTreeSet<String>,
+    /// Loops; one without a name is called `Loop_` and its position among the nodes around it.
+    pub loops: BTreeSet<String>,
 }
 
 /// What bindings may name in a model, of which only the declarations are looked at.

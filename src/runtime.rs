@@ -28,6 +28,8 @@ pub use step::{Kernel, KernelId, Kernels};
 pub use steps::{KERNELS, kernels};
 
 #[cfg(feature = "std")]
+pub(crate) use check::{MAX_ITERATIONS, MAX_NESTING};
+#[cfg(feature = "std")]
 pub(crate) use image::{
     ARENA, Buffer, CONSTANTS, DimOp, ImageBuilder, PORTS, PortSpec, STATE, StepSpec,
 };

@@ -1,5 +1,7 @@
 //! A program while it is written, node by node.
 
+mod blocks;
+
 use std::collections::{HashMap, HashSet};
 
 use crate::graph::dim::{Dim, product};
@@ -45,6 +47,11 @@ pub(crate) struct Builder<'g> {
     /// Caches that grow in place: the input, the result of its concatenation, and along which
     /// axis there is room for how much.
     appends: Vec<Append>,
+    /// Blocks that are open, and where values lay before they were moved in them.
+    depth: usize,
+    journal: Vec<(ValueId, Option<Place>)>,
+    /// For each loop that is open, how often its steps run at most.
+    nested: Vec<u64>,
     node: String,
     /// Bytes that all of this may take, and those that the graph's constants take already.
     limit: u64,
@@ -84,6 +91,9 @@ impl<'g> Builder<'g> {
             packed: HashMap::new(),
             state_bytes: 0,
             appends: Vec::new(),
+            depth: 0,
+            journal: Vec::new(),
+            nested: Vec::new(),
             node: String::new(),
             limit,
             graph_bytes: graph.values.iter().map(constant_bytes).sum(),
@@ -136,7 +146,7 @@ impl<'g> Builder<'g> {
     pub(crate) fn append_in_place(&mut self, y: ValueId) -> bool {
         let Some(append) = self.appends.iter().find(|a| a.output == y) else { return false };
         let place = self.places[append.input.0 as usize].clone();
-        self.set_place(y, place);
+        self.settle(y, place);
         true
     }
 
@@ -147,16 +157,13 @@ impl<'g> Builder<'g> {
 
     /// Starts a node: its operands are being read for one more time.
     pub(super) fn begin(&mut self, node: &Node) {
+        self.resume(node);
+        node.inputs.iter().flatten().for_each(|id| self.has_read(*id));
+    }
+
+    /// The steps that follow belong to this node.
+    pub(super) fn resume(&mut self, node: &Node) {
         self.node.clone_from(&node.name);
-        for id in node.inputs.iter().flatten() {
-            let left = &mut self.remaining[id.0 as usize];
-            if *left > 0 {
-                *left -= 1;
-                if let Some(place) = &self.places[id.0 as usize] {
-                    self.readings[place.storage] -= 1;
-                }
-            }
-        }
     }
 
     // What is known of values.
@@ -228,19 +235,23 @@ impl<'g> Builder<'g> {
             last_read: None,
             held: false,
             shared_write: None,
+            piecewise: false,
         });
         self.readings.push(0);
         self.storages.len() - 1
     }
 
-    fn set_place(&mut self, v: ValueId, place: Option<Place>) {
+    /// Moves a value, and with it the readings that are to come: where it lay before.
+    fn set_place(&mut self, v: ValueId, place: Option<Place>) -> Option<Place> {
         let readings = u64::from(self.remaining[v.0 as usize]);
         if let Some(place) = &place {
             self.readings[place.storage] += readings;
         }
-        if let Some(old) = std::mem::replace(&mut self.places[v.0 as usize], place) {
+        let old = std::mem::replace(&mut self.places[v.0 as usize], place);
+        if let Some(old) = &old {
             self.readings[old.storage] -= readings;
         }
+        old
     }
 
     fn region(&mut self, storage: usize, dtype: DType) -> u32 {
@@ -271,7 +282,7 @@ impl<'g> Builder<'g> {
         let storage = self.pack_bytes(tensor.bytes());
         let strides = contiguous(self.shape(v));
         let place = Place { storage, offset: Dim::Fixed(0), strides };
-        self.set_place(v, Some(place.clone()));
+        self.settle(v, Some(place.clone()));
         Ok(place)
     }
 
@@ -315,6 +326,11 @@ impl<'g> Builder<'g> {
         self.read(v).map(|operand| SharedIn(operand.0))
     }
 
+    /// What lies at a place, which begins a storage.
+    pub(super) fn read_place(&mut self, place: &Place, v: ValueId) -> In {
+        In(self.region(place.storage, self.dtype(v)))
+    }
+
     /// An operand as it lies: its whole storage, the place of its first element, its strides.
     pub(crate) fn view(&mut self, v: ValueId) -> Lowered<(In, Place)> {
         let place = self.place(v)?;
@@ -326,7 +342,7 @@ impl<'g> Builder<'g> {
         let bytes = self.max_bytes(v);
         let storage = self.new_storage(Home::Arena, bytes);
         let strides = contiguous(self.shape(v));
-        self.set_place(v, Some(Place { storage, offset: Dim::Fixed(0), strides }));
+        self.settle(v, Some(Place { storage, offset: Dim::Fixed(0), strides }));
         Out(self.region(storage, self.dtype(v)))
     }
 
@@ -342,7 +358,8 @@ impl<'g> Builder<'g> {
         let Some(a) = reusable else { return SharedOut(self.write(v).0) };
         let place = self.places[a.0 as usize].clone();
         let storage = place.as_ref().map_or(0, |p| p.storage);
-        self.set_place(v, place.map(|p| Place { strides: contiguous(self.shape(v)), ..p }));
+        let strides = contiguous(self.shape(v));
+        self.settle(v, place.map(|p| Place { strides, ..p }));
         SharedOut(self.region(storage, self.dtype(v)))
     }
 
@@ -356,17 +373,18 @@ impl<'g> Builder<'g> {
             && storage.home == Home::Arena
             && storage.bytes == self.max_bytes(v);
         let read_later = self.readings[place.storage] > 0;
+        // Another operand may be a part of it, which begins at the same place: a row, repeated.
         let read_otherwise = all.iter().any(|b| {
-            self.places[b.0 as usize]
-                .as_ref()
-                .is_some_and(|p| p.storage == place.storage && p != place)
+            self.places[b.0 as usize].as_ref().is_some_and(|p| {
+                p.storage == place.storage && (p != place || self.shape(*b) != self.shape(a))
+            })
         });
         whole && !read_later && !read_otherwise
     }
 
     /// Makes `v` a view of the storage that `place` names; nothing runs.
     pub(crate) fn alias(&mut self, v: ValueId, place: Place) {
-        self.set_place(v, Some(place));
+        self.settle(v, Some(place));
     }
 
     /// Working memory of the step that is written next.
@@ -514,6 +532,7 @@ impl<'g> Builder<'g> {
             lens.get(&place.storage).is_none_or(|lens| lens.keys().all(|other| *other == len));
         let own = sole
             && storage.home == Home::Arena
+            && !storage.piecewise
             && !claimed.contains(&place.storage)
             && storage.bytes == self.max_bytes(v)
             && place.offset.is(0)

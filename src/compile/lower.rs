@@ -109,5 +109,6 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::MaxRoiPool(op) => vision::max_roi_pool(b, node, op),
         Op::DeformColumns(op) => vision::deform_columns(b, node, op),
         Op::Det => vision::determinant(b, node),
+        Op::If(_) | Op::Loop(_) => Err("blocks are lowered around this".into()),
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Storage {
     pub(super) held: bool,
     /// The first step that writes it, where it does so through cells.
     pub(super) shared_write: Option<usize>,
+    /// Steps write it piece by piece, though there may be less of it than a piece.
+    pub(super) piecewise: bool,
 }
 
 /// A value as a view of a storage.

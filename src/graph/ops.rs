@@ -6,6 +6,7 @@
 pub mod classical;
 pub mod dynamic;
 pub mod elementwise;
+pub mod flow;
 pub mod index;
 pub mod movement;
 pub mod normalize;
@@ -22,6 +23,7 @@ use super::dim::{Dim, Variable};
 pub use classical::{Aggregate, SvmPairs, TreeEnsemble};
 pub use dynamic::{Measure, NonMaxSuppression, Unique};
 pub use elementwise::{Binary, Compare, Logic, Unary};
+pub use flow::{Block, Branches, Collected, Loop};
 pub use index::{ArgReduce, Scatter, TopK};
 pub use movement::{Pad, PadMode, SliceAxis};
 pub use product::{Activation, Conv, Gemm, MaxPositions, Pool, PoolKind};
@@ -292,6 +294,10 @@ pub enum Op {
         /// Number of classes.
         classes: usize,
     },
+    /// One of two blocks of nodes.
+    If(Branches),
+    /// A block of nodes, again and again.
+    Loop(Loop),
 }
 
 impl Op {
@@ -356,6 +362,8 @@ impl Op {
             Self::Distances { .. } => "CDist",
             Self::SvmPairs(_) => "SVMClassifier",
             Self::PairCoupling { .. } => "PairCoupling",
+            Self::If(_) => "If",
+            Self::Loop(_) => "Loop",
         }
     }
 
@@ -372,6 +380,7 @@ impl Op {
             Self::NonMaxSuppression(op) => vec![one(&op.len)],
             Self::OneHot { depth, .. } => vec![one(depth)],
             Self::TopK(op) => vec![one(&op.k)],
+            Self::Loop(op) => vec![one(&op.trips)],
             Self::Slice { axes } => {
                 axes.iter().flat_map(|cut| [one(&cut.start), one(&cut.extent)]).collect()
             }
@@ -489,7 +498,28 @@ impl Op {
             Self::Distances { .. } => classical::infer_distances(&operands),
             Self::SvmPairs(op) => op.infer(&operands),
             Self::PairCoupling { classes } => classical::infer_coupling(&operands, *classes),
+            Self::If(Branches { facts, .. }) | Self::Loop(Loop { facts, .. }) => Ok(facts.clone()),
         }
+    }
+
+    /// The blocks of nodes that it runs.
+    pub fn blocks(&self) -> impl Iterator<Item = &Block> {
+        let blocks = match self {
+            Self::If(branches) => [Some(&branches.then), Some(&branches.otherwise)],
+            Self::Loop(repeat) => [Some(&repeat.body), None],
+            _ => [None, None],
+        };
+        blocks.into_iter().flatten()
+    }
+
+    /// The same, to change.
+    pub fn blocks_mut(&mut self) -> impl Iterator<Item = &mut Block> {
+        let blocks = match self {
+            Self::If(branches) => [Some(&mut branches.then), Some(&mut branches.otherwise)],
+            Self::Loop(repeat) => [Some(&mut repeat.body), None],
+            _ => [None, None],
+        };
+        blocks.into_iter().flatten()
     }
 }
 

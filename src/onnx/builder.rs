@@ -3,6 +3,8 @@
 //! Every value's shape passes one check, constants are folded on the way, and shape arithmetic
 //! is kept symbolic until somebody needs it as data.
 
+mod blocks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -15,6 +17,8 @@ use super::error::ImportError;
 use super::proto::TensorProto;
 use super::text::{self, TEXT_CODE, TextFacts};
 use super::{Fold, known, tensor};
+
+use blocks::Outer;
 
 /// Most elements of a value.
 const MAX_ELEMENTS: i64 = 1 << 32;
@@ -43,6 +47,11 @@ pub(super) struct Builder<'f> {
     /// what `half.rs` converts, once.
     pub(super) wide: BTreeMap<ValueId, ValueId>,
     pub(super) rounded: BTreeMap<(ValueId, DType), ValueId>,
+    /// What stands around the block whose nodes are being added, the outermost first.
+    outer: Vec<Outer>,
+    /// The elements of values that are sequences, `None` for an optional value that is not there;
+    /// nothing computes those themselves.
+    sequences: BTreeMap<ValueId, Option<Vec<ValueId>>>,
     /// Bytes that constants made here may still take.
     fold_bytes: usize,
     /// Bounds of values that decide shapes, given by the caller.
@@ -70,6 +79,8 @@ impl<'f> Builder<'f> {
             pending: BTreeSet::new(),
             wide: BTreeMap::new(),
             rounded: BTreeMap::new(),
+            outer: Vec::new(),
+            sequences: BTreeMap::new(),
             fold_bytes: model_bytes.saturating_mul(4).saturating_add(16 << 20),
             ranges,
             bounded: BTreeSet::new(),
@@ -154,9 +165,14 @@ impl<'f> Builder<'f> {
         if fact.dtype != DType::I64 {
             let wide = Fact { dtype: DType::I64, shape: fact.shape };
             from = self.graph.add_value(&*name, &wide);
-            self.push(&name, Op::Cast { to: DType::I64 }, vec![Some(id)], &[from]);
+            let op = Op::Cast { to: DType::I64 };
+            let (inputs, outputs) = (vec![Some(id)], vec![Some(from)]);
+            self.nodes_around(id).push(Node { name: name.clone(), op, inputs, outputs });
         }
-        self.push(&name, Op::Measure(Measure { numbers, saturate }), vec![Some(from)], &[]);
+        let op = Op::Measure(Measure { numbers, saturate });
+        let node = Node { name, op, inputs: vec![Some(from)], outputs: Vec::new() };
+        // What is known of a value holds wherever it is seen, so it is measured where it is made.
+        self.nodes_around(id).push(node);
         Some(dims)
     }
 
@@ -207,6 +223,9 @@ impl<'f> Builder<'f> {
         for dims in op.dims() {
             self.check_terms(dims)?;
         }
+        if !inputs.iter().flatten().all(|id| self.is_tensor(*id)) {
+            return Err("it takes tensors, and one of its inputs is none".into());
+        }
         let facts: Vec<Option<Fact>> = inputs.iter().map(|i| i.map(|v| self.fact(v))).collect();
         let results = op.infer(&facts, &self.graph.variables).map_err(|e| e.0)?;
         for result in &results {
@@ -256,6 +275,22 @@ impl<'f> Builder<'f> {
         self.graph.nodes.push(Node { name: name.to_owned(), op, inputs, outputs });
     }
 
+    /// Adds a node with blocks; `results` are what is known of its results, by name.
+    pub(super) fn push_control(
+        &mut self,
+        name: &str,
+        op: Op,
+        inputs: &[ValueId],
+        results: Vec<(String, Fact)>,
+    ) -> Result<Vec<ValueId>, String> {
+        results.iter().try_for_each(|(_, fact)| self.check_shape(&fact.shape))?;
+        let inputs = inputs.iter().copied().map(Some).collect();
+        let outputs: Vec<ValueId> =
+            results.iter().map(|(name, fact)| self.graph.add_value(&**name, fact)).collect();
+        self.push(name, op, inputs, &outputs);
+        Ok(outputs)
+    }
+
     /// Sees to it that some node computes a value that so far was only known.
     pub(super) fn materialise(&mut self, id: ValueId) {
         if !self.pending.remove(&id) {
@@ -278,7 +313,9 @@ impl<'f> Builder<'f> {
         let mut input = None;
         for (i, (op, fact)) in stages.into_iter().enumerate() {
             let output = if i == last { id } else { self.graph.add_value(&*name, &fact) };
-            self.push(&name, op, input.into_iter().collect(), &[output]);
+            let inputs = input.into_iter().collect();
+            let node = Node { name: name.clone(), op, inputs, outputs: vec![Some(output)] };
+            self.nodes_around(id).push(node);
             input = Some(Some(output));
         }
     }
@@ -332,9 +369,11 @@ impl<'f> Builder<'f> {
     /// Name of a graph input that a value is computed from.
     pub(super) fn source(&self, id: ValueId) -> Option<&str> {
         let mut wanted = BTreeSet::from([id]);
-        for node in self.graph.nodes.iter().rev() {
+        for node in self.all_nodes().rev() {
             if node.outputs.iter().flatten().any(|o| wanted.contains(o)) {
-                wanted.extend(node.inputs.iter().flatten());
+                node.each_read(&mut |id| {
+                    wanted.insert(id);
+                });
             }
         }
         let port = self.graph.inputs.iter().find(|port| wanted.contains(&port.value))?;

@@ -20,10 +20,12 @@ pub struct NodeRef {
 impl NodeRef {
     /// What the nodes made from it are called.
     pub(super) fn label(&self) -> String {
-        match self.name.as_str() {
-            "" => format!("{}_{}", self.op, self.position),
-            name => name.to_owned(),
-        }
+        Self::label_of(&self.name, &self.op, self.position)
+    }
+
+    /// The same of a node that is not being imported.
+    pub(super) fn label_of(name: &str, op: &str, position: usize) -> String {
+        if name.is_empty() { format!("{op}_{position}") } else { name.to_owned() }
     }
 }
 

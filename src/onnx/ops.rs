@@ -20,6 +20,7 @@ mod recurrent;
 mod reduce;
 mod reshape;
 mod resize;
+mod sequence;
 mod signal;
 mod slice;
 mod training;
@@ -55,6 +56,12 @@ pub(super) fn entry(domain: &str, op: &str) -> Option<Entry> {
         _ => return None,
     };
     Some(Entry { inputs, outputs, import })
+}
+
+/// Whether an operator knows what to do with sequences and optional values.
+pub(super) fn takes_sequences(op: &str) -> bool {
+    let starts = ["Sequence", "Optional"].iter().any(|start| op.starts_with(start));
+    starts || matches!(op, "Identity" | "SplitToSequence" | "ConcatFromSequence")
 }
 
 type Line = (usize, usize, fn(&mut Call) -> Imported);
@@ -201,6 +208,18 @@ fn standard(op: &str) -> Option<Line> {
         "ConvInteger" => (4, 1, integer::conv_integer),
         "QLinearMatMul" => (8, 1, integer::qlinear_matmul),
         "QLinearConv" => (9, 1, integer::qlinear_conv),
+
+        "SequenceConstruct" => (ANY, 1, sequence::construct),
+        "SequenceEmpty" => (0, 1, sequence::empty),
+        "SequenceInsert" => (3, 1, sequence::insert),
+        "SequenceErase" => (2, 1, sequence::erase),
+        "SequenceAt" => (2, 1, sequence::at),
+        "SequenceLength" => (1, 1, sequence::length),
+        "SplitToSequence" => (2, 1, sequence::split),
+        "ConcatFromSequence" => (1, 1, sequence::concat),
+        "Optional" => (1, 1, sequence::optional),
+        "OptionalHasElement" => (1, 1, sequence::has_element),
+        "OptionalGetElement" => (1, 1, sequence::get_element),
 
         "Attention" => (7, 4, attention::attention),
         "RotaryEmbedding" => (4, 1, attention::rotary),

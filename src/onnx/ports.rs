@@ -11,7 +11,7 @@ use crate::tensor::DType;
 
 use super::Names;
 use super::builder::Builder;
-use super::error::ImportError;
+use super::error::{ImportError, NodeRef};
 use super::proto::{DimensionValue, GraphProto, TensorProto, TypeValue, ValueInfoProto};
 use super::sweep::sweep;
 use super::tensor::{decode_sparse, element_type};
@@ -138,7 +138,22 @@ pub(super) fn names(model: &GraphProto) -> Result<Names, ImportError> {
     let inputs: BTreeSet<String> = inputs.iter().map(|input| input.name.to_owned()).collect();
     let results = model.node.iter().flat_map(|node| &node.output).cloned();
     let values = results.chain(inputs.iter().cloned()).collect();
-    Ok(Names { inputs, outputs, dims, values })
+    Ok(Names { inputs, outputs, dims, values, loops: loops(model) })
+}
+
+/// Names of the loops in a graph and the graphs in it.
+fn loops(model: &GraphProto) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut open = vec![model];
+    while let Some(graph) = open.pop() {
+        for (i, node) in graph.node.iter().enumerate() {
+            if node.op_type == "Loop" {
+                names.insert(NodeRef::label_of(&node.name, &node.op_type, i));
+            }
+            open.extend(node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs)));
+        }
+    }
+    names
 }
 
 fn open_dims<'d>(inputs: &'d [Declared<'_>]) -> impl Iterator<Item = &'d str> {
@@ -419,6 +434,9 @@ pub(super) fn close(
         let name = info.name.as_str();
         let missing = || port_error("output", name, "is given by no node of the graph");
         let mut value = *scope.get(name).ok_or_else(missing)?;
+        if !builder.is_tensor(value) {
+            return Err(port_error("output", name, "is no tensor; only tensors are supported"));
+        }
         if let Some(texts) = output_texts(&builder, info, value)? {
             let output = builder.graph.outputs.len();
             builder.graph.labels.push(Labels { output, texts: texts.to_vec() });

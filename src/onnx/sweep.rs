@@ -2,22 +2,16 @@
 
 use std::collections::HashMap;
 
-use crate::graph::{Graph, Live, ValueId};
+use crate::graph::{Graph, Live, Node, Op, ValueId};
 
 /// Keeps what the outputs are computed from, and every input.
 pub(super) fn sweep(graph: &mut Graph) {
-    let live = Live::of(graph);
-    let mut needed = live.values;
+    let mut needed = Live::keep(graph).values;
     for port in &graph.inputs {
         if let Some(flag) = needed.get_mut(port.value.0 as usize) {
             *flag = true;
         }
     }
-    for output in graph.nodes.iter_mut().flat_map(|node| &mut node.outputs) {
-        *output = output.filter(|id| needed.get(id.0 as usize) == Some(&true));
-    }
-    let mut keep = live.nodes.into_iter();
-    graph.nodes.retain(|_| keep.next() == Some(true));
     let mut moved = HashMap::new();
     let values = std::mem::take(&mut graph.values);
     for (i, (value, needed)) in values.into_iter().zip(needed).enumerate() {
@@ -31,10 +25,21 @@ pub(super) fn sweep(graph: &mut Graph) {
             *id = *new;
         }
     };
-    for node in &mut graph.nodes {
-        node.inputs.iter_mut().chain(&mut node.outputs).flatten().for_each(update);
-    }
+    rename(&mut graph.nodes, &update);
     for port in graph.inputs.iter_mut().chain(&mut graph.outputs) {
         update(&mut port.value);
+    }
+}
+
+fn rename(nodes: &mut [Node], update: &dyn Fn(&mut ValueId)) {
+    for node in nodes {
+        node.inputs.iter_mut().chain(&mut node.outputs).flatten().for_each(update);
+        if let Op::Loop(repeat) = &mut node.op {
+            repeat.carried.iter_mut().for_each(update);
+        }
+        for block in node.op.blocks_mut() {
+            block.results.iter_mut().flatten().for_each(update);
+            rename(&mut block.nodes, update);
+        }
     }
 }

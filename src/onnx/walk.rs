@@ -1,10 +1,13 @@
 //! The walk over the nodes: names to values, functions and branches inlined.
 
-use std::collections::{BTreeMap, HashSet};
+mod branch;
+mod repeat;
+mod scan;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 use crate::graph::ValueId;
-use crate::tensor::DType;
 
 use super::attributes::{Attributes, Named};
 use super::builder::Builder;
@@ -17,6 +20,8 @@ use super::proto::{
 };
 use super::text::{TextUse, Texts, text_use};
 use super::{half, ops, order};
+
+type Imported<T = Vec<ValueId>> = Result<T, ImportError>;
 
 /// The operator sets that are supported, of the standard domain.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
@@ -67,14 +72,16 @@ impl Opsets {
     }
 }
 
-fn is_branch(node: &NodeProto) -> bool {
-    domain(&node.domain).is_empty() && node.op_type == "If"
+/// Whether a node runs graphs that are its attributes.
+fn is_control(node: &NodeProto) -> bool {
+    let names = ["If", "Loop", "Scan", "SequenceMap"];
+    domain(&node.domain).is_empty() && names.contains(&node.op_type.as_str())
 }
 
 /// Whether the importer knows the node's operator, not counting functions of the model.
 pub(super) fn is_known(node: &NodeProto) -> bool {
     let (domain, op, _) = node_key(node);
-    ops::entry(domain, op).is_some() || is_branch(node)
+    ops::entry(domain, op).is_some() || is_control(node)
 }
 
 /// Collects operators that are not supported, over the graph and the functions that it calls.
@@ -137,6 +144,68 @@ pub(super) struct Walker<'m, 'c, 'f> {
     scopes: Vec<Scope>,
     /// Nodes that may still be visited.
     nodes_left: usize,
+    /// Bounds of loops that the caller gives, by the name of the node, and those that are used.
+    trips: &'c BTreeMap<String, usize>,
+    bounded: BTreeSet<String>,
+}
+
+/// A node that runs graphs, with its operands.
+struct Control<'n, 'm> {
+    node: &'m NodeProto,
+    name: &'n NodeRef,
+    inputs: &'n [Option<ValueId>],
+}
+
+impl<'m> Control<'_, 'm> {
+    fn problem(&self, problem: impl Into<String>) -> ImportError {
+        ImportError::Node { node: Box::new(self.name.clone()), problem: problem.into() }
+    }
+
+    fn fail<T>(&self, problem: impl Into<String>) -> Imported<T> {
+        Err(self.problem(problem))
+    }
+
+    fn input(&self, i: usize) -> Option<ValueId> {
+        self.inputs.get(i).copied().flatten()
+    }
+
+    /// Operands from `i` on, none of which may be left out.
+    fn inputs_from(&self, i: usize) -> Imported {
+        let rest = self.inputs.get(i..).unwrap_or_default();
+        let all: Option<Vec<ValueId>> = rest.iter().copied().collect();
+        all.ok_or_else(|| self.problem("one of its inputs is left out"))
+    }
+
+    /// What it is called where its name is missing, and what its output `i` is called.
+    fn output_name(&self, i: usize) -> String {
+        match self.node.output.get(i) {
+            Some(name) if !name.is_empty() => name.clone(),
+            _ => format!("{}:{i}", self.name.label()),
+        }
+    }
+
+    /// The graph that is the attribute `name`.
+    fn graph(&self, name: &str) -> Imported<&'m GraphProto> {
+        let found = self.node.attribute.iter().find(|a| a.name == name);
+        let graph = found.filter(|a| a.r#type == AttributeType::Graph as i32);
+        graph.and_then(|a| a.g.as_ref()).ok_or_else(|| ImportError::Attribute {
+            node: Box::new(self.name.clone()),
+            attribute: name.to_owned(),
+            problem: "is missing or no graph".into(),
+        })
+    }
+
+    /// Refuses attributes that are not among `known`.
+    fn only(&self, known: &[&str]) -> Imported<()> {
+        match self.node.attribute.iter().find(|a| !known.contains(&a.name.as_str())) {
+            None => Ok(()),
+            Some(other) => Err(ImportError::Attribute {
+                node: Box::new(self.name.clone()),
+                attribute: other.name.clone(),
+                problem: "is not known".into(),
+            }),
+        }
+    }
 }
 
 impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
@@ -144,8 +213,10 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         builder: Builder<'f>,
         functions: &'m Functions<'m>,
         folder: Option<&'c Path>,
+        trips: &'c BTreeMap<String, usize>,
     ) -> Self {
-        Self { builder, functions, folder, scopes: Vec::new(), nodes_left: 0 }
+        let (scopes, bounded) = (Vec::new(), BTreeSet::new());
+        Self { builder, functions, folder, scopes, nodes_left: 0, trips, bounded }
     }
 
     /// Adds all nodes; returns the graph and the values by name.
@@ -160,6 +231,11 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         let frame =
             Frame { opsets, attributes: Vec::new(), functions: Vec::new(), base: 0, depth: 0 };
         self.nodes(nodes, &frame)?;
+        if let Some(name) = self.trips.keys().find(|name| !self.bounded.contains(*name)) {
+            return Err(ImportError::Binding(format!(
+                "no loop whose length is decided at run time is called {name:?}"
+            )));
+        }
         let scope = self.scopes.pop().unwrap_or_default();
         Ok((self.builder, scope))
     }
@@ -219,8 +295,14 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         }
         let attributes = Attributes::new(&node.attribute, &frame.attributes);
         let key = node_key(node);
-        let results = if is_branch(node) {
-            self.branch(node, &name, &inputs, frame)?
+        let results = if is_control(node) {
+            let node = Control { node, name: &name, inputs: &inputs };
+            match node.node.op_type.as_str() {
+                "If" => self.branch(&node, frame)?,
+                "Loop" => self.repeat(&node, frame)?,
+                "Scan" => self.scan(&node, frame)?,
+                _ => self.map(&node, frame)?,
+            }
         } else if let Some(entry) = ops::entry(key.0, key.1) {
             let version = frame.opsets.version(key.0)?;
             self.operator(node, name.clone(), inputs, attributes, (entry, version))?
@@ -267,6 +349,10 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         }
         if let Some(i) = (entry.outputs..node.output.len()).find(|i| call.wants(*i)) {
             return call.fail(format!("output {i} ({:?}) is not supported", node.output[i]));
+        }
+        let tensors = call.inputs.iter().flatten().all(|id| call.builder.is_tensor(*id));
+        if !tensors && !ops::takes_sequences(&node.op_type) {
+            return call.fail("it takes tensors, and one of its inputs is none");
         }
         let texts = passed_on(&call, text_use(domain(&node.domain), &node.op_type))?;
         let before = half::widen_operands(&mut call, domain(&node.domain))?;
@@ -361,68 +447,23 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         function.output.iter().map(output).collect()
     }
 
-    /// Inlines the branch that a constant condition takes.
-    fn branch(
+    /// The nodes of a graph that is an attribute; `scope` has the values of its inputs.
+    fn body(
         &mut self,
-        node: &'m NodeProto,
-        name: &NodeRef,
-        inputs: &[Option<ValueId>],
+        of: &Control<'_, 'm>,
+        graph: &'m GraphProto,
+        mut scope: Scope,
         frame: &Frame<'m, '_>,
-    ) -> Result<Vec<ValueId>, ImportError> {
-        let fail = |problem: &str| ImportError::Node {
-            node: Box::new(name.clone()),
-            problem: problem.into(),
-        };
-        let condition = match inputs {
-            [Some(id)] => *id,
-            _ => return Err(fail("it needs one input, the condition")),
-        };
-        if self.builder.fact(condition).dtype != DType::Bool {
-            return Err(fail("the condition is not bool"));
-        }
-        let Some(taken) = self.builder.known(condition).and_then(|k| match &k[..] {
-            [one] => one.fixed(),
-            _ => None,
-        }) else {
-            let problem = match self.builder.source(condition) {
-                Some(input) => format!(
-                    "the condition is computed at run time from the graph input {input:?}; \
-                     give that input a fixed value (Options::bind_value, or --value)"
-                ),
-                None => "the condition is computed at run time, which is not supported".into(),
-            };
-            return Err(ImportError::Node { node: Box::new(name.clone()), problem });
-        };
+    ) -> Imported {
         if frame.depth >= MAX_DEPTH {
-            return Err(fail("branches nest too deep"));
+            return of.fail(format!("graphs nest deeper than {MAX_DEPTH}"));
         }
-        let wanted = if taken != 0 { "then_branch" } else { "else_branch" };
-        let mut body = None;
-        for attribute in &node.attribute {
-            let is_graph = attribute.r#type == AttributeType::Graph as i32;
-            match attribute.name.as_str() {
-                "then_branch" | "else_branch" if is_graph => {
-                    if attribute.name == wanted {
-                        body = attribute.g.as_ref();
-                    }
-                }
-                other => {
-                    return Err(ImportError::Attribute {
-                        node: Box::new(name.clone()),
-                        attribute: other.to_owned(),
-                        problem: "is not known or no graph".into(),
-                    });
-                }
-            }
+        if !graph.sparse_initializer.is_empty() {
+            return of.fail("a body with sparse constants is not supported");
         }
-        let body = body.ok_or_else(|| fail("the branch that is taken is missing"))?;
-        let mut scope = Scope::new();
-        for proto in &body.initializer {
+        for proto in &graph.initializer {
             let id = self.builder.add_stored(&proto.name, proto, self.folder)?;
             scope.insert(proto.name.clone(), id);
-        }
-        if !body.sparse_initializer.is_empty() || !body.input.is_empty() {
-            return Err(fail("a branch with inputs or sparse constants is not supported"));
         }
         let inner = Frame {
             opsets: frame.opsets,
@@ -432,12 +473,12 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
             depth: frame.depth + 1,
         };
         self.scopes.push(scope);
-        self.nodes(&body.node, &inner)?;
+        self.nodes(&graph.node, &inner)?;
         let found: Vec<Option<ValueId>> =
-            body.output.iter().map(|info| self.lookup(&info.name, frame.base)).collect();
+            graph.output.iter().map(|info| self.lookup(&info.name, frame.base)).collect();
         self.scopes.pop();
         let found: Option<Vec<ValueId>> = found.into_iter().collect();
-        found.ok_or_else(|| fail("no node of the branch gives one of its outputs"))
+        found.ok_or_else(|| of.problem("no node of the body gives one of its outputs"))
     }
 }
 

@@ -3,6 +3,8 @@
 //! `MatMul(x, W)` and `Gemm(x, W, b)` become `Linear`; an `Add` of one constant row and a
 //! function of each element that alone read the product move into it.
 
+use std::collections::HashMap;
+
 use crate::graph::dim::product;
 use crate::graph::ops::{Activation, Binary, Unary};
 use crate::graph::{Dim, Graph, Node, Op, Tensor, ValueId};
@@ -11,17 +13,24 @@ use crate::tensor::DType;
 /// Runs the pass.
 pub(super) fn fuse(graph: &mut Graph) {
     let mut uses = graph.use_counts();
+    fuse_nodes(graph, &mut uses);
+}
+
+/// Fuses within the graph's nodes, then within each block as if its nodes were the graph's.
+fn fuse_nodes(graph: &mut Graph, uses: &mut [u32]) {
     // The first node that reads each value.
-    let mut readers = vec![None; graph.values.len()];
+    let mut readers = HashMap::new();
     for (i, node) in graph.nodes.iter().enumerate() {
         for v in node.inputs.iter().flatten() {
-            readers[v.0 as usize].get_or_insert(i);
+            readers.entry(*v).or_insert(i);
         }
     }
     for i in 0..graph.nodes.len() {
         let Some(mut node) = as_linear(graph, i) else { continue };
         while let Some(y) = node.outputs[0].filter(|y| uses[y.0 as usize] == 1) {
-            let Some((reader, step)) = next(graph, &node, y, readers[y.0 as usize]) else { break };
+            let Some((reader, step)) = next(graph, &node, y, readers.get(&y).copied()) else {
+                break;
+            };
             match step {
                 Step::Bias(bias) => node.inputs.push(Some(bias)),
                 Step::Activation(activation) => node.op = Op::Linear { activation },
@@ -36,8 +45,23 @@ pub(super) fn fuse(graph: &mut Graph) {
         }
         graph.nodes[i] = node;
     }
-    // A node without results sets dimensions.
-    graph.nodes.retain(|n| n.outputs.is_empty() || n.outputs.iter().any(Option::is_some));
+    // A node without results, or with blocks, may set dimensions.
+    graph.nodes.retain(|n| {
+        let sets = n.outputs.is_empty() || n.op.blocks().next().is_some();
+        sets || n.outputs.iter().any(Option::is_some)
+    });
+    for i in 0..graph.nodes.len() {
+        if graph.nodes[i].op.blocks().next().is_none() {
+            continue;
+        }
+        let mut node = graph.nodes[i].clone();
+        for block in node.op.blocks_mut() {
+            let outer = std::mem::replace(&mut graph.nodes, std::mem::take(&mut block.nodes));
+            fuse_nodes(graph, uses);
+            block.nodes = std::mem::replace(&mut graph.nodes, outer);
+        }
+        graph.nodes[i] = node;
+    }
 }
 
 enum Step {

@@ -9,6 +9,7 @@
 //! Between the least and the largest extents, and behind this check, every access is a slice with
 //! its own bounds: a program that lies about those panics and does not read past its memory.
 
+mod flow;
 mod reach;
 
 use arrayvec::ArrayVec;
@@ -25,6 +26,10 @@ use super::record::{Access, Extent};
 use super::session::MAX_PORT_RANK;
 use super::step::{KernelId, Kernels};
 
+#[cfg(all(test, feature = "std"))]
+pub(super) use flow::iterations;
+#[cfg(feature = "std")]
+pub(crate) use flow::{MAX_ITERATIONS, MAX_NESTING};
 pub(crate) use reach::{Reach, count, require};
 
 /// Operands of one step.
@@ -62,7 +67,8 @@ pub(super) fn check(image: &Image<'_>, kernels: &Kernels) -> Result<(), ImageErr
         image.section(Section::Records).get(entry[1] as usize..)?.get(..entry[2] as usize)?;
         text(entry[3], entry[4])
     })?;
-    steps(image, kernels)
+    steps(image, kernels)?;
+    flow::flow(image)
 }
 
 /// Checks each entry of a table.

@@ -26,6 +26,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Damaged programs that ask for more are not run.
 const LARGEST_BYTES: usize = 16 << 20;
 
+/// Nor are those whose loops make more iterations.
+const MOST_ITERATIONS: u64 = 1 << 8;
+
 /// How many damaged programs there were, and how many of them were opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Counts {
@@ -232,7 +235,8 @@ fn settle(dims: &mut [u32]) {
 
 /// Puts sessions of a program through all calls, at the least and at the largest extents.
 fn exercise(program: &Program<'_>, seed: u64) {
-    if program.memory().session_bytes > LARGEST_BYTES {
+    let iterations = super::check::iterations(&program.image()).expect("is checked");
+    if program.memory().session_bytes > LARGEST_BYTES || iterations > MOST_ITERATIONS {
         return;
     }
     let _ = format!("{program:?} {:?} {:?}", program.inputs().next(), program.outputs().next());

@@ -221,8 +221,8 @@ pub enum RunError {
         /// Why.
         error: BindError,
     },
-    /// A number in the data decides a shape and is outside the bounds that memory was planned
-    /// for. The run stopped there: outputs are undefined, and state that was written stays so.
+    /// A number in the data decides a shape, or how often a loop runs, and is outside the bounds
+    /// that were given when the model was loaded. The run stopped there: outputs are undefined, and state that was written stays so.
     OutOfRange {
         /// Its place in the program's table of dimensions; see
         /// [`Program::dim_name`](super::Program::dim_name).
@@ -245,7 +245,7 @@ impl fmt::Display for RunError {
             Self::Bind { port, error } => write!(f, "port {port}: {error}"),
             Self::OutOfRange { min, max, got, .. } => write!(
                 f,
-                "a number in the data that decides a shape is {got}, not within {min} to {max}"
+                "a number that is found while the program runs is {got}, not within {min} to {max}"
             ),
         }
     }

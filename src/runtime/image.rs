@@ -335,6 +335,15 @@ impl<'p> Image<'p> {
             .map(move |s| (s[0], &records[s[1] as usize..][..s[2] as usize]))
     }
 
+    /// Step `i` as (kernel, record).
+    #[inline(always)]
+    pub(super) fn step_record(&self, i: usize) -> Option<(u32, &'p [u32])> {
+        let at = i.checked_mul(STEP_WORDS)?;
+        let s = self.section(Section::Steps).get(at..)?.get(..STEP_WORDS)?;
+        let records = self.section(Section::Records);
+        Some((s[0], &records[s[1] as usize..][..s[2] as usize]))
+    }
+
     /// Port `i`: inputs, then outputs.
     pub(super) fn port(&self, i: usize) -> RawPort<'p> {
         let p = &self.section(Section::Ports)[i * PORT_WORDS..][..PORT_WORDS];

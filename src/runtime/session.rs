@@ -1,5 +1,6 @@
 //! One thread's memory for a program, and the calls that serve.
 
+mod flow;
 mod ports;
 mod state;
 
@@ -18,6 +19,7 @@ use super::program::Program;
 use super::record::Extent;
 use super::step::{KernelId, Operands, Step, StepFn};
 use super::steps::dynamic::{self, Measured};
+use super::steps::flow::Control;
 
 /// Largest rank of an input or output.
 pub const MAX_PORT_RANK: usize = 16;
@@ -47,6 +49,8 @@ pub struct Session<'p> {
     code: [StepFn; KernelId::LEN],
     tables: Tables,
     block: Block<'p>,
+    /// Some step decides which one is next.
+    has_flow: bool,
     /// A state has been written that is longer than the extents say.
     grown: bool,
 }
@@ -97,13 +101,15 @@ impl<'p> Session<'p> {
 
     fn assemble(program: &'p Program<'p>, level: Level, block: Block<'p>) -> Self {
         let mut code = [missing as StepFn; KernelId::LEN];
-        for (id, _) in program.image().walk() {
+        let mut has_flow = false;
+        for (id, words) in program.image().walk() {
+            has_flow |= Control::decode(id, words).is_some();
             // The check of the image has found each kernel.
             let Some(kernel) = program.kernels().find(id) else { continue };
             code[id as usize] = kernel.code(level.isa());
         }
         let tables = program.tables();
-        let mut session = Self { program, level, code, tables, block, grown: false };
+        let mut session = Self { program, level, code, tables, block, has_flow, grown: false };
         session.set_homes();
         session.set_least_extents();
         session
@@ -248,22 +254,24 @@ impl<'p> Session<'p> {
         self.execute()
     }
 
-    #[allow(unsafe_code)]
     fn execute(&mut self) -> Result<(), RunError> {
+        match self.has_flow {
+            true => self.execute_flow()?,
+            false => self.execute_straight()?,
+        }
+        self.grown = true;
+        Ok(())
+    }
+
+    /// Runs the steps of a program one after the other.
+    fn execute_straight(&mut self) -> Result<(), RunError> {
         let image = self.program.image();
         let mut steps = image.walk();
         loop {
-            let (dims, bases) = self.tables.view(&self.block);
-            // SAFETY: `set_homes` pointed every base into the block or the image, and `run_with`
-            // into memory that is borrowed for the call.
-            let bases = unsafe { Bases::new(bases) };
-            let operands = Operands { buffers: image.buffers(), dims, bases, level: self.level };
+            let operands = self.operands();
             // Dimensions stay what they are up to the next step that measures one.
             let measured = loop {
-                let Some((kernel, words)) = steps.next() else {
-                    self.grown = true;
-                    return Ok(());
-                };
+                let Some((kernel, words)) = steps.next() else { return Ok(()) };
                 let step = Step { words, operands };
                 if kernel == KernelId::Measure as u32 {
                     break dynamic::measure(step);
@@ -272,6 +280,17 @@ impl<'p> Session<'p> {
             };
             self.set_measured(&measured)?;
         }
+    }
+
+    /// The way to the operands of steps, and the present extents.
+    #[allow(unsafe_code)]
+    #[inline(always)]
+    fn operands(&self) -> Operands<'_> {
+        let (dims, bases) = self.tables.view(&self.block);
+        // SAFETY: `set_homes` pointed every base into the block or the image, and `run_with` into
+        // memory that is borrowed for the call.
+        let bases = unsafe { Bases::new(bases) };
+        Operands { buffers: self.program.image().buffers(), dims, bases, level: self.level }
     }
 
     /// Takes over a number that a step has found.

@@ -7,6 +7,7 @@
 pub(crate) mod classical;
 pub(crate) mod dynamic;
 pub(crate) mod elementwise;
+pub(crate) mod flow;
 pub(crate) mod index;
 pub(crate) mod lanes;
 pub(crate) mod movement;
@@ -184,6 +185,16 @@ macro_rules! for_each_kernel {
             Unique = 102, "unique", dynamic::UNIQUE;
             /// Boxes that no better box covers.
             NonMaxSuppression = 103, "non_max_suppression", dynamic::NON_MAX_SUPPRESSION;
+            /// Another step is next.
+            Jump = 110, "jump", flow::JUMP;
+            /// Another step is next unless a condition holds.
+            JumpUnless = 111, "jump_unless", flow::JUMP_UNLESS;
+            /// A loop begins.
+            EnterLoop = 112, "enter_loop", flow::ENTER_LOOP;
+            /// A loop ends, or goes on.
+            RepeatLoop = 113, "repeat_loop", flow::REPEAT_LOOP;
+            /// A dimension takes a value while the program runs.
+            SetExtent = 114, "set_extent", flow::SET_EXTENT;
             /// Running product.
             CumProd = 120, "cum_prod", lanes::CUM_PROD;
             /// Where the largest element of a window is.

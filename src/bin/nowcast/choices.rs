@@ -23,6 +23,10 @@ pub(crate) struct ChoiceArgs {
     /// Bounds of an integer value that decides a shape at run time; may be given more than once
     #[arg(long, value_name = "NAME=MIN..MAX", value_parser = range, allow_hyphen_values = true)]
     value_range: Vec<(String, i64, i64)>,
+    /// Most iterations of a loop that decides while it runs when it ends; may be given more than
+    /// once
+    #[arg(long, value_name = "NODE=N", value_parser = trips)]
+    max_trips: Vec<(String, usize)>,
     /// Output that is kept as an input of the next run; may be given more than once
     #[arg(long, value_name = "OUTPUT=INPUT", value_parser = pair)]
     state: Vec<(String, String)>,
@@ -63,6 +67,10 @@ impl ChoiceArgs {
         for (name, min, max) in self.value_range.iter().filter(|(name, ..)| has_value(name)) {
             options = options.value_range(name, *min, *max);
         }
+        let has_loop = |name: &String| names.is_none_or(|names| names.loops.contains(name));
+        for (node, most) in self.max_trips.iter().filter(|(node, _)| has_loop(node)) {
+            options = options.max_trips(node, *most);
+        }
         for (name, shape) in self.input_shape.iter().filter(|(name, _)| has_input(name)) {
             options = options.input_shape(name, shape);
         }
@@ -101,6 +109,10 @@ impl ChoiceArgs {
             stray.chain(ranges.map(|(name, ..)| {
                 format!("--value-range {name}: no model has a value of this name")
             }));
+        let loops = self.max_trips.iter().filter(|(node, _)| none(&|m| m.loops.contains(node)));
+        let stray = stray.chain(
+            loops.map(|(node, _)| format!("--max-trips {node}: no model has a loop of this name")),
+        );
         let pairs = self.state.iter().filter(|(output, input)| {
             none(&|m| m.outputs.contains(output) && m.inputs.contains(input))
         });
@@ -116,6 +128,7 @@ impl ChoiceArgs {
             (!self.dim.is_empty(), "--dim"),
             (!self.input_shape.is_empty(), "--input-shape"),
             (!self.value_range.is_empty(), "--value-range"),
+            (!self.max_trips.is_empty(), "--max-trips"),
             (!self.state.is_empty(), "--state"),
             (self.max_memory.is_some(), "--max-memory"),
         ];
@@ -173,6 +186,12 @@ fn dim(text: &str) -> Result<(String, usize, usize), String> {
     if min > max { Err(format!("{value}: the bounds are reversed")) } else { Ok((name, min, max)) }
 }
 
+fn trips(text: &str) -> Result<(String, usize), String> {
+    let (node, value) = pair(text)?;
+    let most = value.parse().map_err(|_| format!("{value:?} is no number of iterations"))?;
+    Ok((node, most))
+}
+
 fn range(text: &str) -> Result<(String, i64, i64), String> {
     let (name, value) = pair(text)?;
     let number = |digits: &str| {
@@ -207,6 +226,8 @@ mod tests {
         for bad in ["rows=x", "rows=-1", "rows=3..2", "rows=1..", "rows"] {
             assert!(dim(bad).is_err(), "{bad}");
         }
+        assert_eq!(trips("loop=9"), Ok(("loop".to_owned(), 9)));
+        assert!(trips("loop=-1").is_err());
         assert_eq!(range("k=-1..5"), Ok(("k".to_owned(), -1, 5)));
         for bad in ["k=3", "k=..", "k=2..1", "k=a..b"] {
             assert!(range(bad).is_err(), "{bad}");
