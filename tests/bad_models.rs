@@ -8,8 +8,12 @@ mod external;
 #[path = "../src/onnx/fixture.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the unit tests")]
 mod fixture;
+#[path = "bad_models/foreign.rs"]
+mod foreign;
 #[path = "bad_models/hostile.rs"]
 mod hostile;
+#[path = "bad_models/ports.rs"]
+mod ports;
 
 use fixture::*;
 use nowcast::graph::{Bindings, Extent, Graph, Tensor};
@@ -44,7 +48,8 @@ fn not_a_model() {
     let fail = |bytes: &[u8]| {
         import(bytes, None, &Bindings::default(), &mut |_, _, _| None).unwrap_err().to_string()
     };
-    assert_eq!(fail(&[]), "the file holds no graph; check that it is an ONNX model");
+    let empty = ModelProto { ir_version: 8, ..ModelProto::default() }.encode_to_vec();
+    assert_eq!(fail(&empty), "the file holds no graph; check that it is an ONNX model");
     assert!(fail(b"\x89PNG\r\n\x1a\n").starts_with("this is not an ONNX model ("));
     let whole = through(vec![node("Exp", &["x"], &["y"])], vec![]).encode_to_vec();
     for len in 0..whole.len() {
@@ -223,7 +228,11 @@ fn open_model() -> ModelProto {
 fn open_dimensions() {
     let mut bindings = Bindings::default();
     let fail = |bindings: &Bindings| refused_with(&open_model(), bindings);
-    assert_eq!(fail(&bindings), "axis 0 of input \"x\" is open; give it a size with --dim b=N");
+    assert_eq!(
+        fail(&bindings),
+        "2 dimensions are open: b (axis 0 of input \"x\"), x.1 (axis 1 of input \"x\"); give each a \
+         size with --dim b=N --dim x.1=N"
+    );
     bindings.dims.insert("b".into(), Extent::Fixed(4));
     assert_eq!(fail(&bindings), "axis 1 of input \"x\" is open; give it a size with --dim x.1=N");
     bindings.dims.insert("x.1".into(), Extent::Range(1, 9));

@@ -126,6 +126,8 @@ fn mistakes_of_the_user_are_told_in_a_sentence() {
         (&["bench", "affine.onnx"][..], "--dim rows=N"),
         (&["verify", "affine.onnx"], "--dim rows=N"),
         (&["inspect", "unknown.onnx"], "not supported: Frobnicate (1 x)"),
+        (&["inspect", "."], "is a folder"),
+        (&["bench", "sum.onnx", "--max-memory", "1K"], "more than the 1.0 KiB that are allowed"),
     ] {
         fails(&folder, arguments, 2, text);
     }
@@ -162,6 +164,9 @@ fn inspect_shows_ports_memory_and_steps() {
     assert_eq!(refused.status.code(), Some(2));
     let listed: Value = serde_json::from_slice(&refused.stdout).expect("JSON");
     assert_eq!(listed["unsupported"][0]["operator"], "Frobnicate");
+    let refused = output(&folder, &["inspect", "unknown.onnx"]);
+    let shown = String::from_utf8_lossy(&refused.stdout);
+    assert!(shown.contains("1 x Frobnicate  (not supported)"), "{shown}");
 }
 
 #[test]

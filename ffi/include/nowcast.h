@@ -112,7 +112,7 @@ enum {
     NOWCAST_TRUNCATED = 29,            /* a bundle that is shorter than it says */
     NOWCAST_DAMAGED = 30,              /* a bundle whose contents are not what was written */
     NOWCAST_SEVERAL_MODELS = 31,       /* a bundle with several models, of which none was named */
-    NOWCAST_TOO_LARGE = 32,            /* more memory than this host can address */
+    NOWCAST_TOO_LARGE = 32,            /* more memory than is allowed, or can be addressed */
     NOWCAST_OUT_OF_RANGE = 33,         /* a number in the data that decides a shape is outside the
                                         * bounds that memory was planned for */
     NOWCAST_MEASURED = 34,             /* the output's size is known only behind the run, so it
@@ -316,9 +316,10 @@ typedef struct nowcast_options {
     uint32_t values_len;
     const nowcast_state *states;
     const nowcast_value *values;
+    uint64_t max_memory; /* bytes that loading, and then a session, may take; 0 for 2 GiB */
 } nowcast_options;
 
-#define NOWCAST_OPTIONS_INIT { (uint32_t)sizeof(nowcast_options), 0, NULL, 0, 0, NULL, NULL }
+#define NOWCAST_OPTIONS_INIT { (uint32_t)sizeof(nowcast_options), 0, NULL, 0, 0, NULL, NULL, 0 }
 
 #endif /* NOWCAST_MINIMAL */
 
@@ -378,7 +379,8 @@ nowcast_status nowcast_program_map(const char *path, const char *model,
  * Arguments: `options` may be NULL. `*program` receives the program.
  * Ownership: the caller releases the program with nowcast_program_release.
  * Errors: NOWCAST_IO, NOWCAST_INVALID_MODEL, NOWCAST_UNSUPPORTED, NOWCAST_OPTION_NEEDED,
- *   NOWCAST_NOT_COMPILED, NOWCAST_INVALID_ARGUMENT, NOWCAST_NULL_ARGUMENT.
+ *   NOWCAST_NOT_COMPILED, NOWCAST_TOO_LARGE (max_memory), NOWCAST_INVALID_ARGUMENT,
+ *   NOWCAST_NULL_ARGUMENT.
  * Threads: any. Allocation: yes. */
 nowcast_status nowcast_program_load(const char *path, const nowcast_options *options,
                                     nowcast_program **program, nowcast_error *error);

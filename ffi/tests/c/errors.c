@@ -13,7 +13,7 @@ SIZE(nowcast_error, 520);
 SIZE(nowcast_dim, 24);
 SIZE(nowcast_state, 16);
 SIZE(nowcast_value, 40);
-SIZE(nowcast_options, 40);
+SIZE(nowcast_options, 48);
 SIZE(nowcast_memory, 48);
 SIZE(nowcast_port, 160);
 SIZE(nowcast_shape, 136);
@@ -66,6 +66,9 @@ static void loading(const char *affine, const char *reshape, const char *unknown
     options.struct_size = 3;
     EXPECT(nowcast_program_load(affine, &options, &program, &error), NOWCAST_INVALID_ARGUMENT);
     options.struct_size = sizeof options;
+    options.max_memory = 1;
+    EXPECT(nowcast_program_load(affine, &options, &program, &error), NOWCAST_TOO_LARGE);
+    options.max_memory = 0;
     options.dims_len = 1;
     EXPECT(nowcast_program_load(affine, &options, &program, &error), NOWCAST_NULL_ARGUMENT);
     nowcast_dim dim = { "rows", 8, 1 };
