@@ -95,7 +95,9 @@ fn decode_as(proto: &TensorProto, dtype: DType, folder: Option<&Path>) -> Result
         _ => bytes,
     };
     let whole = |raw: &[u8]| match dtype.bits() {
-        1..8 => tensor(dtype, &shape, &unpacked(dtype, bytes, |i| raw.get(i).copied().unwrap_or(0))),
+        1..8 => {
+            tensor(dtype, &shape, &unpacked(dtype, bytes, |i| raw.get(i).copied().unwrap_or(0)))
+        }
         _ => tensor(dtype, &shape, raw),
     };
     if proto.segment.is_some() {
@@ -138,7 +140,7 @@ fn decode_as(proto: &TensorProto, dtype: DType, folder: Option<&Path>) -> Result
     let packed = || {
         given(proto.int32_data.len(), "elements")?;
         if let Some(v) = proto.int32_data.iter().find(|v| u8::try_from(**v).is_err()) {
-            return Err(format!("{v} are no elements {dtype}"));
+            return Err(format!("{v} is no byte of elements {dtype}"));
         }
         let raw: Vec<u8> = proto.int32_data.iter().map(|v| *v as u8).collect();
         Ok(whole(&raw))
@@ -170,9 +172,7 @@ fn decode_as(proto: &TensorProto, dtype: DType, folder: Option<&Path>) -> Result
         DType::U16 => small(|v| u16::try_from(v).ok().map(|v| word(v.to_le_bytes()))),
         DType::I16 => small(|v| i16::try_from(v).ok().map(|v| word(v.to_le_bytes()))),
         DType::Bool => small(|v| Some(word([u8::from(v != 0)]))),
-        DType::F16 | DType::BF16 => {
-            small(|v| u16::try_from(v).ok().map(|v| word(v.to_le_bytes())))
-        }
+        DType::F16 | DType::BF16 => small(|v| u16::try_from(v).ok().map(|v| word(v.to_le_bytes()))),
         DType::F6E2M3 | DType::F6E3M2 => {
             small(|v| u8::try_from(v).ok().filter(|v| *v < 64).map(|v| word([v])))
         }
@@ -292,3 +292,6 @@ pub(super) fn decode_sparse(
     }
     Ok(Tensor::from_bytes(values.dtype(), &shape, &dense))
 }
+
+#[cfg(test)]
+mod tests;

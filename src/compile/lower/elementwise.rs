@@ -259,12 +259,7 @@ pub(super) fn choose(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
     Ok(())
 }
 
-pub(super) fn cast(
-    b: &mut Builder<'_>,
-    node: &Node,
-    to: DType,
-    rounding: Rounding,
-) -> Lowered<()> {
+pub(super) fn cast(b: &mut Builder<'_>, node: &Node, to: DType, rounding: Rounding) -> Lowered<()> {
     let (x, y) = (operand(node, 0)?, result(node, 0)?);
     if b.dtype(x) == to {
         return view_as(b, x, y, b.shape(y));

@@ -281,10 +281,7 @@ pub(super) fn infer_logic(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeErr
     infer_compare(operands)
 }
 
-pub(super) fn infer_bit_cast(
-    operands: &Operands<'_>,
-    to: DType,
-) -> Result<Vec<Fact>, ShapeError> {
+pub(super) fn infer_bit_cast(operands: &Operands<'_>, to: DType) -> Result<Vec<Fact>, ShapeError> {
     let x = operands.at(0)?;
     // A boolean has one of two bit patterns, which another type need not respect.
     if x.dtype.bits() != to.bits() || to == DType::Bool {
