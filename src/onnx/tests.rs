@@ -415,3 +415,25 @@ fn a_half_and_another_float_are_not_of_one_type() {
     let error = load(&model(21, graph), &Bindings::default()).expect_err("two types");
     assert_eq!(error.to_string(), "node #0 (Add): operands are f16 and f32, not of one type");
 }
+
+#[test]
+fn a_cache_of_halves_stays_a_concatenation() {
+    let axes: [&str; 4] = ["1", "2", "t", "4"];
+    let new = |name| port(name, F16, &["1", "2", "1", "4"]);
+    let past = |name| port(name, F16, &axes);
+    let inputs = vec![new("q"), new("k"), new("v"), past("pk"), past("pv")];
+    let attention = node("Attention", &["q", "k", "v", "", "pk", "pv"], &["y", "nk", "nv"]);
+    let outputs = ["y", "nk", "nv"].map(|name| port(name, F16, &["?", "?", "?", "?"])).to_vec();
+    let graph = ranged_t(&model(23, body(inputs, vec![], vec![attention], outputs)));
+    for output in &graph.outputs[1..] {
+        let node = graph.nodes.iter().find(|n| n.outputs.contains(&Some(output.value)));
+        assert!(matches!(node, Some(n) if matches!(n.op, Op::Concat { axis: 2 })), "{graph}");
+    }
+}
+
+/// Imports with the open dimension `t` of 0 to 16.
+fn ranged_t(model: &ModelProto) -> Graph {
+    let mut bindings = Bindings::default();
+    bindings.dims.insert("t".into(), Extent::Range(0, 16));
+    load(model, &bindings).unwrap_or_else(|e| panic!("{e}"))
+}
