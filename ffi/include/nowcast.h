@@ -158,7 +158,23 @@ enum {
     NOWCAST_U16 = 8,
     NOWCAST_I16 = 9,
     NOWCAST_U32 = 10,
-    NOWCAST_U64 = 11
+    NOWCAST_U64 = 11,
+    /* Types that nothing is computed in: elements are bits, uint16_t or uint8_t. An element of
+     * fewer than eight bits is the low bits of a byte. */
+    NOWCAST_F16 = 12,
+    NOWCAST_BF16 = 13,
+    NOWCAST_F8E4M3FN = 14,
+    NOWCAST_F8E4M3FNUZ = 15,
+    NOWCAST_F8E5M2 = 16,
+    NOWCAST_F8E5M2FNUZ = 17,
+    NOWCAST_F8E8M0 = 18,
+    NOWCAST_F6E2M3 = 19,
+    NOWCAST_F6E3M2 = 20,
+    NOWCAST_F4E2M1 = 21,
+    NOWCAST_I4 = 22,
+    NOWCAST_U4 = 23,
+    NOWCAST_I2 = 24,
+    NOWCAST_U2 = 25
 };
 
 /* The short name of an element type, such as "f32"; "unknown" for any other number.

@@ -98,7 +98,7 @@ fn extent(extent: u64) -> Result<usize, Failure> {
 /// The arrays that `value` names are valid.
 unsafe fn tensor(value: &Value) -> Result<Tensor, Failure> {
     let dtype = dtype(value.dtype)
-        .ok_or(Failure::Invalid("the dtype of a value", "one of NOWCAST_F32 to NOWCAST_U64"))?;
+        .ok_or(Failure::Invalid("the dtype of a value", "one of NOWCAST_F32 to NOWCAST_U2"))?;
     // SAFETY: promised by the caller.
     let (extents, bytes) = unsafe {
         let extents = elements(value.extents, value.rank.into(), "the extents of a value")?;

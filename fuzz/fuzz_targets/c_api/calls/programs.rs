@@ -71,7 +71,7 @@ fn with_options<T>(
             let listed = if choices.one_in(12) { null() } else { extents.as_ptr() };
             values.push(Value {
                 name: name(choices),
-                dtype: 1 + choices.below(13) as i32,
+                dtype: 1 + choices.below(27) as i32,
                 rank: rank.min(3),
                 extents: listed,
                 data: if choices.one_in(12) { null() } else { place.cast() },
