@@ -17,7 +17,7 @@ mod tests;
 
 use thiserror::Error;
 
-use crate::graph::{Graph, Node, Op};
+use crate::graph::{Graph, Node, Op, size};
 use crate::runtime::Program;
 
 pub(crate) use builder::Builder;
@@ -46,6 +46,25 @@ pub enum CompileError {
         /// Bytes allowed.
         limit: u64,
     },
+    /// More memory than the caller allows.
+    #[error(
+        "{} in constants, {} in the arena of a session and {} in its state are more than the {} \
+         that are allowed; the largest value is {largest}: give open dimensions smaller sizes, or \
+         allow more with --max-memory (Options::max_memory)",
+        size(*.constants), size(*.arena), size(*.state), size(*.limit)
+    )]
+    Memory {
+        /// Bytes of constants, packed for the kernels.
+        constants: u64,
+        /// Bytes of values that live during a run.
+        arena: u64,
+        /// Bytes of values that live between runs.
+        state: u64,
+        /// Bytes allowed.
+        limit: u64,
+        /// The largest value, and its bytes.
+        largest: String,
+    },
     /// The graph breaks a rule that its maker must keep.
     #[error("{0}")]
     Graph(String),
@@ -58,7 +77,13 @@ pub enum CompileError {
 /// **Cost**: linear in the nodes and bytes of weights, quadratic in the number of values for the
 /// memory plan.
 pub fn compile(graph: &Graph) -> Result<Program<'static>, CompileError> {
-    let mut builder = Builder::new(graph)?;
+    compile_within(graph, u64::MAX)
+}
+
+/// As [`compile`], in at most `limit` bytes: constants of the graph and the packed forms of them
+/// while it is compiled; packed constants, arena and state of a session afterwards.
+pub fn compile_within(graph: &Graph, limit: u64) -> Result<Program<'static>, CompileError> {
+    let mut builder = Builder::new(graph, limit)?;
     lower_nodes(&mut builder, &graph.nodes)?;
     builder.finish()
 }
@@ -72,6 +97,7 @@ fn lower_nodes(builder: &mut Builder<'_>, nodes: &[Node]) -> Result<(), CompileE
             Op::Loop(repeat) => flow::repeat(builder, node, repeat)?,
             _ => lower::lower(builder, node).map_err(|reason| unsupported(node, reason))?,
         }
+        builder.check_constants()?;
     }
     Ok(())
 }

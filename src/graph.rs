@@ -20,6 +20,7 @@ pub use dim::{Dim, VarId, Variable};
 pub use live::Live;
 pub use ops::{Block, Fact, Op, ShapeError};
 pub use tensor::Tensor;
+pub(crate) use tensor::size;
 
 use crate::tensor::DType;
 

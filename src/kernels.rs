@@ -30,6 +30,7 @@ pub mod reduce;
 pub mod rows;
 pub mod scalar;
 pub mod simd;
+pub mod vision;
 
 #[cfg(target_arch = "aarch64")]
 pub mod aarch64;

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::compile::{CompileError, compile};
+use crate::compile::{CompileError, compile_within};
 use crate::graph::{Bindings, Extent, Graph, Tensor};
+pub use crate::onnx::DEFAULT_MAX_MEMORY;
 use crate::onnx::ImportError;
 use crate::optimize;
 use crate::runtime::Program;
@@ -126,6 +127,20 @@ impl Options {
         self
     }
 
+    /// The most memory that loading, and then a session, may take, in bytes: the file, what it is
+    /// decoded to, its constants, their packed forms, the arena and the state. A model that needs
+    /// more is refused before the memory is taken. Where it is not given:
+    /// [`DEFAULT_MAX_MEMORY`].
+    #[must_use]
+    pub fn max_memory(mut self, bytes: u64) -> Self {
+        self.bindings.max_memory = Some(bytes);
+        self
+    }
+
+    fn memory_limit(&self) -> u64 {
+        self.bindings.max_memory.unwrap_or(DEFAULT_MAX_MEMORY)
+    }
+
     /// Open dimensions chosen so far.
     pub fn dims(&self) -> &BTreeMap<String, Extent> {
         &self.bindings.dims
@@ -138,7 +153,8 @@ impl Options {
 
     /// Whether nothing is chosen yet.
     pub fn is_empty(&self) -> bool {
-        let Bindings { dims, shapes, values, ranges, states, trips } = &self.bindings;
+        let Bindings { dims, shapes, values, ranges, states, trips, max_memory: _ } =
+            &self.bindings;
         let inputs = dims.is_empty() && shapes.is_empty() && values.is_empty();
         inputs && ranges.is_empty() && states.is_empty() && trips.is_empty()
     }
@@ -148,10 +164,10 @@ impl Options {
 ///
 /// **Errors**: [`LoadError`], with the file in its text.
 ///
-/// **Cost**: reads the file, folds constants, packs weights; see [`compile`].
+/// **Cost**: reads the file, folds constants, packs weights; see [`compile_within`].
 pub fn from_path(path: impl AsRef<Path>, options: &Options) -> Result<Program<'static>, LoadError> {
     let path = path.as_ref();
-    compile(&graph_from_path(path, options)?)
+    compile_within(&graph_from_path(path, options)?, options.memory_limit())
         .map_err(|source| LoadError::Compile { path: path.to_owned(), source })
 }
 
@@ -161,7 +177,8 @@ pub fn from_path(path: impl AsRef<Path>, options: &Options) -> Result<Program<'s
 pub fn from_bytes(bytes: &[u8], options: &Options) -> Result<Program<'static>, LoadError> {
     let path = Path::new("model");
     let graph = graph_from(bytes, path, None, options)?;
-    compile(&graph).map_err(|source| LoadError::Compile { path: path.to_owned(), source })
+    compile_within(&graph, options.memory_limit())
+        .map_err(|source| LoadError::Compile { path: path.to_owned(), source })
 }
 
 /// The optimized graph of an ONNX file: what [`from_path`] compiles.
@@ -169,9 +186,28 @@ pub fn from_bytes(bytes: &[u8], options: &Options) -> Result<Program<'static>, L
 /// **Errors**: as [`from_path`].
 pub fn graph_from_path(path: impl AsRef<Path>, options: &Options) -> Result<Graph, LoadError> {
     let path = path.as_ref();
-    let bytes =
-        std::fs::read(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
+    let io = |source| LoadError::Io { path: path.to_owned(), source };
+    if path.is_dir() {
+        return Err(io(std::io::Error::other(in_folder(path))));
+    }
+    let bytes = std::fs::read(path).map_err(io)?;
     graph_from(&bytes, path, path.parent(), options)
+}
+
+/// What to say of a folder: the models in it, if there are any.
+fn in_folder(path: &Path) -> String {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let mut models: Vec<String> = entries
+        .map(|entry| entry.path())
+        .filter(|file| file.extension().is_some_and(|extension| extension == "onnx"))
+        .filter_map(|file| Some(file.file_name()?.to_string_lossy().into_owned()))
+        .collect();
+    models.sort();
+    models.truncate(5);
+    match &models[..] {
+        [] => "this is a folder; name the ONNX file".to_owned(),
+        models => format!("this is a folder; name a file in it, such as {}", models.join(", ")),
+    }
 }
 
 fn graph_from(

@@ -11,16 +11,22 @@
 //! optional values that are inputs, outputs, or of a length that only a run knows.
 
 mod attributes;
+mod budget;
 mod builder;
 mod call;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod foreign;
+mod functions;
+mod half;
 mod known;
 mod ops;
 mod order;
 mod ports;
 pub mod proto;
+mod scan;
+mod survey;
 mod sweep;
 mod tensor;
 #[cfg(test)]
@@ -32,7 +38,9 @@ use std::path::Path;
 
 use prost::Message;
 
+pub use budget::DEFAULT_MAX_MEMORY;
 pub use error::{ImportError, NodeRef, UnsupportedOperator};
+pub use survey::{Survey, UsedOperator};
 
 use crate::graph::{Bindings, Fact, Graph, Op, Tensor};
 
@@ -56,16 +64,20 @@ pub fn import(
     bindings: &Bindings,
     fold: &mut Fold<'_>,
 ) -> Result<Graph, ImportError> {
-    let mut model =
-        proto::ModelProto::decode(bytes).map_err(|e| ImportError::Decode(e.to_string()))?;
+    let limit = bindings.max_memory.unwrap_or(DEFAULT_MAX_MEMORY);
+    let mut budget = budget::Budget::open(bytes, limit)?;
+    let mut model = decode(bytes)?;
+    budget.external(&model)?;
     let mut graph = model.graph.take().ok_or(ImportError::NoGraph)?;
     let initializers = std::mem::take(&mut graph.initializer);
     let opsets = walk::Opsets::of_model(&model.opset_import)?;
-    walk::check_supported(&graph, &model.functions)?;
-    let builder = builder::Builder::new(fold, bytes.len(), bindings.ranges.clone());
+    let functions = functions::Functions::new(&model.functions);
+    let completed = |error| survey::completed(error, &graph, &functions, &opsets);
+    walk::check_supported(&graph, &functions, &opsets).map_err(completed)?;
+    let builder = builder::Builder::new(fold, bytes.len(), bindings.ranges.clone(), budget);
     let (builder, scope) = ports::open(builder, &graph, initializers, folder, bindings)?;
-    let (builder, scope) = walk::Walker::new(builder, &model.functions, folder, &bindings.trips)
-        .run(&graph.node, scope, &opsets)?;
+    let walker = walk::Walker::new(builder, &functions, folder, &bindings.trips);
+    let (builder, scope) = walker.run(&graph.node, scope, &opsets).map_err(completed)?;
     if let Some(name) = builder.unused_range() {
         return Err(ImportError::Binding(format!(
             "--value-range {name}: no value of this name decides a shape at run time"
@@ -94,6 +106,27 @@ pub struct Names {
 ///
 /// **Errors**: bytes that are no model; declarations that are not supported.
 pub fn names(bytes: &[u8]) -> Result<Names, ImportError> {
-    let model = proto::ModelProto::decode(bytes).map_err(|e| ImportError::Decode(e.to_string()))?;
+    budget::Budget::open(bytes, DEFAULT_MAX_MEMORY)?;
+    let model = decode(bytes)?;
     ports::names(&model.graph.ok_or(ImportError::NoGraph)?)
+}
+
+/// What a model uses, whether or not it can be loaded.
+///
+/// **Errors**: bytes that are no model.
+pub fn survey(bytes: &[u8]) -> Result<Survey, ImportError> {
+    budget::Budget::open(bytes, DEFAULT_MAX_MEMORY)?;
+    Ok(survey::survey(&decode(bytes)?))
+}
+
+fn decode(bytes: &[u8]) -> Result<proto::ModelProto, ImportError> {
+    let foreign = |otherwise: ImportError| match foreign::recognise(bytes) {
+        Some((what, advice)) => ImportError::OtherFile { what, advice },
+        None => otherwise,
+    };
+    match proto::ModelProto::decode(bytes) {
+        Err(error) => Err(foreign(ImportError::Decode(error.to_string()))),
+        Ok(model) if model.graph.is_none() => Err(foreign(ImportError::NoGraph)),
+        Ok(model) => Ok(model),
+    }
 }

@@ -4,6 +4,10 @@
 //! (another answer, a panic, no answer in time). `tests/conformance/passing.txt` lists the cases
 //! that must pass; a line that ends in ` bound` passes with inputs that are no floats as constants.
 //! `tests/conformance/known_wrong.txt` lists wrong cases that are tolerated: none, hopefully.
+//! `excluded.txt` there lists cases that are not run, with the reason.
+//!
+//! The suite runs under an allocator that counts: no session's run touches the heap. What is found
+//! out is written to `docs/operators.md`, which must be up to date.
 #![expect(clippy::disallowed_types, reason = "a test harness may lock and wait")]
 
 mod adapter;
@@ -11,6 +15,8 @@ mod adapter;
 mod compare;
 #[path = "conformance/index.rs"]
 mod index;
+#[path = "conformance/operators.rs"]
+mod operators;
 #[path = "conformance/report.rs"]
 mod report;
 #[path = "conformance/runner.rs"]
@@ -23,7 +29,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use index::Case;
+use nowcast::tensor::DType;
 use runner::Outcome;
+
+#[global_allocator]
+static COUNTING: adapter::counting::Counting = adapter::counting::Counting;
 
 fn list_path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance").join(name)
@@ -41,6 +51,8 @@ fn read_list(name: &str) -> BTreeSet<String> {
 fn node_suite() {
     let folder = index::folder();
     let mut cases = index::read(&folder);
+    let excluded = excluded();
+    cases.retain(|case| !excluded.contains(&case.name));
     let chosen = env::var("NOWCAST_CASE").ok();
     if let Some(text) = &chosen {
         cases.retain(|case| case.name.contains(text.as_str()));
@@ -48,6 +60,9 @@ fn node_suite() {
     let cases = Arc::new(cases);
     let outcomes = runner::run_all(&folder, &cases);
     report::totals(&cases, &outcomes);
+    let (heap_calls, runs) = adapter::counting::heap_calls_in_runs();
+    println!("{heap_calls} heap calls in {runs} runs");
+    assert_eq!(heap_calls, 0, "a run touches the heap");
     if chosen.is_some() {
         for (case, outcome) in cases.iter().zip(&outcomes) {
             println!("{}: {outcome:?}", case.name);
@@ -57,12 +72,26 @@ fn node_suite() {
     if env::var_os("NOWCAST_REPORT").is_some() {
         report::tables(&cases, &outcomes);
     }
+    let page = operators::page(&cases, &outcomes, &excluded);
     if env::var_os("NOWCAST_BLESS").is_some() {
         let lines: BTreeSet<String> = cases.iter().zip(&outcomes).filter_map(passing).collect();
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
         fs::write(list_path("passing.txt"), text).expect("the list can be written");
+        fs::write(page_path(), &page).expect("the page can be written");
     }
     check(&cases, &outcomes);
+    let written = fs::read_to_string(page_path()).unwrap_or_default();
+    assert!(written == page, "docs/operators.md is out of date: `cargo xtask conformance --bless`");
+}
+
+fn page_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operators.md")
+}
+
+/// Names of the cases that are not run.
+fn excluded() -> Vec<String> {
+    let names = read_list("excluded.txt").into_iter();
+    names.map(|line| line.split_whitespace().next().unwrap_or_default().to_owned()).collect()
 }
 
 /// The line of a passing case in `passing.txt`.
@@ -124,7 +153,10 @@ fn index_is_whole() {
         assert_eq!(case.reason.is_some(), values().any(|v| v.shape.is_none()), "{}", case.name);
         let nameable = |v: &index::Value| {
             let dtype = v.dtype.as_deref().and_then(index::dtype);
-            v.shape.is_some() && dtype.is_some() && !v.raw_bits
+            // The bits of types that NPY cannot name are those that nowcast has in memory.
+            let as_bits = dtype.is_some_and(|dtype| dtype.is_small() && dtype != DType::F16);
+            assert!(dtype.is_none() || v.shape.is_none() || v.raw_bits == as_bits, "{v:?}");
+            v.shape.is_some() && dtype.is_some()
         };
         // Arrays of types that nowcast knows are read to the last byte; no other is.
         for side in ["input", "output"] {
@@ -138,4 +170,7 @@ fn index_is_whole() {
         }
     }
     assert!(arrays > 5000, "{arrays} arrays were read");
+    for name in excluded() {
+        assert!(cases.iter().any(|case| case.name == name), "{name}: excluded, but not a case");
+    }
 }

@@ -210,20 +210,21 @@ extern NOWCAST_DATA const nowcast_kernel
     nowcast_kernel_where, nowcast_kernel_cast, nowcast_kernel_pad, nowcast_kernel_range,
     nowcast_kernel_trilu, nowcast_kernel_gather, nowcast_kernel_gather_elements,
     nowcast_kernel_gather_nd, nowcast_kernel_scatter_elements, nowcast_kernel_scatter_nd,
-    nowcast_kernel_one_hot, nowcast_kernel_top_k, nowcast_kernel_arg_reduce,
-    nowcast_kernel_cum_sum, nowcast_kernel_reduce_f32, nowcast_kernel_reduce,
-    nowcast_kernel_softmax_f32, nowcast_kernel_softmax, nowcast_kernel_norm_f32,
-    nowcast_kernel_norm, nowcast_kernel_moments, nowcast_kernel_batch_coefficients,
-    nowcast_kernel_channel_affine_f32, nowcast_kernel_channel_affine,
-    nowcast_kernel_group_norm_f32, nowcast_kernel_group_norm, nowcast_kernel_quantize_f32,
-    nowcast_kernel_quantize, nowcast_kernel_dequantize_f32, nowcast_kernel_dequantize,
-    nowcast_kernel_conv_f32, nowcast_kernel_conv_depthwise_f32, nowcast_kernel_conv,
-    nowcast_kernel_pool_f32, nowcast_kernel_pool, nowcast_kernel_linear_f32,
+    nowcast_kernel_one_hot, nowcast_kernel_top_k, nowcast_kernel_arg_reduce, nowcast_kernel_cum_sum,
+    nowcast_kernel_reduce_f32, nowcast_kernel_reduce, nowcast_kernel_softmax_f32,
+    nowcast_kernel_softmax, nowcast_kernel_norm_f32, nowcast_kernel_norm, nowcast_kernel_moments,
+    nowcast_kernel_batch_coefficients, nowcast_kernel_channel_affine_f32,
+    nowcast_kernel_channel_affine, nowcast_kernel_group_norm_f32, nowcast_kernel_group_norm,
+    nowcast_kernel_quantize_f32, nowcast_kernel_quantize, nowcast_kernel_dequantize_f32,
+    nowcast_kernel_dequantize, nowcast_kernel_conv_f32, nowcast_kernel_conv_depthwise_f32,
+    nowcast_kernel_conv, nowcast_kernel_pool_f32, nowcast_kernel_pool, nowcast_kernel_linear_f32,
     nowcast_kernel_matmul_f32, nowcast_kernel_matmul, nowcast_kernel_pack_f32,
     nowcast_kernel_rnn_f32, nowcast_kernel_lstm_f32, nowcast_kernel_gru_linear_f32,
-    nowcast_kernel_gru_reset_f32, nowcast_kernel_recurrent_bias,
-    nowcast_kernel_measure, nowcast_kernel_non_zero, nowcast_kernel_unique,
-    nowcast_kernel_non_max_suppression;
+    nowcast_kernel_gru_reset_f32, nowcast_kernel_recurrent_bias, nowcast_kernel_measure,
+    nowcast_kernel_non_zero, nowcast_kernel_unique, nowcast_kernel_non_max_suppression,
+    nowcast_kernel_cum_prod, nowcast_kernel_pool_positions, nowcast_kernel_grid_sample,
+    nowcast_kernel_roi_align, nowcast_kernel_roi_max, nowcast_kernel_deform_columns,
+    nowcast_kernel_determinant, nowcast_kernel_widen, nowcast_kernel_narrow;
 
 typedef struct nowcast_kernels {
     uint32_t struct_size; /* set by the caller: sizeof(nowcast_kernels) */

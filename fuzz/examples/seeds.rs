@@ -20,7 +20,7 @@ const MOST_BYTES: usize = 48 << 10;
 fn main() -> io::Result<()> {
     let mut arguments = env::args_os().skip(1).map(PathBuf::from);
     let corpus = arguments.next().ok_or(io::ErrorKind::InvalidInput)?;
-    for target in ["onnx", "program", "bundle", "c_api"] {
+    for target in ["onnx", "graph", "program", "bundle", "c_api"] {
         fs::create_dir_all(corpus.join(target))?;
     }
     let mut files = Vec::new();

@@ -7,5 +7,6 @@ pub mod aligned;
 pub mod change;
 pub mod choices;
 pub mod fixture;
+pub mod graphs;
 pub mod serve;
 pub mod variants;

@@ -2,7 +2,7 @@
 
 mod blocks;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::graph::dim::{Dim, product};
 use crate::graph::{Graph, Node, Op, Tensor, Value, ValueId, VarId};
@@ -36,6 +36,8 @@ pub(crate) struct Builder<'g> {
     places: Vec<Option<Place>>,
     /// Readings of each value that are still to come.
     remaining: Vec<u32>,
+    /// The same of all values that lie in each storage.
+    readings: Vec<u64>,
     regions: Vec<Region>,
     region_index: HashMap<(usize, DType), u32>,
     steps: Vec<StepSpec>,
@@ -51,6 +53,9 @@ pub(crate) struct Builder<'g> {
     /// For each loop that is open, how often its steps run at most.
     nested: Vec<u64>,
     node: String,
+    /// Bytes that all of this may take, and those that the graph's constants take already.
+    limit: u64,
+    graph_bytes: u64,
 }
 
 /// A cache that grows in place.
@@ -71,13 +76,14 @@ impl Append {
 }
 
 impl<'g> Builder<'g> {
-    pub(super) fn new(graph: &'g Graph) -> Result<Self, CompileError> {
+    pub(super) fn new(graph: &'g Graph, limit: u64) -> Result<Self, CompileError> {
         let mut builder = Self {
             graph,
             dims: DimTable::new(&graph.variables),
             storages: Vec::new(),
             places: vec![None; graph.values.len()],
             remaining: graph.use_counts(),
+            readings: Vec::new(),
             regions: Vec::new(),
             region_index: HashMap::new(),
             steps: Vec::new(),
@@ -89,6 +95,8 @@ impl<'g> Builder<'g> {
             journal: Vec::new(),
             nested: Vec::new(),
             node: String::new(),
+            limit,
+            graph_bytes: graph.values.iter().map(constant_bytes).sum(),
         };
         for (i, port) in graph.inputs.iter().enumerate() {
             if graph.value(port.value).shape.len() > MAX_PORT_RANK {
@@ -117,8 +125,7 @@ impl<'g> Builder<'g> {
                     builder.new_storage(Home::State(offset), bytes)
                 }
             };
-            builder.places[port.value.0 as usize] =
-                Some(Place { storage, offset: Dim::Fixed(0), strides });
+            builder.set_place(port.value, Some(Place { storage, offset: Dim::Fixed(0), strides }));
         }
         Ok(builder)
     }
@@ -139,7 +146,7 @@ impl<'g> Builder<'g> {
     pub(crate) fn append_in_place(&mut self, y: ValueId) -> bool {
         let Some(append) = self.appends.iter().find(|a| a.output == y) else { return false };
         let place = self.places[append.input.0 as usize].clone();
-        self.settle(y, place);
+        self.set_place(y, place);
         true
     }
 
@@ -230,7 +237,27 @@ impl<'g> Builder<'g> {
             shared_write: None,
             piecewise: false,
         });
+        self.readings.push(0);
         self.storages.len() - 1
+    }
+
+    fn set_place(&mut self, v: ValueId, place: Option<Place>) {
+        let old = self.replace_place(v, place);
+        if self.depth > 0 {
+            self.journal.push((v, old));
+        }
+    }
+
+    fn replace_place(&mut self, v: ValueId, place: Option<Place>) -> Option<Place> {
+        let readings = u64::from(self.remaining[v.0 as usize]);
+        if let Some(place) = &place {
+            self.readings[place.storage] += readings;
+        }
+        let old = std::mem::replace(&mut self.places[v.0 as usize], place);
+        if let Some(old) = &old {
+            self.readings[old.storage] -= readings;
+        }
+        old
     }
 
     fn region(&mut self, storage: usize, dtype: DType) -> u32 {
@@ -261,7 +288,7 @@ impl<'g> Builder<'g> {
         let storage = self.pack_bytes(tensor.bytes());
         let strides = contiguous(self.shape(v));
         let place = Place { storage, offset: Dim::Fixed(0), strides };
-        self.settle(v, Some(place.clone()));
+        self.set_place(v, Some(place.clone()));
         Ok(place)
     }
 
@@ -321,7 +348,7 @@ impl<'g> Builder<'g> {
         let bytes = self.max_bytes(v);
         let storage = self.new_storage(Home::Arena, bytes);
         let strides = contiguous(self.shape(v));
-        self.settle(v, Some(Place { storage, offset: Dim::Fixed(0), strides }));
+        self.set_place(v, Some(Place { storage, offset: Dim::Fixed(0), strides }));
         Out(self.region(storage, self.dtype(v)))
     }
 
@@ -337,8 +364,7 @@ impl<'g> Builder<'g> {
         let Some(a) = reusable else { return SharedOut(self.write(v).0) };
         let place = self.places[a.0 as usize].clone();
         let storage = place.as_ref().map_or(0, |p| p.storage);
-        let strides = contiguous(self.shape(v));
-        self.settle(v, place.map(|p| Place { strides, ..p }));
+        self.set_place(v, place.map(|p| Place { strides: contiguous(self.shape(v)), ..p }));
         SharedOut(self.region(storage, self.dtype(v)))
     }
 
@@ -351,9 +377,7 @@ impl<'g> Builder<'g> {
             && self.dtype(a).bytes() == self.dtype(v).bytes()
             && storage.home == Home::Arena
             && storage.bytes == self.max_bytes(v);
-        let read_later = self.places.iter().enumerate().any(|(i, p)| {
-            p.as_ref().is_some_and(|p| p.storage == place.storage) && self.remaining[i] > 0
-        });
+        let read_later = self.readings[place.storage] > 0;
         // Another operand may be a part of it, which begins at the same place: a row, repeated.
         let read_otherwise = all.iter().any(|b| {
             self.places[b.0 as usize].as_ref().is_some_and(|p| {
@@ -365,7 +389,7 @@ impl<'g> Builder<'g> {
 
     /// Makes `v` a view of the storage that `place` names; nothing runs.
     pub(crate) fn alias(&mut self, v: ValueId, place: Place) {
-        self.settle(v, Some(place));
+        self.set_place(v, Some(place));
     }
 
     /// Working memory of the step that is written next.
@@ -416,6 +440,28 @@ impl<'g> Builder<'g> {
         self.steps.push(StepSpec { kernel: kernel as u32, words, name: self.node.clone() });
     }
 
+    /// Refuses constants beyond what is allowed: they are copied once when the image is laid out.
+    pub(super) fn check_constants(&self) -> Result<(), CompileError> {
+        let packed = self.constants.len() as u64;
+        self.check_limit(self.graph_bytes.saturating_add(packed.saturating_mul(2)), 0)
+    }
+
+    fn check_limit(&self, constants: u64, arena: u64) -> Result<(), CompileError> {
+        let (state, limit) = (self.state_bytes as u64, self.limit);
+        if constants.saturating_add(arena).saturating_add(state) <= limit {
+            return Ok(());
+        }
+        let bytes = |i: &usize| self.max_bytes(ValueId(*i as u32));
+        let largest = (0..self.graph.values.len()).max_by_key(bytes);
+        let largest = largest.map_or_else(String::new, |i| {
+            let value = &self.graph.values[i];
+            let dims = value.shape.iter().map(|d| d.display(&self.graph.variables).to_string());
+            let (dims, bytes) = (dims.collect::<Vec<_>>().join(", "), bytes(&i) as u64);
+            format!("{:?}, {}[{dims}] of {}", value.name, value.dtype, crate::graph::size(bytes))
+        });
+        Err(CompileError::Memory { constants, arena, state, limit, largest })
+    }
+
     // The end.
 
     /// Gives outputs and states their homes, plans the memory, lays the image out.
@@ -423,6 +469,8 @@ impl<'g> Builder<'g> {
         let inputs = self.graph.inputs.len();
         let graph = self.graph;
         let mut claimed: Vec<usize> = Vec::new();
+        let mut taken = HashSet::new();
+        let mut lens = self.lens_by_storage();
         for (o, port) in graph.outputs.iter().enumerate() {
             self.node = format!("output \"{}\"", port.name);
             let lower = |reason| CompileError::Graph(format!("output \"{}\": {reason}", port.name));
@@ -432,13 +480,14 @@ impl<'g> Builder<'g> {
             let state = graph.states.iter().find(|s| s.output == o);
             let storage = match state {
                 Some(state) => self.keep(port.value, graph.inputs[state.input].value),
-                None => self.claim(port.value, &claimed),
+                None => self.claim(port.value, &taken, &mut lens),
             };
             let storage = storage.map_err(lower)?;
             if state.is_none() {
                 self.storages[storage].home = Home::Port(inputs + o);
             }
             claimed.push(storage);
+            taken.insert(storage);
         }
         let last_step = self.steps.len();
         for storage in &mut self.storages {
@@ -458,12 +507,15 @@ impl<'g> Builder<'g> {
             })
             .collect();
         let total: u64 = lifetimes.iter().map(|l| l.bytes as u64).max().unwrap_or(0);
+        let constants = self.constants.len() as u64;
+        self.check_limit(constants, total)?;
         check_size("one value", total)?;
         let plan = plan(&lifetimes);
         let mut offsets = vec![0; self.storages.len()];
         for (s, offset) in planned.iter().zip(&plan.offsets) {
             offsets[*s] = *offset;
         }
+        self.check_limit(constants, plan.bytes as u64)?;
         check_size("the arena", plan.bytes as u64)?;
         check_size("the weights", self.constants.len() as u64)?;
         check_size("the state", self.state_bytes as u64)?;
@@ -471,15 +523,18 @@ impl<'g> Builder<'g> {
     }
 
     /// Storage of an output that may be bound to other memory: its own, from its start, unshared.
-    fn claim(&mut self, v: ValueId, claimed: &[usize]) -> Lowered<usize> {
+    fn claim(
+        &mut self,
+        v: ValueId,
+        claimed: &HashSet<usize>,
+        lens: &mut HashMap<usize, HashMap<Dim, usize>>,
+    ) -> Lowered<usize> {
         let place = self.place(v)?;
         let storage = &self.storages[place.storage];
         // Memory of the caller has room for the present extents of this value, not for another.
         let len = product(self.shape(v));
-        let values = self.graph.values.iter().zip(&self.places);
-        let sole = values
-            .filter(|(_, p)| p.as_ref().is_some_and(|p| p.storage == place.storage))
-            .all(|(value, _)| product(&value.shape) == len);
+        let sole =
+            lens.get(&place.storage).is_none_or(|lens| lens.keys().all(|other| *other == len));
         let own = sole
             && storage.home == Home::Arena
             && !storage.piecewise
@@ -488,9 +543,30 @@ impl<'g> Builder<'g> {
             && place.offset.is(0)
             && is_contiguous(self.shape(v), &place.strides);
         if !own {
+            if let Some(count) = lens.get_mut(&place.storage).and_then(|l| l.get_mut(&len)) {
+                *count -= 1;
+                if *count == 0 {
+                    lens.entry(place.storage).or_default().remove(&len);
+                }
+            }
             self.copy_whole(v)?;
         }
         Ok(self.place(v)?.storage)
+    }
+
+    /// How many values of each length lie in each storage.
+    fn lens_by_storage(&self) -> HashMap<usize, HashMap<Dim, usize>> {
+        let mut lens: HashMap<usize, HashMap<Dim, usize>> = HashMap::new();
+        for (value, place) in self.graph.values.iter().zip(&self.places) {
+            if let Some(place) = place {
+                *lens
+                    .entry(place.storage)
+                    .or_default()
+                    .entry(product(&value.shape))
+                    .or_default() += 1;
+            }
+        }
+        lens
     }
 
     /// Makes an output the state that the next run reads as `input`: in the same memory where the
@@ -583,8 +659,14 @@ impl<'g> Builder<'g> {
         image.steps = self.steps;
         image.constants = self.constants;
         image.state_bytes = self.state_bytes;
-        Program::owned(&image.finish()).map_err(|e| CompileError::Graph(e.to_string()))
+        let words = image.finish();
+        drop(image);
+        Program::owned(&words).map_err(|e| CompileError::Graph(e.to_string()))
     }
+}
+
+fn constant_bytes(value: &Value) -> u64 {
+    value.constant.as_ref().map_or(0, |tensor| tensor.bytes().len() as u64)
 }
 
 fn check_size(what: &str, bytes: u64) -> Result<(), CompileError> {

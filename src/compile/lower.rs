@@ -13,9 +13,12 @@ mod normalize;
 mod product;
 mod quantize;
 mod recurrent;
+mod vision;
 mod window;
 
 use crate::graph::{Node, Op, ValueId};
+use crate::runtime::KernelId;
+use crate::tensor::Rounding;
 
 use super::builder::{Builder, Lowered};
 
@@ -47,7 +50,9 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::Compare(op) => elementwise::compare(b, node, *op),
         Op::Logic(op) => elementwise::logic(b, node, *op),
         Op::Where => elementwise::choose(b, node),
-        Op::Cast { to } => elementwise::cast(b, node, *to),
+        Op::Cast { to } => elementwise::cast(b, node, *to, Rounding::default()),
+        Op::RoundingCast { to, rounding } => elementwise::cast(b, node, *to, *rounding),
+        Op::BitCast { .. } => elementwise::reinterpret(b, node),
         Op::Extents { dims } => movement::extents(b, node, dims),
         Op::Reshape { shape } => movement::reshape(b, node, shape),
         Op::Transpose { perm } => movement::transpose(b, node, perm),
@@ -68,7 +73,10 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::TopK(op) => lanes::top_k(b, node, op),
         Op::ArgReduce(op) => lanes::arg_reduce(b, node, op),
         Op::CumSum { axis, exclusive, reverse } => {
-            lanes::cum_sum(b, node, *axis, *exclusive, *reverse)
+            lanes::running(b, node, KernelId::CumSum, *axis, *exclusive, *reverse)
+        }
+        Op::CumProd { axis, exclusive, reverse } => {
+            lanes::running(b, node, KernelId::CumProd, *axis, *exclusive, *reverse)
         }
         Op::MatMul => product::matmul(b, node),
         Op::Linear { activation } => product::linear(b, node, *activation),
@@ -90,5 +98,11 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::Conv(op) => window::conv(b, node, op),
         Op::Pool(op) => window::pool(b, node, op),
         Op::If(_) | Op::Loop(_) => Err("blocks are lowered around this".into()),
+        Op::MaxPositions(op) => window::positions(b, node, op),
+        Op::GridSample(op) => vision::grid_sample(b, node, op),
+        Op::RoiAlign(op) => vision::roi_align(b, node, op),
+        Op::MaxRoiPool(op) => vision::max_roi_pool(b, node, op),
+        Op::DeformColumns(op) => vision::deform_columns(b, node, op),
+        Op::Det => vision::determinant(b, node),
     }
 }

@@ -5,6 +5,8 @@
 //! orders are tried and the smallest result kept. Source: the "greedy by size" strategy of
 //! Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference" (2020).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 /// Memory that is needed from one step to another, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
@@ -34,10 +36,17 @@ pub struct Plan {
 /// Every block begins on a cache line.
 pub const ALIGNMENT: usize = 64;
 
+/// Up to so many blocks are placed with care.
+const MOST_BLOCKS: usize = 4096;
+
 /// Places blocks so that those alive together do not overlap.
 ///
-/// **Cost**: quadratic in the number of blocks, for each of the orders tried.
+/// **Cost**: quadratic in the number of blocks, for each of the orders tried; where there are
+/// thousands of them, only the order of time is tried, with a list of what is free.
 pub fn plan(lifetimes: &[Lifetime]) -> Plan {
+    if lifetimes.len() > MOST_BLOCKS {
+        return sweep(lifetimes);
+    }
     let area = |i: &usize| {
         let l = &lifetimes[*i];
         l.bytes.saturating_mul(l.last - l.first + 1)
@@ -82,6 +91,80 @@ fn place(lifetimes: &[Lifetime], order: &[usize]) -> Plan {
     Plan { offsets, bytes }
 }
 
+/// Places blocks in the order of time, each in the smallest gap that holds it.
+fn sweep(lifetimes: &[Lifetime]) -> Plan {
+    let mut order: Vec<usize> = (0..lifetimes.len()).filter(|i| lifetimes[*i].bytes > 0).collect();
+    order.sort_by_key(|i| (lifetimes[*i].first, usize::MAX - lifetimes[*i].bytes));
+    let mut offsets = vec![0; lifetimes.len()];
+    let mut alive: BTreeSet<(usize, usize)> = BTreeSet::new();
+    let mut gaps = Gaps::default();
+    let mut bytes = 0;
+    for i in order {
+        let block = &lifetimes[i];
+        while let Some((last, j)) = alive.first().copied().filter(|(last, _)| *last < block.first) {
+            alive.remove(&(last, j));
+            gaps.give(offsets[j], lifetimes[j].bytes.next_multiple_of(ALIGNMENT));
+        }
+        offsets[i] = gaps.take(block.bytes.next_multiple_of(ALIGNMENT));
+        bytes = bytes.max(offsets[i] + block.bytes);
+        alive.insert((block.last, i));
+    }
+    Plan { offsets, bytes }
+}
+
+/// What is free below the end: gaps by their start, and by their length.
+#[derive(Default)]
+struct Gaps {
+    by_start: BTreeMap<usize, usize>,
+    by_len: BTreeSet<(usize, usize)>,
+    end: usize,
+}
+
+impl Gaps {
+    fn remove(&mut self, start: usize, len: usize) {
+        self.by_start.remove(&start);
+        self.by_len.remove(&(len, start));
+    }
+
+    /// The start of `len` bytes.
+    fn take(&mut self, len: usize) -> usize {
+        let Some((gap, start)) = self.by_len.range((len, 0)..).next().copied() else {
+            // The last gap may reach the end: it grows.
+            let last = self.by_start.last_key_value().map(|(start, gap)| (*start, *gap));
+            let start = match last.filter(|(start, gap)| start + gap == self.end) {
+                Some((start, gap)) => {
+                    self.remove(start, gap);
+                    start
+                }
+                None => self.end,
+            };
+            self.end = start + len;
+            return start;
+        };
+        self.remove(start, gap);
+        if gap > len {
+            self.by_start.insert(start + len, gap - len);
+            self.by_len.insert((gap - len, start + len));
+        }
+        start
+    }
+
+    /// Frees bytes, joined with the gaps beside them.
+    fn give(&mut self, mut start: usize, mut len: usize) {
+        let before = self.by_start.range(..start).next_back().map(|(s, l)| (*s, *l));
+        if let Some((s, l)) = before.filter(|(s, l)| s + l == start) {
+            self.remove(s, l);
+            (start, len) = (s, l + len);
+        }
+        if let Some(l) = self.by_start.get(&(start + len)).copied() {
+            self.remove(start + len, l);
+            len += l;
+        }
+        self.by_start.insert(start, len);
+        self.by_len.insert((len, start));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -118,7 +201,7 @@ mod tests {
         ) {
             let blocks: Vec<_> =
                 raw.iter().map(|(a, b, n)| life(*a.min(b), *a.max(b), *n)).collect();
-            let plan = plan(&blocks);
+            for plan in [plan(&blocks), sweep(&blocks)] {
             for (i, a) in blocks.iter().enumerate() {
                 prop_assert!(plan.offsets[i].is_multiple_of(ALIGNMENT));
                 prop_assert!(plan.offsets[i] + a.bytes <= plan.bytes || a.bytes == 0);
@@ -135,6 +218,7 @@ mod tests {
                 .max()
                 .unwrap_or(0usize);
             prop_assert!(plan.bytes <= apart && plan.bytes >= most);
+            }
         }
     }
 }

@@ -29,4 +29,6 @@ pub struct Bindings {
     pub states: Vec<(String, String)>,
     /// Iterations at most of loops whose number is decided at run time, by the node's name.
     pub trips: BTreeMap<String, usize>,
+    /// Bytes that loading may take at most; `None` for the default.
+    pub max_memory: Option<u64>,
 }

@@ -13,8 +13,9 @@ pub mod product;
 pub mod quantize;
 pub mod recurrent;
 pub mod reduce;
+pub mod vision;
 
-use crate::tensor::DType;
+use crate::tensor::{DType, Rounding};
 
 use super::dim::{Dim, Variable};
 
@@ -23,10 +24,11 @@ pub use elementwise::{Binary, Compare, Logic, Unary};
 pub use flow::{Block, Branches, Collected, Loop};
 pub use index::{ArgReduce, Scatter, TopK};
 pub use movement::{Pad, PadMode, SliceAxis};
-pub use product::{Activation, Conv, Gemm, Pool, PoolKind};
+pub use product::{Activation, Conv, Gemm, MaxPositions, Pool, PoolKind};
 pub use quantize::Quantization;
 pub use recurrent::{Cell, CellActivation, Direction, Recurrent};
 pub use reduce::{Reduce, ReduceKind};
+pub use vision::{DeformColumns, GridSample, MaxRoiPool, RoiAlign};
 
 /// What shape inference knows of a value.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +64,19 @@ pub enum Op {
     Where,
     /// Conversion to another element type.
     Cast {
+        /// The type.
+        to: DType,
+    },
+    /// Conversion to another element type with a rounding of its own. It matters only for 8-bit
+    /// floats: [`Op::Cast`] is the same with [`Rounding::default`].
+    RoundingCast {
+        /// The type.
+        to: DType,
+        /// What happens to numbers that it does not have.
+        rounding: Rounding,
+    },
+    /// The same bits as another element type of as many.
+    BitCast {
         /// The type.
         to: DType,
     },
@@ -158,6 +173,15 @@ pub enum Op {
         /// From the end.
         reverse: bool,
     },
+    /// Running product along an axis.
+    CumProd {
+        /// The axis.
+        axis: usize,
+        /// The element itself is left out.
+        exclusive: bool,
+        /// From the end.
+        reverse: bool,
+    },
     /// A reduction over axes.
     Reduce(Reduce),
     /// Matrix product as NumPy's `matmul`.
@@ -174,6 +198,21 @@ pub enum Op {
     Conv(Conv),
     /// Largest or mean element of a window.
     Pool(Pool),
+    /// Where the largest element of a window is (i64).
+    MaxPositions(MaxPositions),
+    /// Pictures sampled at normalised positions. Operands: data `[n, c, space..]`, grid
+    /// `[n, .., axes]`.
+    GridSample(GridSample),
+    /// Regions sampled evenly. Operands: data `[n, c, h, w]`, regions `[r, 4]`, picture of each.
+    RoiAlign(RoiAlign),
+    /// Largest elements of regions. Operands: data `[n, c, h, w]`, regions `[r, 5]`.
+    MaxRoiPool(MaxRoiPool),
+    /// Windows shifted by data, unrolled to `[n, c, taps, oh * ow]`. Operands: data
+    /// `[n, c, h, w]`, offsets `[n, groups * taps * 2, oh, ow]`, optional mask
+    /// `[n, groups * taps, oh, ow]`.
+    DeformColumns(DeformColumns),
+    /// Determinants of the matrices on the last two axes.
+    Det,
     /// Softmax over one axis.
     Softmax {
         /// The axis.
@@ -251,7 +290,8 @@ impl Op {
             Self::Compare(op) => op.name(),
             Self::Logic(op) => op.name(),
             Self::Where => "Where",
-            Self::Cast { .. } => "Cast",
+            Self::Cast { .. } | Self::RoundingCast { .. } => "Cast",
+            Self::BitCast { .. } => "BitCast",
             Self::Extents { .. } => "Shape",
             Self::Reshape { .. } => "Reshape",
             Self::Transpose { .. } => "Transpose",
@@ -272,12 +312,19 @@ impl Op {
             Self::TopK(_) => "TopK",
             Self::ArgReduce(op) => op.name(),
             Self::CumSum { .. } => "CumSum",
+            Self::CumProd { .. } => "CumProd",
             Self::Reduce(op) => op.kind.name(),
             Self::MatMul => "MatMul",
             Self::Linear { .. } => "Linear",
             Self::Gemm(_) => "Gemm",
             Self::Conv(_) => "Conv",
             Self::Pool(op) => op.name(),
+            Self::MaxPositions(_) => "MaxPool",
+            Self::GridSample(_) => "GridSample",
+            Self::RoiAlign(_) => "RoiAlign",
+            Self::MaxRoiPool(_) => "MaxRoiPool",
+            Self::DeformColumns(_) => "DeformConv",
+            Self::Det => "Det",
             Self::Softmax { .. } => "Softmax",
             Self::LogSoftmax { .. } => "LogSoftmax",
             Self::LayerNorm { .. } => "LayerNormalization",
@@ -317,6 +364,34 @@ impl Op {
         }
     }
 
+    /// Whether it only moves or converts elements, so that they may be of any type.
+    fn moves(&self) -> bool {
+        match self {
+            Self::Unary(op) => *op == Unary::Identity,
+            Self::ScatterElements(op) | Self::ScatterNd(op) => {
+                matches!(op, Scatter::Replace { .. })
+            }
+            Self::Where
+            | Self::Cast { .. }
+            | Self::RoundingCast { .. }
+            | Self::BitCast { .. }
+            | Self::Reshape { .. }
+            | Self::Transpose { .. }
+            | Self::Expand { .. }
+            | Self::Slice { .. }
+            | Self::Concat { .. }
+            | Self::Pad(_)
+            | Self::Tile { .. }
+            | Self::Fill { .. }
+            | Self::Trilu { .. }
+            | Self::Gather { .. }
+            | Self::GatherElements { .. }
+            | Self::GatherNd { .. }
+            | Self::OneHot { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Element types and shapes of the results.
     ///
     /// **Errors**: operands of the wrong number, type or shape, in one sentence.
@@ -326,15 +401,22 @@ impl Op {
         variables: &[Variable],
     ) -> Result<Vec<Fact>, ShapeError> {
         let operands = Operands { inputs, variables };
+        if let Some(small) = inputs.iter().flatten().find(|fact| fact.dtype.is_small())
+            && !self.moves()
+        {
+            let (name, dtype) = (self.name(), small.dtype);
+            return Err(ShapeError(format!("no {name} of {dtype}: cast it to f32 first")));
+        }
         match self {
             Self::Unary(op) => op.infer(&operands),
             Self::Binary(op) => op.infer(&operands),
             Self::Compare(_) => elementwise::infer_compare(&operands),
             Self::Logic(_) => elementwise::infer_logic(&operands),
             Self::Where => elementwise::infer_where(&operands),
-            Self::Cast { to } => {
+            Self::Cast { to } | Self::RoundingCast { to, .. } => {
                 Ok(vec![Fact { dtype: *to, shape: operands.at(0)?.shape.clone() }])
             }
+            Self::BitCast { to } => elementwise::infer_bit_cast(&operands, *to),
             Self::Extents { dims } => {
                 Ok(vec![Fact { dtype: DType::I64, shape: vec![Dim::Fixed(dims.len() as i64)] }])
             }
@@ -351,7 +433,9 @@ impl Op {
             Self::Range { len } => {
                 Ok(vec![Fact { dtype: operands.at(0)?.dtype, shape: vec![len.clone()] }])
             }
-            Self::Trilu { .. } | Self::CumSum { .. } => Ok(vec![operands.at(0)?.clone()]),
+            Self::Trilu { .. } | Self::CumSum { .. } | Self::CumProd { .. } => {
+                Ok(vec![operands.at(0)?.clone()])
+            }
             Self::Gather { axis } => index::infer_gather(&operands, *axis),
             Self::GatherElements { .. } => index::infer_gather_elements(&operands),
             Self::GatherNd { batch_dims } => index::infer_gather_nd(&operands, *batch_dims),
@@ -365,6 +449,12 @@ impl Op {
             Self::Gemm(op) => op.infer(&operands),
             Self::Conv(op) => op.infer(&operands),
             Self::Pool(op) => op.infer(&operands),
+            Self::MaxPositions(op) => op.infer(&operands),
+            Self::GridSample(_) => vision::infer_grid_sample(&operands),
+            Self::RoiAlign(op) => op.infer(&operands),
+            Self::MaxRoiPool(op) => op.infer(&operands),
+            Self::DeformColumns(op) => op.infer(&operands),
+            Self::Det => vision::infer_determinant(&operands),
             Self::Softmax { axis } | Self::LogSoftmax { axis } => {
                 normalize::infer_softmax(&operands, *axis)
             }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::tensor::{DType, Element};
+use crate::tensor::{DType, Element, Rounding, narrow, widen};
 
 /// A constant: element type, shape and row-major data. Cloning shares the data.
 #[derive(Clone, PartialEq)]
@@ -23,7 +23,17 @@ impl Tensor {
         Self::from_bytes(T::DTYPE, shape, bytemuck::cast_slice(data))
     }
 
-    /// A tensor of raw little-endian bytes.
+    /// A tensor of the numbers of `dtype`, a small type, that are nearest to these.
+    ///
+    /// **Panics** when `data` does not have as many elements as `shape` says.
+    pub fn narrowed(dtype: DType, shape: &[usize], data: &[f64]) -> Self {
+        let element = |x: &f64| narrow(dtype, *x, Rounding::default()).to_le_bytes();
+        let bytes: Vec<u8> =
+            data.iter().flat_map(|x| element(x).into_iter().take(dtype.bytes())).collect();
+        Self::from_bytes(dtype, shape, &bytes)
+    }
+
+    /// A tensor of raw little-endian bytes; each element of fewer than eight bits is one byte.
     ///
     /// **Panics** when `bytes` does not have the length that type and shape say.
     pub fn from_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Self {
@@ -105,6 +115,11 @@ impl Tensor {
                 .map(|v| f64::from(*v))
                 .collect(),
             DType::F64 => bytemuck::cast_slice::<u8, f64>(self.bytes()).to_vec(),
+            small if small.is_small() => {
+                let bits = |e: &[u8]| e.iter().rev().fold(0, |n, b| n << 8 | u16::from(*b));
+                let elements = self.bytes().chunks_exact(small.bytes());
+                elements.map(|e| f64::from(widen(small, bits(e)))).collect()
+            }
             DType::U64 => {
                 bytemuck::cast_slice::<u8, u64>(self.bytes()).iter().map(|v| *v as f64).collect()
             }
@@ -118,5 +133,14 @@ impl fmt::Debug for Tensor {
         write!(f, "{}{:?}", self.dtype, self.shape)?;
         let values = self.to_f64s();
         if values.len() <= 8 { write!(f, " = {values:?}") } else { Ok(()) }
+    }
+}
+
+/// A number of bytes for people.
+pub(crate) fn size(bytes: u64) -> String {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    match units.into_iter().find(|(_, shift)| bytes >> shift > 0) {
+        Some((unit, shift)) => format!("{:.1} {unit}", bytes as f64 / (1u64 << shift) as f64),
+        None => format!("{bytes} bytes"),
     }
 }

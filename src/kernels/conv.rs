@@ -13,7 +13,7 @@ mod pool;
 mod product;
 
 pub use depthwise::{DepthwiseF32, depthwise_f32};
-pub use generic::{Pooling, pool_scalar};
+pub use generic::{Pooling, pool_positions, pool_scalar};
 pub use im2col::im2col_panels_f32;
 pub use pool::{PoolOp, pool_f32};
 pub use product::{Geometry, conv_f32, conv_scalar};

@@ -9,8 +9,24 @@ use super::number::{BinaryCode, Number};
 /// Running sum: each element is the sum of those up to it.
 ///
 /// **Cost**: one pass; an axis is summed in order.
-pub fn cum_sum<T: Number>(
+pub fn cum_sum<T: Number>(lanes: [usize; 3], exclusive: bool, reverse: bool, x: &[T], y: &mut [T]) {
+    running(lanes, (BinaryCode::Add, T::default()), exclusive, reverse, x, y);
+}
+
+/// Running product, as [`cum_sum`].
+pub fn cum_prod<T: Number>(
+    lanes: [usize; 3],
+    exclusive: bool,
+    reverse: bool,
+    x: &[T],
+    y: &mut [T],
+) {
+    running(lanes, (BinaryCode::Mul, T::from_f64(1.0)), exclusive, reverse, x, y);
+}
+
+fn running<T: Number>(
     [outer, axis, inner]: [usize; 3],
+    (code, first): (BinaryCode, T),
     exclusive: bool,
     reverse: bool,
     x: &[T],
@@ -23,10 +39,10 @@ pub fn cum_sum<T: Number>(
     let blocks = x[..outer * len].chunks_exact(len).zip(y[..outer * len].chunks_exact_mut(len));
     for (x, y) in blocks {
         for lane in 0..inner {
-            let mut sum = T::default();
+            let mut sum = first;
             for i in 0..axis {
                 let at = if reverse { axis - 1 - i } else { i } * inner + lane;
-                let next = sum.binary(BinaryCode::Add, x[at]);
+                let next = sum.binary(code, x[at]);
                 y[at] = if exclusive { sum } else { next };
                 sum = next;
             }

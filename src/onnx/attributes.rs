@@ -98,6 +98,11 @@ impl<'m> Attributes<'m> {
         Ok(self.find(name, AttributeType::SparseTensor)?.and_then(|a| a.sparse_tensor.as_ref()))
     }
 
+    /// Whether the node has it.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.list.iter().any(|((n, _), _)| *n == name)
+    }
+
     /// Accepts an attribute that changes nothing here.
     pub(super) fn ignore(&self, name: &str) {
         for ((n, _), read) in &self.list {

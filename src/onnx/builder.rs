@@ -11,6 +11,7 @@ use crate::graph::ops::Measure;
 use crate::graph::{Dim, Fact, Graph, Node, Op, Tensor, ValueId, VarId, Variable};
 use crate::tensor::DType;
 
+use super::budget::Budget;
 use super::{Fold, known};
 
 use blocks::Outer;
@@ -43,12 +44,18 @@ pub(super) struct Builder<'f> {
     /// The elements of values that are sequences, `None` for an optional value that is not there;
     /// nothing computes those themselves.
     sequences: BTreeMap<ValueId, Option<Vec<ValueId>>>,
+    /// The f32 of each half that has one, and the half of each f32 that has one of that type:
+    /// what `half.rs` converts, once.
+    pub(super) wide: BTreeMap<ValueId, ValueId>,
+    pub(super) rounded: BTreeMap<(ValueId, DType), ValueId>,
     /// Bytes that constants made here may still take.
     fold_bytes: usize,
     /// Bounds of values that decide shapes, given by the caller.
     ranges: BTreeMap<String, (i64, i64)>,
     /// Names of bounds that were used.
     bounded: BTreeSet<String>,
+    /// Memory of all that is made here.
+    pub(super) budget: Budget,
 }
 
 impl<'f> Builder<'f> {
@@ -57,6 +64,7 @@ impl<'f> Builder<'f> {
         fold: &'f mut Fold<'f>,
         model_bytes: usize,
         ranges: BTreeMap<String, (i64, i64)>,
+        budget: Budget,
     ) -> Self {
         Self {
             graph: Graph::default(),
@@ -65,9 +73,12 @@ impl<'f> Builder<'f> {
             pending: BTreeSet::new(),
             outer: Vec::new(),
             sequences: BTreeMap::new(),
+            wide: BTreeMap::new(),
+            rounded: BTreeMap::new(),
             fold_bytes: model_bytes.saturating_mul(4).saturating_add(16 << 20),
             ranges,
             bounded: BTreeSet::new(),
+            budget,
         }
     }
 
@@ -91,6 +102,7 @@ impl<'f> Builder<'f> {
 
     /// Adds a constant.
     pub(super) fn add_constant(&mut self, name: &str, tensor: Tensor) -> ValueId {
+        self.budget.constant(name, tensor.bytes().len() as u64);
         self.graph.add_constant(name, tensor)
     }
 
@@ -228,6 +240,7 @@ impl<'f> Builder<'f> {
     }
 
     fn push(&mut self, name: &str, op: Op, inputs: Vec<Option<ValueId>>, outputs: &[ValueId]) {
+        self.budget.node();
         let outputs = outputs.iter().copied().map(Some).collect();
         self.graph.nodes.push(Node { name: name.to_owned(), op, inputs, outputs });
     }
@@ -310,7 +323,7 @@ impl<'f> Builder<'f> {
             given = given.checked_add(len.checked_mul(fact.dtype.bytes())?)?;
         }
         let large = given > FREE_BYTES && given / 4 > taken;
-        if large || given > self.fold_bytes {
+        if large || given > self.fold_bytes.min(self.budget.left()) {
             return None;
         }
         let tensors = (self.fold)(op, &operands, results)?;

@@ -267,6 +267,14 @@ impl<'m> Call<'_, 'm, '_> {
         known.iter().map(|d| self.fixed(d, &what)).collect::<Imported<_>>().map(Some)
     }
 
+    /// The only number of an operand that must be known before a run and must not vary.
+    pub(super) fn known_number(&self, i: usize) -> Imported<i64> {
+        match self.known_numbers(i)?.as_deref() {
+            Some([one]) => Ok(*one),
+            _ => self.fail(format!("input {i} is not one number")),
+        }
+    }
+
     /// The only number of an operand that decides a shape.
     pub(super) fn known_scalar(&mut self, i: usize) -> Imported<Dim> {
         match &self.known(i)?[..] {
@@ -455,5 +463,6 @@ pub(super) fn scalar(dtype: DType, value: f64) -> Tensor {
         DType::I8 => Tensor::scalar(value as i8),
         DType::U8 => Tensor::scalar(value as u8),
         DType::Bool => Tensor::from_bytes(DType::Bool, &[], &[u8::from(value != 0.0)]),
+        small => Tensor::narrowed(small, &[], &[value]),
     }
 }

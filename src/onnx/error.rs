@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::graph::size;
+
 /// A node as errors name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeRef {
@@ -59,6 +61,35 @@ fn list(operators: &[UnsupportedOperator]) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
+fn most(constant: Option<&(String, u64)>) -> String {
+    constant.map_or_else(String::new, |(name, bytes)| {
+        format!(", {} of them for the constant {name:?}", size(*bytes))
+    })
+}
+
+fn open_dimensions(
+    input: &str,
+    axis: usize,
+    name: &str,
+    others: &[(String, usize, String)],
+) -> String {
+    if others.is_empty() {
+        return format!(
+            "axis {axis} of input {input:?} is open; give it a size with --dim {name}=N"
+        );
+    }
+    let plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    let (mut places, mut options) = (String::new(), String::new());
+    let first = (input.to_owned(), axis, name.to_owned());
+    for (i, (input, axis, name)) in std::iter::once(&first).chain(others).enumerate() {
+        let comma = if i > 0 { ", " } else { "" };
+        places += &format!("{comma}{name} (axis {axis} of input {input:?})");
+        let quote = if plain(name) { "" } else { "'" };
+        options += &format!(" --dim {quote}{name}=N{quote}");
+    }
+    format!("{} dimensions are open: {places}; give each a size with{options}", others.len() + 1)
+}
+
 /// Why a model cannot be imported. Each text is one sentence that says where and what to do.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -66,6 +97,14 @@ pub enum ImportError {
     /// The bytes are no protobuf message of this kind.
     #[error("this is not an ONNX model ({0}); check that the file is complete")]
     Decode(String),
+    /// A file of another kind.
+    #[error("this is {what}, not an ONNX model: {advice}")]
+    OtherFile {
+        /// What it is.
+        what: &'static str,
+        /// What to do.
+        advice: &'static str,
+    },
     /// The message holds no graph.
     #[error("the file holds no graph; check that it is an ONNX model")]
     NoGraph,
@@ -87,14 +126,29 @@ pub enum ImportError {
     },
     /// An element type that is not supported.
     #[error(
-        "{what} is {dtype}, which is not supported; export the model with float32, float64, \
-         bool or integers of 8 to 64 bits"
+        "{what} is {dtype}, which is not supported; export the model with floats, integers or \
+         bool"
     )]
     ElementType {
         /// Which tensor, input or output.
         what: String,
         /// Its element type.
         dtype: String,
+    },
+    /// More memory than loading may take.
+    #[error(
+        "reading the model takes more than the {} that are allowed{}; allow more with \
+         --max-memory (Options::max_memory)",
+        size(*.limit),
+        most(.largest.as_ref())
+    )]
+    Memory {
+        /// Bytes counted when the limit was passed.
+        needed: u64,
+        /// Bytes allowed.
+        limit: u64,
+        /// The constant that takes most, and its bytes.
+        largest: Option<(String, u64)>,
     },
     /// Operators that are not supported, over the whole model.
     #[error("the model uses operators that are not supported: {}", list(.operators))]
@@ -116,7 +170,7 @@ pub enum ImportError {
     #[error("{0}")]
     Binding(String),
     /// A dimension that the model leaves open and no binding fixes.
-    #[error("axis {axis} of input {input:?} is open; give it a size with --dim {name}=N")]
+    #[error("{}", open_dimensions(.input, *.axis, .name, .others))]
     OpenDimension {
         /// The input.
         input: String,
@@ -124,6 +178,8 @@ pub enum ImportError {
         axis: usize,
         /// What the dimension is called in bindings.
         name: String,
+        /// The other open dimensions: input, axis, name.
+        others: Vec<(String, usize, String)>,
     },
     /// A value that no node, input or constant gives.
     #[error("{node} reads {value:?}, which no input, constant or node of the graph gives")]

@@ -8,7 +8,11 @@ mod elementwise;
 mod index;
 mod integer;
 mod layout;
+mod linear_attention;
+mod loss;
+mod microsoft;
 mod ml;
+mod ngrams;
 mod normalize;
 mod product;
 mod quantize;
@@ -17,7 +21,10 @@ mod reduce;
 mod reshape;
 mod resize;
 mod sequence;
+mod signal;
 mod slice;
+mod training;
+mod vision;
 mod window;
 
 use super::call::{Call, Imported};
@@ -40,6 +47,10 @@ pub(super) fn entry(domain: &str, op: &str) -> Option<Entry> {
     let (inputs, outputs, import): (_, _, fn(&mut Call) -> Imported) = match (domain, op) {
         ("" | "com.microsoft", "SimplifiedLayerNormalization") => (2, 1, normalize::rms_norm),
         ("ai.onnx.ml", _) => ml_entry(op)?,
+        ("com.microsoft", _) => microsoft::entry(op)?,
+        ("ai.onnx.preview.training", "Adagrad") => (ANY, ANY, training::adagrad),
+        ("ai.onnx.preview.training", "Adam") => (ANY, ANY, training::adam),
+        ("ai.onnx.preview.training", "Momentum") => (ANY, ANY, training::momentum),
         ("", _) => standard(op)?,
         _ => return None,
     };
@@ -72,6 +83,7 @@ fn standard(op: &str) -> Option<Line> {
         "Dropout" => (3, 2, elementwise::dropout),
         "Cast" => (1, 1, elementwise::cast),
         "CastLike" => (2, 1, elementwise::cast_like),
+        "BitCast" => (1, 1, elementwise::bit_cast),
         "Abs" | "Acos" | "Acosh" | "Asin" | "Asinh" | "Atan" | "Atanh" | "BitwiseNot" | "Ceil"
         | "Cos" | "Cosh" | "Erf" | "Exp" | "Floor" | "HardSwish" | "IsNaN" | "Log" | "Mish"
         | "Neg" | "Not" | "Reciprocal" | "Relu" | "Round" | "Sigmoid" | "Sign" | "Sin" | "Sinh"
@@ -109,6 +121,7 @@ fn standard(op: &str) -> Option<Line> {
         "DepthToSpace" => (1, 1, reshape::depth_to_space),
         "SpaceToDepth" => (1, 1, reshape::space_to_depth),
         "Resize" => (4, 1, resize::resize),
+        "Upsample" => (2, 1, resize::upsample),
 
         "Slice" => (5, 1, slice::slice),
         "Split" => (2, ANY, slice::split),
@@ -137,7 +150,7 @@ fn standard(op: &str) -> Option<Line> {
         }
         "ArgMax" | "ArgMin" => (1, 1, reduce::arg_reduce),
         "TopK" => (2, 2, reduce::top_k),
-        "CumSum" => (2, 1, reduce::cum_sum),
+        "CumSum" | "CumProd" => (2, 1, reduce::running),
         "Hardmax" => (1, 1, reduce::hardmax),
         "GlobalAveragePool" | "GlobalMaxPool" | "GlobalLpPool" => (1, 1, reduce::global_pool),
 
@@ -147,7 +160,21 @@ fn standard(op: &str) -> Option<Line> {
         "Conv" => (3, 1, window::conv),
         "ConvTranspose" => (3, 1, window::conv_transpose),
         "CausalConvWithState" => (4, 2, window::causal_conv),
-        "MaxPool" | "AveragePool" | "LpPool" => (1, 1, window::pool),
+        "MaxPool" => (1, 2, window::pool),
+        "AveragePool" | "LpPool" => (1, 1, window::pool),
+
+        "AffineGrid" => (2, 1, vision::affine_grid),
+        "Col2Im" => (3, 1, vision::col2im),
+        "DeformConv" => (5, 1, vision::deform_conv),
+        "Det" => (1, 1, vision::determinant),
+        "GridSample" => (2, 1, vision::grid_sample),
+        "MaxRoiPool" => (2, 1, vision::max_roi_pool),
+        "MaxUnpool" => (3, 1, vision::max_unpool),
+        "RoiAlign" => (3, 1, vision::roi_align),
+
+        "DFT" => (3, 1, signal::dft),
+        "MelWeightMatrix" => (5, 1, signal::mel_weights),
+        "STFT" => (4, 1, signal::stft),
 
         "Softmax" | "LogSoftmax" => (1, 1, normalize::softmax),
         "LayerNormalization" => (3, 3, normalize::layer_norm),
@@ -184,6 +211,11 @@ fn standard(op: &str) -> Option<Line> {
 
         "Attention" => (7, 4, attention::attention),
         "RotaryEmbedding" => (4, 1, attention::rotary),
+        "LinearAttention" => (6, 2, linear_attention::linear_attention),
+
+        "NegativeLogLikelihoodLoss" => (3, 1, loss::negative_log_likelihood),
+        "SoftmaxCrossEntropyLoss" => (3, 2, loss::softmax_cross_entropy),
+        "TfIdfVectorizer" => (1, 1, ngrams::tf_idf),
         _ => return None,
     })
 }

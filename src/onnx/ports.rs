@@ -66,6 +66,53 @@ fn declared<'m>(kind: &'static str, info: &'m ValueInfoProto) -> Result<Declared
     Ok(Declared { name, dtype, axes })
 }
 
+/// An input or output as it is declared.
+pub(super) fn show_port(info: &ValueInfoProto) -> String {
+    let name = &info.name;
+    match info.r#type.as_ref().and_then(|t| t.value.as_ref()) {
+        Some(TypeValue::Tensor(tensor)) => {
+            let dtype = element_type(tensor.elem_type)
+                .map_or_else(|unsupported| unsupported, |dtype| dtype.to_string());
+            let dim = |dim: &super::proto::DimensionProto| match &dim.value {
+                Some(DimensionValue::Value(n)) => n.to_string(),
+                Some(DimensionValue::Param(param)) if !param.is_empty() => param.clone(),
+                _ => "?".to_owned(),
+            };
+            let dims = tensor.shape.as_ref().map_or_else(
+                || "..".to_owned(),
+                |shape| shape.dim.iter().map(dim).collect::<Vec<_>>().join(", "),
+            );
+            format!("{name} {dtype}[{dims}]")
+        }
+        Some(TypeValue::Sequence(_)) => format!("{name} (a sequence)"),
+        Some(TypeValue::Map(_)) => format!("{name} (a map)"),
+        Some(TypeValue::Optional(_)) => format!("{name} (optional)"),
+        _ => format!("{name} (no tensor)"),
+    }
+}
+
+/// Refuses element types that are not supported, of inputs and constants, all at once.
+fn check_types(model: &GraphProto, initializers: &[TensorProto]) -> Result<(), ImportError> {
+    let tensors = initializers.iter().map(|t| ("tensor", &t.name, t.data_type));
+    let inputs = model.input.iter().filter_map(|info| match &info.r#type.as_ref()?.value {
+        Some(TypeValue::Tensor(tensor)) => Some(("input", &info.name, tensor.elem_type)),
+        _ => None,
+    });
+    let mut refused = inputs.chain(tensors).filter_map(|(kind, name, code)| {
+        element_type(code).err().map(|dtype| (format!("{kind} {name:?}"), dtype))
+    });
+    let Some((mut what, dtype)) = refused.next() else { return Ok(()) };
+    let others: Vec<(String, String)> = refused.collect();
+    if !others.is_empty() {
+        let shown = others.iter().take(4).map(|(what, dtype)| format!("{what} ({dtype})"));
+        let shown: Vec<String> = shown.collect();
+        let more = others.len() - shown.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        what = format!("like {}{more}, {what}", shown.join(", "));
+    }
+    Err(ImportError::ElementType { what, dtype })
+}
+
 /// The inputs that are no constants: `initializers` are those of the graph.
 fn inputs<'m>(
     model: &'m GraphProto,
@@ -202,6 +249,7 @@ pub(super) fn open<'f>(
 ) -> Result<(Builder<'f>, Scope), ImportError> {
     let mut scope = Scope::new();
     builder.graph.name.clone_from(&model.name);
+    check_types(model, &initializers)?;
     let inputs = inputs(model, &initializers)?;
     check_names(&inputs, bindings)?;
     let mut dims = Dimensions { bindings, found: BTreeMap::new(), variables: Vec::new() };
@@ -234,14 +282,16 @@ pub(super) fn open<'f>(
     }
     for sparse in &model.sparse_initializer {
         let name = sparse.values.as_ref().map_or("", |v| v.name.as_str());
-        let tensor = decode_sparse(sparse, folder, SPARSE_LIMIT)?;
+        let limit = SPARSE_LIMIT.min(builder.budget.left() / 2);
+        let tensor = decode_sparse(sparse, folder, limit)?;
         add_initializer(&mut builder, &mut scope, name, tensor)?;
     }
     for input in &inputs {
         let id = match bindings.values.get(input.name) {
             Some(value) => builder.add_constant(input.name, value.clone()),
             None => {
-                let shape = input_shape(input, &dims)?;
+                let shape =
+                    input_shape(input, &dims).map_err(|e| with_others(e, &inputs, &dims))?;
                 builder
                     .check_shape(&shape)
                     .map_err(|problem| port_error("input", input.name, problem))?;
@@ -265,6 +315,7 @@ fn add_initializer(
     tensor: crate::graph::Tensor,
 ) -> Result<(), ImportError> {
     let id = builder.add_constant(name, tensor);
+    builder.budget.check()?;
     match scope.insert(name.to_owned(), id) {
         None => Ok(()),
         Some(_) => Err(ImportError::Tensor {
@@ -290,10 +341,27 @@ fn input_shape(input: &Declared<'_>, dims: &Dimensions<'_>) -> Result<Vec<Dim>, 
                 input: input.name.to_owned(),
                 axis: i,
                 name: name.clone(),
+                others: Vec::new(),
             }),
         },
     };
     axes.iter().enumerate().map(axis).collect()
+}
+
+/// The error with the other dimensions that are open too.
+fn with_others(error: ImportError, inputs: &[Declared<'_>], dims: &Dimensions<'_>) -> ImportError {
+    let ImportError::OpenDimension { input, axis, name, .. } = error else { return error };
+    let mut seen = BTreeSet::from([name.clone()]);
+    let mut others = Vec::new();
+    for other in inputs.iter().filter(|i| !dims.bindings.values.contains_key(i.name)) {
+        for (i, axis) in other.axes.iter().flatten().enumerate() {
+            let Axis::Open(name) = axis else { continue };
+            if !dims.found.contains_key(name) && seen.insert(name.clone()) {
+                others.push((other.name.to_owned(), i, name.clone()));
+            }
+        }
+    }
+    ImportError::OpenDimension { input, axis, name, others }
 }
 
 /// Refuses bindings of names that the model does not have.

@@ -27,26 +27,26 @@ pub(super) fn element_type(code: i32) -> Result<DType, String> {
         11 => DType::F64,
         12 => DType::U32,
         13 => DType::U64,
+        10 => DType::F16,
+        16 => DType::BF16,
+        17 => DType::F8E4M3FN,
+        18 => DType::F8E4M3FNUZ,
+        19 => DType::F8E5M2,
+        20 => DType::F8E5M2FNUZ,
+        21 => DType::U4,
+        22 => DType::I4,
+        23 => DType::F4E2M1,
+        24 => DType::F8E8M0,
+        25 => DType::U2,
+        26 => DType::I2,
+        27 => DType::F6E2M3,
+        28 => DType::F6E3M2,
         _ => {
             let name = match code {
                 0 => "of no element type",
                 8 => "string",
-                10 => "float16",
                 14 => "complex64",
                 15 => "complex128",
-                16 => "bfloat16",
-                17 => "float8e4m3fn",
-                18 => "float8e4m3fnuz",
-                19 => "float8e5m2",
-                20 => "float8e5m2fnuz",
-                21 => "uint4",
-                22 => "int4",
-                23 => "float4e2m1",
-                24 => "float8e8m0",
-                25 => "uint2",
-                26 => "int2",
-                27 => "float6e2m3",
-                28 => "float6e3m2",
                 other => return Err(format!("of the unknown element type {other}")),
             };
             return Err(name.to_owned());
@@ -64,6 +64,12 @@ pub(super) fn decode(proto: &TensorProto, folder: Option<&Path>) -> Result<Tenso
         .map_err(|problem| ImportError::Tensor { tensor: proto.name.clone(), problem })
 }
 
+/// Bytes of the tensor by its declared shape; none where that is refused anyway.
+pub(super) fn declared_bytes(proto: &TensorProto) -> u64 {
+    let dtype = element_type(proto.data_type).ok();
+    dtype.and_then(|dtype| extents(&proto.dims, dtype).ok()).map_or(0, |(_, bytes)| bytes as u64)
+}
+
 fn extents(dims: &[i64], dtype: DType) -> Result<(Vec<usize>, usize), String> {
     let shape: Option<Vec<usize>> = dims.iter().map(|d| usize::try_from(*d).ok()).collect();
     let shape = shape.ok_or_else(|| format!("the shape {dims:?} has a negative extent"))?;
@@ -75,19 +81,47 @@ fn extents(dims: &[i64], dtype: DType) -> Result<(Vec<usize>, usize), String> {
     Ok((shape, bytes))
 }
 
+/// Elements of fewer than eight bits, packed with the lowest bits first, as one byte each.
+fn unpacked(dtype: DType, len: usize, packed: impl Fn(usize) -> u8) -> Vec<u8> {
+    let bits = dtype.bits();
+    let mask = u8::MAX >> (8 - bits);
+    let element = |i: usize| {
+        let (byte, shift) = (i * bits / 8, i * bits % 8);
+        let next = if shift + bits > 8 { packed(byte + 1) } else { 0 };
+        ((u16::from(packed(byte)) | u16::from(next) << 8) >> shift) as u8 & mask
+    };
+    (0..len).map(element).collect()
+}
+
 fn decode_as(proto: &TensorProto, dtype: DType, folder: Option<&Path>) -> Result<Tensor, String> {
     let (shape, bytes) = extents(&proto.dims, dtype)?;
+    // What the file holds: of small elements several share a byte.
+    let stored = match dtype.bits() {
+        bits @ 1..8 => bytes / 8 * bits + (bytes % 8 * bits).div_ceil(8),
+        _ => bytes,
+    };
+    let whole = |raw: &[u8]| match dtype.bits() {
+        1..8 => {
+            tensor(dtype, &shape, &unpacked(dtype, bytes, |i| raw.get(i).copied().unwrap_or(0)))
+        }
+        _ => tensor(dtype, &shape, raw),
+    };
     if proto.segment.is_some() {
         return Err("it is stored in segments; save it in one piece".into());
     }
     if proto.data_location == 1 {
-        return Ok(tensor(dtype, &shape, &read_external(proto, folder, bytes)?));
+        return Ok(whole(&read_external(proto, folder, stored)?));
     }
     if proto.data_location != 0 {
         return Err(format!("the data location {} is unknown", proto.data_location));
     }
     let given = |len: usize, unit: &str| {
-        let needed = if unit == "bytes" { bytes } else { bytes / dtype.bytes() };
+        let needed = match (unit, dtype.bits()) {
+            ("bytes", _) => stored,
+            // Those that are packed in bytes are packed in the elements of the file, too.
+            (_, 2 | 4) => stored,
+            _ => bytes / dtype.bytes(),
+        };
         if len == needed {
             return Ok(());
         }
@@ -98,7 +132,7 @@ fn decode_as(proto: &TensorProto, dtype: DType, folder: Option<&Path>) -> Result
     };
     if let Some(raw) = &proto.raw_data {
         given(raw.len(), "bytes")?;
-        return Ok(tensor(dtype, &shape, raw));
+        return Ok(whole(raw));
     }
     let small = |narrow: fn(i32) -> Option<[u8; 8]>| {
         given(proto.int32_data.len(), "elements")?;
@@ -108,6 +142,14 @@ fn decode_as(proto: &TensorProto, dtype: DType, folder: Option<&Path>) -> Result
             out.extend_from_slice(&word[..dtype.bytes()]);
         }
         Ok(tensor(dtype, &shape, &out))
+    };
+    let packed = || {
+        given(proto.int32_data.len(), "elements")?;
+        if let Some(v) = proto.int32_data.iter().find(|v| u8::try_from(**v).is_err()) {
+            return Err(format!("{v} are no elements {dtype}"));
+        }
+        let raw: Vec<u8> = proto.int32_data.iter().map(|v| *v as u8).collect();
+        Ok(whole(&raw))
     };
     fn word<const N: usize>(bytes: [u8; N]) -> [u8; 8] {
         let mut out = [0; 8];
@@ -136,6 +178,14 @@ fn decode_as(proto: &TensorProto, dtype: DType, folder: Option<&Path>) -> Result
         DType::U16 => small(|v| u16::try_from(v).ok().map(|v| word(v.to_le_bytes()))),
         DType::I16 => small(|v| i16::try_from(v).ok().map(|v| word(v.to_le_bytes()))),
         DType::Bool => small(|v| Some(word([u8::from(v != 0)]))),
+        DType::F16 | DType::BF16 => small(|v| u16::try_from(v).ok().map(|v| word(v.to_le_bytes()))),
+        DType::F6E2M3 | DType::F6E3M2 => {
+            small(|v| u8::try_from(v).ok().filter(|v| *v < 64).map(|v| word([v])))
+        }
+        _ => match dtype.bits() {
+            8 => small(|v| u8::try_from(v).ok().map(|v| word([v]))),
+            _ => packed(),
+        },
     }
 }
 
@@ -173,7 +223,12 @@ fn read_external(
     }
     let unreadable = |e: std::io::Error| format!("its external file {location:?}: {e}");
     let root = folder.canonicalize().map_err(unreadable)?;
-    let path = root.join(location).canonicalize().map_err(unreadable)?;
+    let path = root.join(location).canonicalize().map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            format!("its external file {location:?} is missing; put it beside the model")
+        }
+        _ => unreadable(e),
+    })?;
     if !path.starts_with(&root) {
         return Err(outside());
     }

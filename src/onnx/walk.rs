@@ -4,7 +4,7 @@ mod branch;
 mod repeat;
 mod scan;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 use crate::graph::ValueId;
@@ -13,11 +13,12 @@ use super::attributes::{Attributes, Named};
 use super::builder::Builder;
 use super::call::Call;
 use super::error::{ImportError, NodeRef, UnsupportedOperator};
+use super::functions::{Functions, Key, function_key, node_key};
 use super::ports::Scope;
 use super::proto::{
     AttributeProto, AttributeType, FunctionProto, GraphProto, NodeProto, OperatorSetIdProto,
 };
-use super::{ops, order, tensor};
+use super::{half, ops, order, tensor};
 
 type Imported<T = Vec<ValueId>> = Result<T, ImportError>;
 
@@ -32,12 +33,12 @@ const FAR: i64 = 1 << 28;
 /// Functions and branches nest at most this deep.
 const MAX_DEPTH: usize = 32;
 
-fn domain(name: &str) -> &str {
+pub(super) fn domain(name: &str) -> &str {
     if name == "ai.onnx" { "" } else { name }
 }
 
 /// Versions of the operator sets in use, by domain.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Opsets(BTreeMap<String, i64>);
 
 impl Opsets {
@@ -62,22 +63,12 @@ impl Opsets {
         Ok(Self(versions))
     }
 
-    fn version(&self, name: &str) -> Result<i64, ImportError> {
+    pub(super) fn version(&self, name: &str) -> Result<i64, ImportError> {
         self.0.get(name).copied().ok_or_else(|| ImportError::Opset {
             domain: name.to_owned(),
             problem: "nodes use it, but the model does not declare its version".into(),
         })
     }
-}
-
-type Key<'m> = (&'m str, &'m str, &'m str);
-
-fn function_key(f: &FunctionProto) -> Key<'_> {
-    (domain(&f.domain), &f.name, &f.overload)
-}
-
-fn node_key(node: &NodeProto) -> Key<'_> {
-    (domain(&node.domain), &node.op_type, &node.overload)
 }
 
 /// Whether a node runs graphs that are its attributes.
@@ -86,26 +77,33 @@ fn is_control(node: &NodeProto) -> bool {
     domain(&node.domain).is_empty() && names.contains(&node.op_type.as_str())
 }
 
+/// Whether the importer knows the node's operator, not counting functions of the model.
+pub(super) fn is_known(node: &NodeProto) -> bool {
+    let (domain, op, _) = node_key(node);
+    ops::entry(domain, op).is_some() || is_control(node)
+}
+
 /// Collects operators that are not supported, over the graph and the functions that it calls.
 ///
 /// Branches are not looked into: the one that is not taken may use anything.
 pub(super) fn check_supported(
     graph: &GraphProto,
-    functions: &[FunctionProto],
+    functions: &Functions<'_>,
+    opsets: &Opsets,
 ) -> Result<(), ImportError> {
-    let by_key: HashMap<Key<'_>, &FunctionProto> =
-        functions.iter().map(|f| (function_key(f), f)).collect();
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     let mut seen = HashSet::new();
-    let mut open = vec![&graph.node];
-    while let Some(nodes) = open.pop() {
+    let mut open = vec![(&graph.node, opsets.clone())];
+    while let Some((nodes, opsets)) = open.pop() {
         for node in nodes {
             let key = node_key(node);
-            if ops::entry(key.0, key.1).is_some() || is_control(node) {
+            if is_known(node) {
                 continue;
             }
-            match by_key.get(&key) {
-                Some(function) if seen.insert(key) => open.push(&function.node),
+            match functions.find(key, opsets.version(key.0).ok()) {
+                Some(function) if seen.insert(function_key(function)) => {
+                    open.push((&function.node, Opsets::of_model(&function.opset_import)?));
+                }
                 Some(_) => {}
                 None => *counts.entry((key.0, key.1)).or_default() += 1,
             }
@@ -140,7 +138,7 @@ struct Frame<'m, 'o> {
 /// The state of the walk.
 pub(super) struct Walker<'m, 'c, 'f> {
     builder: Builder<'f>,
-    functions: HashMap<Key<'m>, &'m FunctionProto>,
+    functions: &'m Functions<'m>,
     folder: Option<&'c Path>,
     scopes: Vec<Scope>,
     /// Nodes that may still be visited.
@@ -212,11 +210,10 @@ impl<'m> Control<'_, 'm> {
 impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
     pub(super) fn new(
         builder: Builder<'f>,
-        functions: &'m [FunctionProto],
+        functions: &'m Functions<'m>,
         folder: Option<&'c Path>,
         trips: &'c BTreeMap<String, usize>,
     ) -> Self {
-        let functions = functions.iter().map(|f| (function_key(f), f)).collect();
         let (scopes, bounded) = (Vec::new(), BTreeSet::new());
         Self { builder, functions, folder, scopes, nodes_left: 0, trips, bounded }
     }
@@ -229,8 +226,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         opsets: &Opsets,
     ) -> Result<(Builder<'f>, Scope), ImportError> {
         self.scopes.push(scope);
-        let bodies: usize = self.functions.values().map(|f| f.node.len()).sum();
-        self.nodes_left = (nodes.len() + bodies) * NODES_PER_NODE + FREE_NODES;
+        self.nodes_left = (nodes.len() + self.functions.node_count()) * NODES_PER_NODE + FREE_NODES;
         let frame =
             Frame { opsets, attributes: Vec::new(), functions: Vec::new(), base: 0, depth: 0 };
         self.nodes(nodes, &frame)?;
@@ -309,13 +305,14 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         } else if let Some(entry) = ops::entry(key.0, key.1) {
             let version = frame.opsets.version(key.0)?;
             self.operator(node, name.clone(), inputs, attributes, (entry, version))?
-        } else if let Some(function) = self.functions.get(&key).copied() {
+        } else if let Some(function) = self.functions.find(key, frame.opsets.version(key.0).ok()) {
             self.function(function, &name, &inputs, attributes.all(), frame)?
         } else {
             let (domain, op) = (key.0.to_owned(), key.1.to_owned());
             let operators = vec![UnsupportedOperator { domain, op, count: 1 }];
             return Err(ImportError::Unsupported { operators });
         };
+        self.builder.budget.check()?;
         let wanted = node.output.iter().rposition(|o| !o.is_empty()).map_or(0, |i| i + 1);
         if results.len() < wanted {
             let problem = format!("it has {} outputs, {wanted} are read", results.len());
@@ -356,6 +353,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         if !tensors && !ops::takes_sequences(&node.op_type) {
             return call.fail("it takes tensors, and one of its inputs is none");
         }
+        let before = half::widen_operands(&mut call, domain(&node.domain))?;
         let results = match ((entry.import)(&mut call), call.unbounded.first()) {
             (Err(error), Some(i)) => return Err(call.not_bounded(*i, &error)),
             (Ok(results), Some(i)) => {
@@ -372,6 +370,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
             }
             (results, None) => results?,
         };
+        let results = half::round_results(&mut call, &before, results)?;
         if let Some(attribute) = call.attributes.unread() {
             return call.refuse(attribute, format!("is not known in operator set {version}"));
         }

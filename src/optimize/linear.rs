@@ -3,6 +3,8 @@
 //! `MatMul(x, W)` and `Gemm(x, W, b)` become `Linear`; an `Add` of one constant row and a
 //! function of each element that alone read the product move into it.
 
+use std::collections::HashMap;
+
 use crate::graph::dim::product;
 use crate::graph::ops::{Activation, Binary, Unary};
 use crate::graph::{Dim, Graph, Node, Op, Tensor, ValueId};
@@ -16,10 +18,18 @@ pub(super) fn fuse(graph: &mut Graph) {
 
 /// Fuses within the graph's nodes, then within each block as if its nodes were the graph's.
 fn fuse_nodes(graph: &mut Graph, uses: &mut [u32]) {
+    // The first node that reads each value.
+    let mut readers = HashMap::new();
+    for (i, node) in graph.nodes.iter().enumerate() {
+        for v in node.inputs.iter().flatten() {
+            readers.entry(*v).or_insert(i);
+        }
+    }
     for i in 0..graph.nodes.len() {
         let Some(mut node) = as_linear(graph, i) else { continue };
         while let Some(y) = node.outputs[0].filter(|y| uses[y.0 as usize] == 1) {
-            let Some((reader, step)) = next(graph, &node, y, i) else { break };
+            let reader = readers.get(&y).copied();
+            let Some((reader, step)) = next(graph, &node, y, reader) else { break };
             match step {
                 Step::Bias(bias) => node.inputs.push(Some(bias)),
                 Step::Activation(activation) => node.op = Op::Linear { activation },
@@ -123,8 +133,8 @@ fn untransposed(w: &Tensor, transposed: bool, alpha: f32) -> Option<Tensor> {
 }
 
 /// The one reader of `y` and what of it moves into the product.
-fn next(graph: &Graph, node: &Node, y: ValueId, at: usize) -> Option<(usize, Step)> {
-    let reader = (at + 1..graph.nodes.len()).find(|j| graph.nodes[*j].inputs.contains(&Some(y)))?;
+fn next(graph: &Graph, node: &Node, y: ValueId, reader: Option<usize>) -> Option<(usize, Step)> {
+    let reader = reader.filter(|j| graph.nodes[*j].inputs.contains(&Some(y)))?;
     let found = &graph.nodes[reader];
     let plain = node.op == Op::Linear { activation: Activation::None };
     match &found.op {

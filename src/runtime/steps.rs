@@ -14,7 +14,9 @@ pub(crate) mod normalize;
 pub(crate) mod product;
 pub(crate) mod quantize;
 pub(crate) mod recurrent;
+pub(crate) mod small;
 pub(super) mod types;
+pub(crate) mod vision;
 pub(crate) mod walk;
 pub(crate) mod window;
 
@@ -192,6 +194,24 @@ macro_rules! for_each_kernel {
             RepeatLoop = 113, "repeat_loop", flow::REPEAT_LOOP;
             /// A dimension takes a value while the program runs.
             SetExtent = 114, "set_extent", flow::SET_EXTENT;
+            /// Running product.
+            CumProd = 120, "cum_prod", lanes::CUM_PROD;
+            /// Where the largest element of a window is.
+            PoolPositions = 121, "pool_positions", window::POOL_POSITIONS;
+            /// Samples at the positions of a grid.
+            GridSample = 122, "grid_sample", vision::GRID_SAMPLE;
+            /// Samples of regions.
+            RoiAlign = 123, "roi_align", vision::ROI_ALIGN;
+            /// Largest elements of regions.
+            RoiMax = 124, "roi_max", vision::ROI_MAX;
+            /// Windows shifted by data, unrolled.
+            DeformColumns = 125, "deform_columns", vision::DEFORM_COLUMNS;
+            /// Determinants.
+            Determinant = 126, "determinant", vision::DETERMINANT;
+            /// Numbers of few bits to f32.
+            Widen = 180, "widen", small::WIDEN;
+            /// f32 and f64 to numbers of few bits.
+            Narrow = 181, "narrow", small::NARROW;
         }
     };
 }

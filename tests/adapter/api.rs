@@ -10,6 +10,7 @@ use nowcast::onnx::ImportError;
 use nowcast::runtime::{Program, Session, prepare_thread};
 use nowcast::sampling::{OwnedGaussian, PathAddress};
 
+use super::counting;
 use super::models::{self, Random};
 use super::{Array, Failure};
 
@@ -40,7 +41,7 @@ pub(crate) fn answer(
         }
         bytes.copy_from_slice(&array.bytes);
     }
-    session.run().map_err(run_failure)?;
+    counting::counted(|| session.run()).map_err(run_failure)?;
     let output = |(i, port): (usize, nowcast::runtime::Port<'_>)| {
         Ok(Array {
             name: port.name.to_owned(),
@@ -144,7 +145,7 @@ fn load_open(model: &Path) -> Result<Program<'static>, Failure> {
     loop {
         match load::from_path(model, &options) {
             Err(LoadError::Import {
-                source: ImportError::OpenDimension { input, axis, name },
+                source: ImportError::OpenDimension { input, axis, name, .. },
                 ..
             }) if !options.dims().contains_key(&name) => {
                 let unnamed = name == format!("{input}.{axis}");

@@ -1,6 +1,8 @@
 //! The library as the cross-cutting tests see it: every call of theirs into nowcast is here.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part")]
+#![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
 
+pub(crate) mod counting;
 pub(crate) mod models;
 
 mod api;

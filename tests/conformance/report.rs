@@ -7,16 +7,16 @@ use crate::runner::Outcome;
 
 /// Counts of one half of the suite.
 #[derive(Default)]
-struct Totals {
-    cases: usize,
-    pass: usize,
-    bound: usize,
-    errors: usize,
-    wrong: usize,
+pub(crate) struct Totals {
+    pub(crate) cases: usize,
+    pub(crate) pass: usize,
+    pub(crate) bound: usize,
+    pub(crate) errors: usize,
+    pub(crate) wrong: usize,
 }
 
-/// Prints the line of totals.
-pub(crate) fn totals(cases: &[Case], outcomes: &[Outcome]) {
+/// Counts plain cases and expanded ones.
+pub(crate) fn count(cases: &[Case], outcomes: &[Outcome]) -> [Totals; 2] {
     let mut halves = [Totals::default(), Totals::default()];
     for (case, outcome) in cases.iter().zip(outcomes) {
         let totals = &mut halves[usize::from(case.expanded)];
@@ -30,13 +30,18 @@ pub(crate) fn totals(cases: &[Case], outcomes: &[Outcome]) {
             Outcome::Wrong(_) => totals.wrong += 1,
         }
     }
+    halves
+}
+
+/// Prints the line of totals.
+pub(crate) fn totals(cases: &[Case], outcomes: &[Outcome]) {
     let line = |kind: &str, t: &Totals| {
         format!(
             "{} of {} {kind} pass ({} with bound inputs), {} errors, {} wrong",
             t.pass, t.cases, t.bound, t.errors, t.wrong
         )
     };
-    let [plain, expanded] = &halves;
+    let [plain, expanded] = &count(cases, outcomes);
     println!("conformance: {}; {}", line("plain", plain), line("expanded", expanded));
 }
 
@@ -68,7 +73,7 @@ pub(crate) fn tables(cases: &[Case], outcomes: &[Outcome]) {
 }
 
 /// The text with everything in double quotes left out: names differ from case to case.
-fn without_names(text: &str) -> String {
+pub(crate) fn without_names(text: &str) -> String {
     let parts = text.split('"').enumerate();
     parts.map(|(i, part)| if i % 2 == 0 { part } else { "\"…\"" }).collect()
 }

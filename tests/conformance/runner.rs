@@ -104,12 +104,13 @@ fn run_set(folder: &Path, case: &Case, set: usize) -> Outcome {
     };
     let mut bound = false;
     let mut answer = adapter::answer(&model, &inputs, &[]);
-    // By convention of the standard the first input is the data and floats decide no shape. Where
-    // the first input decides a shape too, as in Range, it is bound as well.
-    for skip in [1, 0] {
+    // By convention of the standard the first input is the data and most floats decide no shape:
+    // the integers behind it are bound first. Where that does not do, the first input too, as in
+    // Range, and last floats, as the scales of Resize, the depth of OneHot, a Range of floats.
+    for (skip, floats) in [(1, false), (0, false), (1, true), (0, true)] {
         if matches!(answer, Err(Failure::InputMustBeKnown(_))) {
-            let deciding = inputs.iter().skip(skip).filter(|array| !array.dtype.is_float());
-            let deciding: Vec<Array> = deciding.cloned().collect();
+            let decides = |array: &&Array| floats || !array.dtype.is_float();
+            let deciding: Vec<Array> = inputs.iter().skip(skip).filter(decides).cloned().collect();
             answer = adapter::answer(&model, &inputs, &deciding);
             bound = true;
         }

@@ -1,5 +1,5 @@
 //! Fuzzing under AddressSanitizer: builds the targets of `fuzz/`, writes the seeds, runs each for
-//! its share of the time.
+//! its share of the time, two side by side.
 //!
 //! The flags are those of cargo-fuzz, which need not be installed. They are not stable, hence
 //! `RUSTC_BOOTSTRAP`. Corpus, logs and what is found stay in `fuzz/`, ignored by git.
@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::context::{Context, Failure, Outcome, host, run};
@@ -20,8 +21,16 @@ struct Target {
     dictionary: Option<&'static str>,
 }
 
+/// Targets that are run side by side.
+const AT_ONCE: usize = 2;
+
+/// Those of the test command: what reads models, and what compares their answers.
+const QUICK: &[&str] = &["onnx", "graph"];
+const QUICK_SECONDS: u64 = 120;
+
 const TARGETS: &[Target] = &[
     Target { name: "onnx", most_bytes: 48 << 10, dictionary: Some("onnx.dict") },
+    Target { name: "graph", most_bytes: 512, dictionary: None },
     Target { name: "program", most_bytes: 48 << 10, dictionary: None },
     Target { name: "bundle", most_bytes: 64 << 10, dictionary: None },
     Target { name: "c_api", most_bytes: 512, dictionary: None },
@@ -56,13 +65,29 @@ struct Report {
 
 /// Fuzzes `only` this target, or all, for `seconds` together.
 pub(crate) fn fuzz(context: &Context, only: Option<&str>, seconds: u64) -> Outcome {
-    let chosen: Vec<&Target> =
+    let chosen: Vec<&'static Target> =
         TARGETS.iter().filter(|target| only.is_none_or(|name| name == target.name)).collect();
     if chosen.is_empty() {
         let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
         return Err(Failure(format!("there is no such target; there are {}", names.join(", "))));
     }
-    let built = build(context)?;
+    run_targets(context, &build(context, &["--bins", "--features", "c"], "fuzz")?, &chosen, seconds)
+}
+
+/// Two minutes of the targets that models meet, built with less optimization.
+pub(crate) fn quick(context: &Context) -> Outcome {
+    let chosen: Vec<&'static Target> =
+        TARGETS.iter().filter(|target| QUICK.contains(&target.name)).collect();
+    let bins: Vec<&str> = QUICK.iter().flat_map(|name| ["--bin", *name]).collect();
+    run_targets(context, &build(context, &bins, "fuzz-quick")?, &chosen, QUICK_SECONDS)
+}
+
+fn run_targets(
+    context: &Context,
+    built: &Path,
+    chosen: &[&'static Target],
+    seconds: u64,
+) -> Outcome {
     let folder = context.root.join("fuzz");
     run(
         context
@@ -72,11 +97,29 @@ pub(crate) fn fuzz(context: &Context, only: Option<&str>, seconds: u64) -> Outco
             .arg(context.oracle.join("node")),
         "the seeds were not written",
     )?;
-    let share = (seconds / chosen.len() as u64).max(1);
+    // The seeds of the repository, which no program can make.
+    copy_seeds(&folder)?;
+    let side_by_side = AT_ONCE.min(chosen.len()) as u64;
+    let share = (seconds * side_by_side / chosen.len() as u64).max(1);
     let mut reports = Vec::new();
-    for target in chosen {
-        println!("==> {}: {share} s", target.name);
-        reports.push(attempt(context, &folder, &built, target, share)?);
+    for group in chosen.chunks(AT_ONCE) {
+        let names: Vec<_> = group.iter().map(|target| target.name).collect();
+        println!("    {}: {share} s", names.join(", "));
+        let done: Vec<Outcome<Report>> = thread::scope(|scope| {
+            let start = |target: &&'static Target| {
+                let target: &'static Target = target;
+                let folder = &folder;
+                scope.spawn(move || attempt(context, folder, built, target, share))
+            };
+            let started: Vec<_> = group.iter().map(start).collect();
+            let join = |thread: thread::ScopedJoinHandle<'_, Outcome<Report>>| {
+                thread.join().unwrap_or_else(|_| Err(Failure::new("a fuzzing thread panicked")))
+            };
+            started.into_iter().map(join).collect()
+        });
+        for report in done {
+            reports.push(report?);
+        }
     }
     for Report { target, runs, time, finding } in &reports {
         let found = u8::from(finding.is_some());
@@ -94,16 +137,19 @@ pub(crate) fn fuzz(context: &Context, only: Option<&str>, seconds: u64) -> Outco
 }
 
 /// The folder with the binaries.
-fn build(context: &Context) -> Outcome<PathBuf> {
+fn build(context: &Context, what: &[&str], folder: &str) -> Outcome<PathBuf> {
     let host = host(context)?;
     // A folder of its own: other flags would otherwise throw away what is built.
-    let target = context.target().join("fuzz");
+    let target = context.target().join(folder);
+    let level = if folder == "fuzz" { "3" } else { "1" };
     run(
         context
             .cargo(["build", "--quiet", "--release", "--manifest-path", "fuzz/Cargo.toml"])
-            .args(["--bins", "--example", "seeds", "--target", &host])
+            .args(what)
+            .args(["--example", "seeds", "--target", &host])
             .arg("--target-dir")
             .arg(&target)
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", level)
             .env("RUSTC_BOOTSTRAP", "1")
             .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}")),
         "the fuzz targets do not build, or this toolchain has no address sanitizer for its host",
@@ -111,11 +157,25 @@ fn build(context: &Context) -> Outcome<PathBuf> {
     Ok(target.join(host).join("release"))
 }
 
+/// Copies the seeds of the repository to the corpus.
+fn copy_seeds(folder: &Path) -> Outcome {
+    for target in TARGETS {
+        let (from, to) =
+            (folder.join("seeds").join(target.name), folder.join("corpus").join(target.name));
+        fs::create_dir_all(&to).map_err(|error| Failure::io(&to, &error))?;
+        for entry in fs::read_dir(&from).into_iter().flatten().flatten() {
+            let to = to.join(entry.file_name());
+            fs::copy(entry.path(), &to).map_err(|error| Failure::io(&to, &error))?;
+        }
+    }
+    Ok(())
+}
+
 fn attempt(
     context: &Context,
     folder: &Path,
     built: &Path,
-    target: &Target,
+    target: &'static Target,
     seconds: u64,
 ) -> Outcome<Report> {
     let artifacts = folder.join("artifacts").join(target.name);

@@ -49,7 +49,7 @@ enum Verb {
     Targets,
     /// Fuzz the readers and the C interface under AddressSanitizer.
     Fuzz {
-        /// Only this target: onnx, program, bundle or c_api.
+        /// Only this target: onnx, graph, program, bundle or c_api.
         #[arg(long, value_name = "TARGET")]
         target: Option<String>,
         /// For all targets together.

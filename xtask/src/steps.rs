@@ -51,6 +51,12 @@ const STEPS: &[Step] = &[
     step("realtime", "no allocation, no system call, no page fault", &["oracle"], realtime::tests),
     step("c", "C and C++ programs", &["oracle"], cargo_tests::c),
     step("cortex-m", "forecasts on a Cortex-M under emulation", &[], cortex_m::example),
+    step(
+        "fuzz",
+        "two minutes of fuzzing of models, and of their answers",
+        &["node-suite"],
+        crate::fuzz::quick,
+    ),
     step("docs", "documentation builds without a warning", &[], checks::docs),
     step("readme", "examples in the documentation and the README run", &[], cargo_tests::readme),
 ];

@@ -30,6 +30,9 @@ pub(crate) struct ChoiceArgs {
     /// Output that is kept as an input of the next run; may be given more than once
     #[arg(long, value_name = "OUTPUT=INPUT", value_parser = pair)]
     state: Vec<(String, String)>,
+    /// Most memory that loading the model, and then a run, may take; 2G if it is not given
+    #[arg(long, value_name = "BYTES|512M|2G", value_parser = bytes)]
+    max_memory: Option<u64>,
 }
 
 impl ChoiceArgs {
@@ -45,6 +48,9 @@ impl ChoiceArgs {
 
     fn chosen(&self, names: Option<&Names>) -> Result<Options, Failure> {
         let mut options = Options::new();
+        if let Some(bytes) = self.max_memory {
+            options = options.max_memory(bytes);
+        }
         for (name, min, max) in &self.dim {
             if names.is_some_and(|names| !names.dims.contains(name)) {
                 continue;
@@ -124,6 +130,7 @@ impl ChoiceArgs {
             (!self.value_range.is_empty(), "--value-range"),
             (!self.max_trips.is_empty(), "--max-trips"),
             (!self.state.is_empty(), "--state"),
+            (self.max_memory.is_some(), "--max-memory"),
         ];
         given.into_iter().find(|(is_given, _)| *is_given).map(|(_, option)| option)
     }
@@ -148,6 +155,23 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
         }
         _ => Err(format!("{text:?} is no pair with = between")),
     }
+}
+
+/// A number of bytes; K, M, G and T are powers of 1024.
+fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no size: write bytes, or a number with K, M, G or T");
+    let upper = text.to_ascii_uppercase();
+    let upper = upper.strip_suffix("IB").or(upper.strip_suffix('B')).unwrap_or(&upper);
+    let shift = match upper.chars().last() {
+        Some('K') => 10,
+        Some('M') => 20,
+        Some('G') => 30,
+        Some('T') => 40,
+        _ => 0,
+    };
+    let digits = if shift > 0 { &upper[..upper.len() - 1] } else { upper };
+    let number: u64 = digits.trim().parse().map_err(|_| wrong())?;
+    number.checked_mul(1 << shift).ok_or_else(wrong)
 }
 
 fn dim(text: &str) -> Result<(String, usize, usize), String> {
@@ -207,6 +231,12 @@ mod tests {
         assert_eq!(range("k=-1..5"), Ok(("k".to_owned(), -1, 5)));
         for bad in ["k=3", "k=..", "k=2..1", "k=a..b"] {
             assert!(range(bad).is_err(), "{bad}");
+        }
+        assert_eq!(bytes("512M"), Ok(512 << 20));
+        assert_eq!(bytes("2GiB"), Ok(2 << 30));
+        assert_eq!(bytes("77"), Ok(77));
+        for bad in ["", "M", "-1", "1.5G", "99999999999T"] {
+            assert!(bytes(bad).is_err(), "{bad}");
         }
         assert_eq!(shape("x=1,37"), Ok(("x".to_owned(), vec![1, 37])));
         assert_eq!(shape("x=4"), Ok(("x".to_owned(), vec![4])));

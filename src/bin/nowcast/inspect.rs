@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::fs;
 
 use nowcast::bundle::File;
 use nowcast::kernels::Level;
 use nowcast::load::{self, LoadError};
-use nowcast::onnx::ImportError;
 use nowcast::runtime::{KERNELS, Port, Program};
 use serde::Serialize;
 
@@ -14,6 +14,7 @@ use crate::contents::Contents;
 use crate::failure::Failure;
 use crate::inputs::ModelArgs;
 use crate::output;
+use crate::refusal::refused;
 use crate::source::{Kind, Source};
 
 /// Arguments of `nowcast inspect`.
@@ -72,18 +73,6 @@ struct StepReport {
     node: String,
 }
 
-#[derive(Serialize)]
-struct Unsupported {
-    unsupported: Vec<UnsupportedOperator>,
-}
-
-#[derive(Serialize)]
-struct UnsupportedOperator {
-    domain: String,
-    operator: String,
-    count: usize,
-}
-
 pub(crate) fn run(args: InspectArgs) -> Result<(), Failure> {
     let source = Source::open(&args.model.model)?;
     match &source.kind {
@@ -102,13 +91,15 @@ fn onnx(args: &InspectArgs, bytes: Option<&[u8]>) -> Result<(), Failure> {
         Some(bytes) => load::from_bytes(bytes, &options),
         None => load::from_path(&args.model.model, &options),
     };
-    let program = loaded.map_err(|error| refused(&error, args.json))?;
+    let refused = |error: LoadError| match bytes {
+        Some(bytes) => refused(&error, bytes, args.json),
+        None => refused(&error, &fs::read(&args.model.model).unwrap_or_default(), args.json),
+    };
+    let program = loaded.map_err(refused)?;
     let graph = match args.graph {
-        true => Some(
-            load::graph_from_path(&args.model.model, &options)
-                .map_err(|error| refused(&error, args.json))?
-                .to_string(),
-        ),
+        true => {
+            Some(load::graph_from_path(&args.model.model, &options).map_err(refused)?.to_string())
+        }
         false => None,
     };
     let report = Report::new(&program, args.explain, graph);
@@ -165,26 +156,6 @@ impl BundleReport {
         }
         text
     }
-}
-
-/// The failure; what is not supported goes to standard output as JSON too.
-fn refused(error: &LoadError, json: bool) -> Failure {
-    if let (true, LoadError::Import { source: ImportError::Unsupported { operators }, .. }) =
-        (json, error)
-    {
-        let unsupported = operators
-            .iter()
-            .map(|o| UnsupportedOperator {
-                domain: o.domain.clone(),
-                operator: o.op.clone(),
-                count: o.count,
-            })
-            .collect();
-        if let Err(failure) = output::print_json(&Unsupported { unsupported }) {
-            return failure;
-        }
-    }
-    Failure::User(error.to_string())
 }
 
 impl Report {

@@ -17,6 +17,7 @@ mod inspect;
 mod npy;
 mod output;
 mod progress;
+mod refusal;
 mod run;
 mod sample;
 mod source;

@@ -16,14 +16,6 @@ use super::{Builder, Home, Lowered, Place, contiguous, is_contiguous};
 use crate::compile::lower::movement;
 
 impl Builder<'_> {
-    /// Notes where a value lies now.
-    pub(super) fn settle(&mut self, v: ValueId, place: Option<Place>) {
-        let old = std::mem::replace(&mut self.places[v.0 as usize], place);
-        if self.depth > 0 {
-            self.journal.push((v, old));
-        }
-    }
-
     /// The position of the step that is written next.
     pub(in crate::compile) fn next_step(&self) -> usize {
         self.steps.len()
@@ -50,12 +42,10 @@ impl Builder<'_> {
     pub(in crate::compile) fn end_block(&mut self, mark: usize) {
         self.depth -= 1;
         for (v, old) in self.journal.split_off(mark).into_iter().rev() {
-            let now = &mut self.places[v.0 as usize];
-            let constant = now
-                .as_ref()
-                .is_some_and(|p| matches!(self.storages[p.storage].home, Home::Constant(_)));
-            if old.is_some() || !constant {
-                *now = old;
+            let now = self.places[v.0 as usize].as_ref();
+            let home = now.map(|p| self.storages[p.storage].home);
+            if old.is_some() || !matches!(home, Some(Home::Constant(_))) {
+                self.replace_place(v, old);
             }
         }
     }
@@ -63,7 +53,20 @@ impl Builder<'_> {
     /// One reading of `v` fewer is to come.
     pub(in crate::compile) fn has_read(&mut self, v: ValueId) {
         let left = &mut self.remaining[v.0 as usize];
-        *left = left.saturating_sub(1);
+        if *left > 0 {
+            *left -= 1;
+            if let Some(place) = &self.places[v.0 as usize] {
+                self.readings[place.storage] -= 1;
+            }
+        }
+    }
+
+    /// One reading of `v` more is to come.
+    fn will_read(&mut self, v: ValueId) {
+        self.remaining[v.0 as usize] += 1;
+        if let Some(place) = &self.places[v.0 as usize] {
+            self.readings[place.storage] += 1;
+        }
     }
 
     /// Brings the result `v` of a block that began at step `since` to the memory at `to`: it is
@@ -110,8 +113,8 @@ impl Builder<'_> {
         }
         let moved: BTreeSet<ValueId> = self.journal[mark..].iter().map(|(v, _)| *v).collect();
         for v in moved {
-            if let Some(place) = self.places[v.0 as usize].as_mut().filter(|p| p.storage == from) {
-                place.storage = to;
+            if let Some(place) = self.places[v.0 as usize].clone().filter(|p| p.storage == from) {
+                self.replace_place(v, Some(Place { storage: to, ..place }));
             }
         }
         let gone = &mut self.storages[from];
@@ -154,7 +157,7 @@ impl Builder<'_> {
         });
         let outer: Vec<ValueId> =
             read.into_iter().filter(|v| self.places[v.0 as usize].is_some()).collect();
-        outer.iter().for_each(|v| self.remaining[v.0 as usize] += 1);
+        outer.iter().for_each(|v| self.will_read(*v));
         outer
     }
 

@@ -1,5 +1,7 @@
 //! Operators that work element by element.
 
+use arrayvec::ArrayVec;
+
 use crate::graph::dim::{Dim, product};
 use crate::graph::ops::{Binary, Compare, Logic, Unary};
 use crate::graph::{Node, ValueId};
@@ -9,7 +11,8 @@ use crate::runtime::record::{Extents, In, SharedIn, SharedOut};
 use crate::runtime::steps::elementwise::{
     BinaryRecord, CastRecord, Strided, UnaryRecord, WhereRecord,
 };
-use crate::tensor::DType;
+use crate::runtime::steps::small::{NarrowRecord, WidenRecord};
+use crate::tensor::{DType, Rounding};
 
 use super::super::builder::{Builder, Lowered};
 use super::super::place::{collapse, contiguous};
@@ -181,6 +184,12 @@ pub(super) fn converted(b: &mut Builder<'_>, v: ValueId, to: DType) -> Lowered<I
     Ok(In(out))
 }
 
+/// The elements of memory that is row-major, one behind the other.
+fn flat(b: &mut Builder<'_>, memory: SharedIn) -> Lowered<Strided> {
+    let (offset, strides) = (b.extent(&Dim::Fixed(0)), b.extents(&[Dim::Fixed(1)])?);
+    Ok(Strided { memory, offset, strides })
+}
+
 /// A power whose exponent is of another type: computed in the type of the base, or, for an integer
 /// base and a float exponent, in double precision.
 fn mixed(b: &mut Builder<'_>, node: &Node, code: BinaryCode) -> Lowered<()> {
@@ -209,11 +218,7 @@ fn mixed(b: &mut Builder<'_>, node: &Node, code: BinaryCode) -> Lowered<()> {
     }
     let between = b.temporary(common, b.max_len(b.shape(y)));
     b.step(kernel, &BinaryRecord { op, a: first, b: second, out: SharedOut(between), shape });
-    let a = Strided {
-        memory: SharedIn(between),
-        offset: b.extent(&Dim::Fixed(0)),
-        strides: b.extents(&[Dim::Fixed(1)])?,
-    };
+    let a = flat(b, SharedIn(between))?;
     let shape = b.extents(&[product(b.shape(y))])?;
     let out = SharedOut(b.write(y).0);
     b.step(KernelId::Cast, &CastRecord { a, out, shape });
@@ -254,15 +259,75 @@ pub(super) fn choose(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
     Ok(())
 }
 
-pub(super) fn cast(b: &mut Builder<'_>, node: &Node, to: DType) -> Lowered<()> {
+pub(super) fn cast(b: &mut Builder<'_>, node: &Node, to: DType, rounding: Rounding) -> Lowered<()> {
     let (x, y) = (operand(node, 0)?, result(node, 0)?);
     if b.dtype(x) == to {
         return view_as(b, x, y, b.shape(y));
+    }
+    if b.dtype(x).is_small() || to.is_small() {
+        return cast_small(b, (x, y), &stages(b.dtype(x), to), rounding);
     }
     let (mut views, shape) = strided(b, &[x], b.shape(y))?;
     let out = in_place(b, y, &[x]);
     b.step(KernelId::Cast, &CastRecord { a: views.remove(0), out, shape });
     Ok(())
+}
+
+/// The types that a conversion from or to a small type goes by. The first step out of one and the
+/// last step into one have kernels; no step but the last loses anything that the result keeps.
+fn stages(from: DType, to: DType) -> ArrayVec<DType, 3> {
+    let mut stages = ArrayVec::new();
+    match (from.is_small(), to.is_small()) {
+        (true, _) => stages.push(DType::F32),
+        (false, true) if matches!(from, DType::F32 | DType::F64) => {}
+        (false, true) if to.is_float() => stages.push(DType::F64),
+        // The low bits of an integer are those of its lowest byte.
+        _ => stages.extend([DType::I8, DType::F32]),
+    }
+    if stages.last() != Some(&to) {
+        stages.push(to);
+    }
+    stages
+}
+
+/// Converts by way of other types.
+fn cast_small(
+    b: &mut Builder<'_>,
+    (x, y): (ValueId, ValueId),
+    stages: &[DType],
+    rounding: Rounding,
+) -> Lowered<()> {
+    let (mut views, mut shape) = strided(b, &[x], b.shape(y))?;
+    let (mut a, mut from) = (views.remove(0), b.dtype(x));
+    for (i, to) in stages.iter().enumerate() {
+        if i > 0 {
+            shape = b.extents(&[product(b.shape(y))])?;
+        }
+        let out = match (i, stages.len()) {
+            (0, 1) => in_place(b, y, &[x]),
+            (i, n) if i + 1 == n => SharedOut(b.write(y).0),
+            _ => SharedOut(b.temporary(*to, b.max_len(b.shape(y)))),
+        };
+        let next = SharedIn(out.0);
+        let shape = shape.clone();
+        if from.is_small() {
+            b.step(KernelId::Widen, &WidenRecord { a, out, shape });
+        } else if to.is_small() {
+            let Rounding { saturate, towards } = rounding;
+            let record = NarrowRecord { a, out, shape, saturate, towards: towards as u32 };
+            b.step(KernelId::Narrow, &record);
+        } else {
+            b.step(KernelId::Cast, &CastRecord { a, out, shape });
+        }
+        (a, from) = (flat(b, next)?, *to);
+    }
+    Ok(())
+}
+
+/// The same bits as another type.
+pub(super) fn reinterpret(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
+    let (x, y) = (operand(node, 0)?, result(node, 0)?);
+    view_as(b, x, y, b.shape(y))
 }
 
 #[cfg(test)]

@@ -32,9 +32,11 @@ fn check_axis(b: &Builder<'_>, node: &Node, axis: usize) -> Lowered<()> {
     if axis < rank { Ok(()) } else { Err(format!("no axis {axis} in rank {rank}")) }
 }
 
-pub(super) fn cum_sum(
+/// A running sum or product, by its kernel.
+pub(super) fn running(
     b: &mut Builder<'_>,
     node: &Node,
+    kernel: KernelId,
     axis: usize,
     exclusive: bool,
     reverse: bool,
@@ -45,7 +47,7 @@ pub(super) fn cum_sum(
     let y = b.write(super::result(node, 0)?);
     let shape = b.shape(x);
     let lanes = lanes(b, shape, axis);
-    b.step(KernelId::CumSum, &CumSumRecord { x: memory, y, lanes, exclusive, reverse });
+    b.step(kernel, &CumSumRecord { x: memory, y, lanes, exclusive, reverse });
     Ok(())
 }
 

@@ -2,11 +2,11 @@
 
 use crate::graph::Node;
 use crate::graph::dim::{Dim, product};
-use crate::graph::ops::{Conv, Pool, PoolKind};
+use crate::graph::ops::{Conv, MaxPositions, Pool, PoolKind};
 use crate::kernels::conv::PoolOp;
 use crate::kernels::gemm::PANEL;
 use crate::runtime::KernelId;
-use crate::runtime::steps::window::{ConvRecord, PoolRecord, WindowRecord};
+use crate::runtime::steps::window::{ConvRecord, PoolPositionsRecord, PoolRecord, WindowRecord};
 use crate::tensor::DType;
 
 use super::super::builder::{Builder, Lowered};
@@ -113,6 +113,20 @@ pub(super) fn pool(b: &mut Builder<'_>, node: &Node, op: &Pool) -> Lowered<()> {
     };
     let vector = dtype == DType::F32 && code != 0;
     b.step(if vector { KernelId::PoolF32 } else { KernelId::Pool }, &record);
+    Ok(())
+}
+
+pub(super) fn positions(b: &mut Builder<'_>, node: &Node, op: &MaxPositions) -> Lowered<()> {
+    let (x, y) = (operand(node, 0)?, result(node, 0)?);
+    let (from, to) = (b.shape(x), b.shape(y));
+    let record = PoolPositionsRecord {
+        x: b.read(x)?,
+        y: b.write(y),
+        window: window(b, &op.pool.window, from, to)?,
+        channels: b.extent(&product(&from[..2])),
+        column_major: op.column_major,
+    };
+    b.step(KernelId::PoolPositions, &record);
     Ok(())
 }
 

@@ -281,6 +281,15 @@ pub(super) fn infer_logic(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeErr
     infer_compare(operands)
 }
 
+pub(super) fn infer_bit_cast(operands: &Operands<'_>, to: DType) -> Result<Vec<Fact>, ShapeError> {
+    let x = operands.at(0)?;
+    // A boolean has one of two bit patterns, which another type need not respect.
+    if x.dtype.bits() != to.bits() || to == DType::Bool {
+        return Err(ShapeError(format!("the bits of {} are none of {to}", x.dtype)));
+    }
+    Ok(vec![Fact { dtype: to, shape: x.shape.clone() }])
+}
+
 pub(super) fn infer_where(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
     let (condition, a, b) = (operands.at(0)?, operands.at(1)?, operands.at(2)?);
     if condition.dtype != DType::Bool {

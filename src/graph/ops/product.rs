@@ -1,5 +1,7 @@
 //! Matrix products, convolutions and pooling.
 
+use crate::tensor::DType;
+
 use super::super::dim::{Dim, product};
 use super::{Fact, Operands, ShapeError};
 
@@ -126,7 +128,7 @@ pub struct Conv {
 
 impl Conv {
     /// Extent of the result along axis `i` of space.
-    fn extent(&self, i: usize, n: &Dim) -> Dim {
+    pub(super) fn extent(&self, i: usize, n: &Dim) -> Dim {
         let window = self.dilations[i] * (self.kernel[i].max(1) - 1) + 1;
         let margin = (self.pads_before[i] + self.pads_after[i]) as i64;
         let room = n.clone() + Dim::Fixed(margin - window as i64);
@@ -232,5 +234,21 @@ impl Pool {
             return Err(ShapeError("the window is larger than the padded data".into()));
         }
         Ok(vec![Fact { dtype: x.dtype, shape }])
+    }
+}
+
+/// Where the largest element of each window of a [`Pool`] is: its place in the whole tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MaxPositions {
+    /// The pooling; its kind is the largest element.
+    pub pool: Pool,
+    /// Places of one channel count the axes of space in the order of columns.
+    pub column_major: bool,
+}
+
+impl MaxPositions {
+    pub(super) fn infer(&self, operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
+        let facts = self.pool.infer(operands)?;
+        Ok(facts.into_iter().map(|fact| Fact { dtype: DType::I64, ..fact }).collect())
     }
 }

@@ -95,3 +95,48 @@ pub fn pool_scalar<T: Number>(
         }
     }
 }
+
+/// Where the largest element of each window is: of equal ones the first, of those that are no
+/// number too.
+///
+/// **Shapes and units**: `x` is `[channels, input..]`, `y` `[channels, output..]`: places in `x`,
+/// those within a channel counted with the last axis fastest, or with `column_major` the first. A
+/// window that meets nothing gives the first place of its channel.
+///
+/// **Panics**: if a slice is too short.
+pub fn pool_positions<T: Number>(
+    window: &Window,
+    channels: usize,
+    column_major: bool,
+    x: &[T],
+    y: &mut [i64],
+) {
+    let (input_len, n) = (window.input_len(), window.output_len());
+    let [_, height, width] = window.output;
+    if n == 0 {
+        return;
+    }
+    for (channel, y) in y[..channels * n].chunks_exact_mut(n).enumerate() {
+        let x = &x[channel * input_len..][..input_len];
+        for (position, y) in y.iter_mut().enumerate() {
+            let o = [position / (height * width), position / width % height, position % width];
+            let mut best: Option<usize> = None;
+            window.each_meeting(o, |_, at| {
+                let is_better = best
+                    .is_none_or(|best| !x[best].is_nan() && (x[at] > x[best] || x[at].is_nan()));
+                if is_better {
+                    best = Some(at);
+                }
+            });
+            let best = best.unwrap_or(0);
+            let place = if column_major {
+                let [depth, height, width] = window.input;
+                let (d, h, w) = (best / (height * width), best / width % height, best % width);
+                d + depth * (h + height * w)
+            } else {
+                best
+            };
+            *y = (channel * input_len + place) as i64;
+        }
+    }
+}

@@ -33,8 +33,15 @@ impl Builder<'_> {
 
     /// Ends a block: its nodes.
     pub(in crate::onnx) fn close_block(&mut self) -> Vec<Node> {
-        let outer = self.outer.pop().map(|outer| outer.nodes).unwrap_or_default();
-        std::mem::replace(&mut self.graph.nodes, outer)
+        let Some(outer) = self.outer.pop() else { return Vec::new() };
+        self.forget_conversions(outer.first);
+        std::mem::replace(&mut self.graph.nodes, outer.nodes)
+    }
+
+    /// Conversions of values from `first` on, or to them, cannot be used any more.
+    fn forget_conversions(&mut self, first: u32) {
+        self.wide.retain(|from, to| from.0 < first && to.0 < first);
+        self.rounded.retain(|(from, _), to| from.0 < first && to.0 < first);
     }
 
     /// The nodes among which a value belongs: those of the block that it was made in.
@@ -72,6 +79,7 @@ impl Builder<'_> {
         for (list, len) in lists.chain([&mut self.graph.nodes]).zip(mark.nodes) {
             list.truncate(len);
         }
+        self.forget_conversions(mark.values as u32);
         self.graph.values.truncate(mark.values);
         self.graph.variables.truncate(mark.variables);
         self.known = mark.known;

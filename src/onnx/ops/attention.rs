@@ -155,7 +155,7 @@ fn widened(call: &mut Call, mask: ValueId, keys: &Dim) -> Imported<ValueId> {
 }
 
 /// `[batch, heads, rows, ..]` times `[batch, kv heads, ..]`, each kv head used by its group.
-fn grouped_product(call: &mut Call, a: ValueId, b: ValueId) -> Imported<ValueId> {
+pub(super) fn grouped_product(call: &mut Call, a: ValueId, b: ValueId) -> Imported<ValueId> {
     let ([batch, heads, rows, inner], [_, groups, ..]) = (four(call, a)?, four(call, b)?);
     if heads == groups {
         return call.one(Op::MatMul, &[a, b]);
@@ -230,6 +230,8 @@ pub(super) fn attention(call: &mut Call) -> Imported {
     let (biased, empty) = masked(call, capped, &mask)?;
     let dtype = call.dtype_of(q);
     let inside = call.dtype("softmax_precision")?.unwrap_or(dtype);
+    // Halves are computed in the type that they came as here.
+    let inside = if inside.is_half() { dtype } else { inside };
     if !inside.is_float() {
         return call.refuse("softmax_precision", format!("is {inside}, not a float"));
     }
@@ -294,8 +296,31 @@ pub(super) fn rotary(call: &mut Call) -> Imported {
         }
         *angle = call.unsqueeze(*angle, &[2])?;
     }
-    let [cos, sin] = angles;
     let interleaved = call.flag("interleaved", false)?;
+    let mut y = rotated(call, data, angles, interleaved)?;
+    if original.len() == 4 {
+        y = call.transpose(y, vec![0, 2, 1, 3])?;
+    }
+    Ok(vec![call.reshape(y, original)?])
+}
+
+/// `[batch, time, heads, size]` with pairs of each head's first numbers turned by the angles, whose
+/// cosines and sines are `[.., time, 1, pairs]`.
+///
+/// A pair is two neighbours, or a number of the first half and its counterpart in the second.
+pub(super) fn rotated(
+    call: &mut Call,
+    data: ValueId,
+    [cos, sin]: [ValueId; 2],
+    interleaved: bool,
+) -> Imported<ValueId> {
+    let shape = four(call, data)?;
+    let size = call.fixed(&shape[3], "the head size")?;
+    let half = call.shape(cos).last().cloned().unwrap_or(Dim::Fixed(0));
+    let turned = 2 * call.fixed(&half, "the number of angles")?;
+    if turned > size {
+        return call.fail(format!("{turned} numbers of a head of {size} cannot be turned"));
+    }
     let pick = |start: i64| {
         let (start, step) =
             if interleaved { (Dim::Fixed(start), 2) } else { (Dim::Fixed(start * turned / 2), 1) };
@@ -306,7 +331,7 @@ pub(super) fn rotary(call: &mut Call) -> Imported {
     let (ac, bs, as_, bc) =
         (product(a, cos)?, product(b, sin)?, product(a, sin)?, product(b, cos)?);
     let (real, imaginary) = (call.binary(Binary::Sub, ac, bs)?, call.binary(Binary::Add, as_, bc)?);
-    let rotated = if interleaved {
+    let y = if interleaved {
         let (real, imaginary) = (call.unsqueeze(real, &[4])?, call.unsqueeze(imaginary, &[4])?);
         let pairs = call.concat(&[real, imaginary], 4)?;
         let [batch, time, heads, _] = shape;
@@ -314,13 +339,9 @@ pub(super) fn rotary(call: &mut Call) -> Imported {
     } else {
         call.concat(&[real, imaginary], 3)?
     };
-    let mut y = rotated;
-    if turned < size {
-        let rest = call.slice(data, 3, Dim::Fixed(turned), Dim::Fixed(size - turned))?;
-        y = call.concat(&[rotated, rest], 3)?;
+    if turned == size {
+        return Ok(y);
     }
-    if original.len() == 4 {
-        y = call.transpose(y, vec![0, 2, 1, 3])?;
-    }
-    Ok(vec![call.reshape(y, original)?])
+    let rest = call.slice(data, 3, Dim::Fixed(turned), Dim::Fixed(size - turned))?;
+    call.concat(&[y, rest], 3)
 }

@@ -17,7 +17,8 @@ pub(super) fn constant(call: &mut Call) -> Imported {
     found.extend(call.int("value_int")?.map(Tensor::scalar));
     found.extend(call.ints("value_ints")?.map(Tensor::vector));
     if let Ok(Some(sparse)) = call.attributes.sparse_tensor("sparse_value") {
-        found.push(decode_sparse(sparse, call.folder, SPARSE_LIMIT)?);
+        let limit = SPARSE_LIMIT.min(call.builder.budget.left() / 2);
+        found.push(decode_sparse(sparse, call.folder, limit)?);
     }
     if let Some(attribute) = call.attributes.unread() {
         return call.refuse(attribute, "is not supported; constants are numbers");
@@ -88,8 +89,7 @@ pub(super) fn range(call: &mut Call) -> Imported {
         Dim::Fixed(len as i64)
     } else {
         let (start, limit) = (call.known_scalar(0)?, call.known_scalar(1)?);
-        let delta = call.known_scalar(2)?;
-        let delta = call.fixed(&delta, "the step of the range")?;
+        let delta = call.known_number(2)?;
         let variables = call.variables();
         let distance = if delta < 0 { start - limit } else { limit - start };
         let step = match delta.checked_abs() {

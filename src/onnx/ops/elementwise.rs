@@ -2,7 +2,7 @@
 
 use crate::graph::ops::{Binary, Compare, Logic, Unary};
 use crate::graph::{Op, ValueId};
-use crate::tensor::DType;
+use crate::tensor::{DType, Rounding, Towards};
 
 use super::super::call::{Call, Imported};
 
@@ -35,18 +35,38 @@ pub(super) fn cast(call: &mut Call) -> Imported {
     let x = call.input(0)?;
     let to = call.dtype("to")?;
     let to = call.required("to", to)?;
-    // Both matter only for floats of eight bits.
-    call.attributes.ignore("saturate");
-    call.attributes.ignore("round_mode");
-    Ok(vec![call.cast(x, to)?])
+    Ok(vec![cast_to(call, x, to)?])
+}
+
+/// A conversion with the rounding that the node asks for.
+fn cast_to(call: &mut Call, x: ValueId, to: DType) -> Imported<ValueId> {
+    let towards = match call.string_or("round_mode", "up")? {
+        "up" => Towards::Up,
+        "down" => Towards::Down,
+        "nearest" => Towards::Nearest,
+        other => return call.refuse("round_mode", format!("is {other:?}")),
+    };
+    let rounding = Rounding { saturate: call.flag("saturate", true)?, towards };
+    if rounding == Rounding::default() || call.dtype_of(x) == to {
+        return call.cast(x, to);
+    }
+    call.one(Op::RoundingCast { to, rounding }, &[x])
+}
+
+pub(super) fn bit_cast(call: &mut Call) -> Imported {
+    let x = call.input(0)?;
+    let to = call.dtype("to")?;
+    let to = call.required("to", to)?;
+    if call.dtype_of(x) == to {
+        return Ok(vec![x]);
+    }
+    Ok(vec![call.one(Op::BitCast { to }, &[x])?])
 }
 
 pub(super) fn cast_like(call: &mut Call) -> Imported {
     let (x, like) = (call.input(0)?, call.input(1)?);
-    call.attributes.ignore("saturate");
-    call.attributes.ignore("round_mode");
     let to = call.dtype_of(like);
-    Ok(vec![call.cast(x, to)?])
+    Ok(vec![cast_to(call, x, to)?])
 }
 
 /// Functions without parameters.

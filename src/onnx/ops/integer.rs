@@ -11,7 +11,12 @@ use super::window::convolution;
 
 /// The operand in 32 bits without its zero point; one zero point, or one for each position of
 /// `axis`.
-fn centred(call: &mut Call, x: ValueId, zero: Option<ValueId>, axis: usize) -> Imported<ValueId> {
+pub(super) fn centred(
+    call: &mut Call,
+    x: ValueId,
+    zero: Option<ValueId>,
+    axis: usize,
+) -> Imported<ValueId> {
     let dtype = call.dtype_of(x);
     if !matches!(dtype, DType::U8 | DType::I8) {
         return call.fail(format!("an operand is {dtype}, not u8 or i8"));

@@ -120,10 +120,7 @@ pub(super) fn trilu(call: &mut Call) -> Imported {
     let upper = call.flag("upper", true)?;
     let k = match call.optional(1) {
         None => 0,
-        Some(_) => {
-            let k = call.known_scalar(1)?;
-            call.fixed(&k, "the diagonal")?
-        }
+        Some(_) => call.known_number(1)?,
     };
     if call.shape(x).len() < 2 {
         return call.fail("the data is no matrix");

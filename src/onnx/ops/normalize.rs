@@ -8,20 +8,25 @@ use super::super::call::{Call, Imported};
 
 pub(super) fn softmax(call: &mut Call) -> Imported {
     let x = call.input(0)?;
-    let shape = call.shape(x);
     let since = call.version >= 13;
     let axis = call.int_or("axis", if since { -1 } else { 1 })?;
+    Ok(vec![softmax_over(call, x, axis)?])
+}
+
+/// Softmax, or its logarithm, as the node's operator set has it.
+pub(super) fn softmax_over(call: &mut Call, x: ValueId, axis: i64) -> Imported<ValueId> {
+    let (shape, since) = (call.shape(x), call.version >= 13);
     let axis = call.axis(axis, shape.len())?;
     let log = call.node.op == "LogSoftmax";
     let op = |axis| if log { Op::LogSoftmax { axis } } else { Op::Softmax { axis } };
     if since || axis + 1 == shape.len() {
-        return Ok(vec![call.one(op(axis), &[x])?]);
+        return call.one(op(axis), &[x]);
     }
     // Before operator set 13 all axes from this one on are one.
     let flat = vec![product(shape.iter().take(axis)), product(shape.iter().skip(axis))];
     let flat = call.reshape(x, flat)?;
     let y = call.one(op(1), &[flat])?;
-    Ok(vec![call.reshape(y, shape)?])
+    call.reshape(y, shape)
 }
 
 /// Single precision inside, which is what the data has.

@@ -75,7 +75,13 @@ fn activations(call: &Call, cell: Cell, directions: usize) -> Imported<Vec<CellA
 }
 
 pub(super) fn recurrent(call: &mut Call) -> Imported {
-    let cell = match call.node.op.as_str() {
+    let name = call.node.op.clone();
+    recurrent_of(call, &name)
+}
+
+/// The layer of this name with the operands and attributes of the node.
+pub(super) fn recurrent_of(call: &mut Call, name: &str) -> Imported {
+    let cell = match name {
         "RNN" => Cell::Rnn,
         "LSTM" => Cell::Lstm { input_forget: call.flag("input_forget", false)? },
         _ => Cell::Gru { linear_before_reset: call.flag("linear_before_reset", false)? },

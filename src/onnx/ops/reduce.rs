@@ -71,16 +71,21 @@ pub(super) fn top_k(call: &mut Call) -> Imported {
     call.emit(Op::TopK(TopK { axis, k, largest }), &[Some(x)])
 }
 
-pub(super) fn cum_sum(call: &mut Call) -> Imported {
+/// A running sum or product.
+pub(super) fn running(call: &mut Call) -> Imported {
     let x = call.input(0)?;
-    let axis = call.known_scalar(1)?;
-    let axis = call.fixed(&axis, "the axis")?;
+    let axis = call.known_number(1)?;
     let axis = call.axis(axis, call.shape(x).len())?;
     let (exclusive, reverse) = (call.flag("exclusive", false)?, call.flag("reverse", false)?);
     if call.dtype_of(x) == DType::Bool {
-        return call.fail("there is no sum of bool");
+        return call.fail("there is no sum or product of bool");
     }
-    Ok(vec![call.one(Op::CumSum { axis, exclusive, reverse }, &[x])?])
+    let op = if call.node.op == "CumSum" {
+        Op::CumSum { axis, exclusive, reverse }
+    } else {
+        Op::CumProd { axis, exclusive, reverse }
+    };
+    Ok(vec![call.one(op, &[x])?])
 }
 
 /// One at the first largest element, else zero.

@@ -27,12 +27,27 @@ struct Axis {
     region: Option<(f64, f64)>,
 }
 
+impl Axis {
+    /// Whether a position of a region lies outside the data.
+    fn is_outside(&self, at: f64) -> bool {
+        self.region.is_some() && !(0.0..=(self.from - 1) as f64).contains(&at)
+    }
+}
+
 struct Sampler<'m> {
     mode: Mode,
     coordinates: &'m str,
     nearest: &'m str,
     antialias: bool,
     exclude_outside: bool,
+}
+
+/// What Resize was called before it had more than scales.
+pub(super) fn upsample(call: &mut Call) -> Imported {
+    if call.version >= 10 {
+        return call.fail("it is gone from operator set 10 on; export the model with Resize");
+    }
+    resize(call)
 }
 
 pub(super) fn resize(call: &mut Call) -> Imported {
@@ -56,21 +71,47 @@ pub(super) fn resize(call: &mut Call) -> Imported {
         antialias: call.flag("antialias", false)?,
         exclude_outside: call.flag("exclude_outside", false)?,
     };
-    // Coordinates outside the data are refused below, so that nothing is extrapolated.
-    call.attributes.ignore("extrapolation_value");
+    let extrapolation = call.float_or("extrapolation_value", 0.0)?;
     if !["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"].contains(&sampler.nearest) {
         return call.refuse("nearest_mode", format!("is {:?}", sampler.nearest));
     }
     if mode != Mode::Nearest && !call.dtype_of(x).is_float() {
         return call.fail(format!("interpolation of {} is not supported", call.dtype_of(x)));
     }
-    for axis in axes(call, x, sampler.coordinates)? {
+    let axes = axes(call, x, sampler.coordinates)?;
+    for axis in &axes {
         if axis.from == axis.to && axis.scale == 1.0 && axis.region.is_none() {
             continue;
         }
-        x = resample(call, x, &axis, &sampler)?;
+        x = resample(call, x, axis, &sampler)?;
+    }
+    for axis in &axes {
+        x = extrapolated(call, x, axis, &sampler, extrapolation)?;
     }
     Ok(vec![x])
+}
+
+/// One value wherever a region reaches out of the data along an axis.
+fn extrapolated(
+    call: &mut Call,
+    x: ValueId,
+    axis: &Axis,
+    sampler: &Sampler,
+    value: f32,
+) -> Imported<ValueId> {
+    let outside: Vec<u8> = (0..axis.to)
+        .map(|i| u8::from(sampler.coordinate(i, axis).is_some_and(|at| axis.is_outside(at))))
+        .collect();
+    if !outside.contains(&1) {
+        return Ok(x);
+    }
+    let mut shape = vec![1; call.shape(x).len()];
+    if let Some(slot) = shape.get_mut(axis.axis) {
+        *slot = outside.len();
+    }
+    let outside = call.constant(Tensor::from_bytes(DType::Bool, &shape, &outside));
+    let value = call.scalar(call.dtype_of(x), f64::from(value));
+    call.one(Op::Where, &[outside, value, x])
 }
 
 /// The numbers of a constant input; `None` where it is left out or empty.
@@ -92,7 +133,11 @@ fn axes(call: &Call, x: ValueId, coordinates: &str) -> Imported<Vec<Axis>> {
         }
     };
     let legacy = call.version < 11;
-    let scales = constant(call, if legacy { 1 } else { 2 })?;
+    // Upsample-7 has them as an attribute.
+    let scales = match call.floats("scales")? {
+        Some(scales) if call.version < 9 => Some(scales.iter().map(|s| f64::from(*s)).collect()),
+        _ => constant(call, if legacy { 1 } else { 2 })?,
+    };
     let sizes = if scales.is_none() { call.known_numbers(3)? } else { None };
     let policy = call.string_or("keep_aspect_ratio_policy", "stretch")?;
     let region = if coordinates == "tf_crop_and_resize" { constant(call, 1)? } else { None };
@@ -228,9 +273,8 @@ fn resample(call: &mut Call, x: ValueId, axis: &Axis, sampler: &Sampler) -> Impo
             return call
                 .refuse("coordinate_transformation_mode", format!("is {:?}", sampler.coordinates));
         };
-        if axis.region.is_some() && !(0.0..=(axis.from - 1) as f64).contains(&at) {
-            return call.fail("the region leaves the data, which is not supported");
-        }
+        // What is computed there is replaced.
+        let at = if axis.is_outside(at) { 0.0 } else { at };
         let before = at.ceil() - 1.0;
         let (first, mut weights) = sampler.weights(at - before, axis.scale);
         let start = before as i64 + first;

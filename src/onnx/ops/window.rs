@@ -1,6 +1,6 @@
 //! Convolution and pooling.
 
-use crate::graph::ops::{Conv, Pad, PadMode, Pool, PoolKind, SliceAxis, Unary};
+use crate::graph::ops::{Conv, MaxPositions, Pad, PadMode, Pool, PoolKind, SliceAxis, Unary};
 use crate::graph::{Dim, Op, ValueId};
 
 use super::super::call::{Call, Imported};
@@ -9,7 +9,12 @@ use super::super::call::{Call, Imported};
 const FAR: i64 = 1 << 24;
 
 /// A list attribute with one number for each axis of space.
-fn sizes(call: &Call, name: &str, space: usize, least: i64) -> Imported<Option<Vec<usize>>> {
+pub(super) fn sizes(
+    call: &Call,
+    name: &str,
+    space: usize,
+    least: i64,
+) -> Imported<Option<Vec<usize>>> {
     let Some(numbers) = call.ints(name)? else { return Ok(None) };
     if numbers.len() != space || numbers.iter().any(|n| !(least..=FAR).contains(n)) {
         return call.refuse(name, format!("is {numbers:?}, which does not suit {space} axes"));
@@ -18,7 +23,7 @@ fn sizes(call: &Call, name: &str, space: usize, least: i64) -> Imported<Option<V
 }
 
 /// The window that the attributes describe, over data of this shape.
-fn window(call: &Call, shape: &[Dim], kernel: Option<Vec<usize>>) -> Imported<Conv> {
+pub(super) fn window(call: &Call, shape: &[Dim], kernel: Option<Vec<usize>>) -> Imported<Conv> {
     let Some(space) = shape.len().checked_sub(2).filter(|n| (1..=3).contains(n)) else {
         return call
             .fail(format!("the data {} has not one to three axes of space", call.show(shape)));
@@ -55,8 +60,20 @@ fn window(call: &Call, shape: &[Dim], kernel: Option<Vec<usize>>) -> Imported<Co
                     let n = call.fixed(n, "an axis with auto_pad and strides")?;
                     let stride = *stride as i64;
                     let count = Dim::Fixed(n).ceil_div(&Dim::Fixed(stride)).fixed().unwrap_or(0);
-                    ((count - 1) * stride + reach - n).max(0)
+                    (count - 1) * stride + reach - n
                 };
+                if margin < -1 {
+                    return call.refuse(
+                        "auto_pad",
+                        format!(
+                            "is {mode}, which leaves out {} elements of axis {}: which ones is \
+                             not defined alike everywhere; export the model with pads",
+                            -margin,
+                            i + 2
+                        ),
+                    );
+                }
+                let margin = margin.max(0);
                 let (small, large) = ((margin / 2) as usize, (margin - margin / 2) as usize);
                 let (b, a) = if mode == "SAME_UPPER" { (small, large) } else { (large, small) };
                 if let (Some(x), Some(y)) = (before.get_mut(i), after.get_mut(i)) {
@@ -70,11 +87,11 @@ fn window(call: &Call, shape: &[Dim], kernel: Option<Vec<usize>>) -> Imported<Co
 }
 
 /// Extents of a kernel whose first two axes are channels.
-fn kernel_of(call: &Call, w: ValueId) -> Imported<Vec<usize>> {
+pub(super) fn kernel_of(call: &Call, w: ValueId) -> Imported<Vec<usize>> {
     call.shape(w).iter().skip(2).map(|d| call.size(d, "the kernel")).collect()
 }
 
-fn group(call: &Call) -> Imported<usize> {
+pub(super) fn group(call: &Call) -> Imported<usize> {
     match call.int_or("group", 1)? {
         n if (1..=FAR).contains(&n) => Ok(n as usize),
         other => call.refuse("group", format!("is {other}")),
@@ -102,11 +119,7 @@ pub(super) fn conv(call: &mut Call) -> Imported {
 pub(super) fn pool(call: &mut Call) -> Imported {
     let x = call.input(0)?;
     let kind = match call.node.op.as_str() {
-        "MaxPool" => {
-            // It orders the indices, which are not supported.
-            call.attributes.ignore("storage_order");
-            PoolKind::Max
-        }
+        "MaxPool" => PoolKind::Max,
         "AveragePool" => {
             PoolKind::Average { count_include_pad: call.flag("count_include_pad", false)? }
         }
@@ -115,9 +128,38 @@ pub(super) fn pool(call: &mut Call) -> Imported {
             other => return call.refuse("p", format!("is {other}")),
         },
     };
+    let pool = pool_of(call, x, kind)?;
+    let mut outputs = vec![call.one(Op::Pool(pool.clone()), &[x])?];
+    if kind == PoolKind::Max {
+        let column_major = call.flag("storage_order", false)?;
+        if call.wants(1) {
+            let positions = MaxPositions { pool, column_major };
+            outputs.push(call.one(Op::MaxPositions(positions), &[x])?);
+        }
+    }
+    Ok(outputs)
+}
+
+/// The pool of a kind with the attributes of this node.
+pub(super) fn pooled(call: &mut Call, x: ValueId, kind: PoolKind) -> Imported<ValueId> {
+    let pool = pool_of(call, x, kind)?;
+    call.one(Op::Pool(pool), &[x])
+}
+
+fn pool_of(call: &Call, x: ValueId, kind: PoolKind) -> Imported<Pool> {
     let ceil_mode = call.flag("ceil_mode", false)?;
     let window = window(call, &call.shape(x), None)?;
-    Ok(vec![call.one(Op::Pool(Pool { kind, window, ceil_mode }), &[x])?])
+    let mode = call.string_or("auto_pad", "NOTSET")?;
+    if mode.starts_with("SAME") && window.dilations.iter().any(|d| *d > 1) {
+        return call.refuse(
+            "auto_pad",
+            format!(
+                "is {mode} with dilations, for which engines give results of different shapes; \
+                 export the model with pads"
+            ),
+        );
+    }
+    Ok(Pool { kind, window, ceil_mode })
 }
 
 /// Zeros between the elements, a margin, and a convolution with the mirrored kernel.
@@ -166,9 +208,21 @@ pub(super) fn conv_transpose(call: &mut Call) -> Imported {
         };
         if let Some(want) = want {
             let total = call.fixed(&(full - want), "the margin that is cut")?;
-            let small = total.div_euclid(2);
-            (first, last) =
-                if mode == "SAME_UPPER" { (small, total - small) } else { (total - small, small) };
+            if total < -1 {
+                return call.fail(format!(
+                    "axis {} is to be {} longer than its windows reach: where the zeros go is not \
+                     defined alike everywhere; export the model with pads and output_padding",
+                    i + 2,
+                    -total
+                ));
+            }
+            let small = total / 2;
+            // A single element too much is a zero at the end.
+            (first, last) = match mode {
+                _ if total < 0 => (0, total),
+                "SAME_UPPER" => (small, total - small),
+                _ => (total - small, small),
+            };
         }
         x = spread(call, x, i + 2, &n, stride)?;
         if let (Some(b), Some(a)) = (before.get_mut(i + 2), after.get_mut(i + 2)) {

@@ -26,6 +26,12 @@ fn plain(dtype: DType) -> DType {
     if dtype == DType::Bool { DType::U8 } else { dtype }
 }
 
+/// Whether elements of a type serve where `wanted` ones are asked for. Small ones never do: what
+/// asks for a type computes in it.
+fn serves(dtype: DType, wanted: DType) -> bool {
+    plain(dtype) == plain(wanted) && !dtype.is_small()
+}
+
 /// The operands and extents of a step in an image that is being checked, at one corner: all
 /// variables at their least, or all at their largest.
 #[derive(Clone, Copy)]
@@ -79,7 +85,7 @@ impl<'c> Reach<'c> {
     }
 
     fn len_of(&self, buffer: u32, dtype: DType) -> Option<usize> {
-        require(plain(self.image.buffers().at(buffer).dtype) == plain(dtype))?;
+        require(serves(self.image.buffers().at(buffer).dtype, dtype))?;
         Some(self.image.bytes_at(buffer, self.most)? / dtype.bytes())
     }
 

@@ -93,21 +93,24 @@ impl ImageBuilder {
             records.extend(port.shape.iter().map(|e| e.0));
         }
         let states: Vec<u32> = self.states.iter().flat_map(|(i, o)| [*i, *o]).collect();
-        let text = words_of(&text);
-        let constants = words_of(&self.constants);
-
+        let text: Vec<u32> = words_of(&text).collect();
         let mut words = vec![0u32; HEADER_WORDS];
-        let sections: [&[u32]; SECTIONS] =
-            [&dims, &buffers, &steps, &records, &ports, &states, &text, &constants];
-        for (i, section) in sections.into_iter().enumerate() {
-            // Constants begin on a cache line.
-            if i == Section::Constants as usize {
-                words.resize(words.len().next_multiple_of(16), 0);
-            }
+        let tables: [&[u32]; SECTIONS - 1] =
+            [&dims, &buffers, &steps, &records, &ports, &states, &text];
+        // Room for all: constants are most of an image, and are copied once.
+        let tables_len: usize = tables.iter().map(|table| table.len()).sum();
+        words.reserve_exact(tables_len + 16 + self.constants.len().div_ceil(4));
+        for (i, section) in tables.into_iter().enumerate() {
             words[SECTIONS_AT + 2 * i] = words.len() as u32;
             words[SECTIONS_AT + 2 * i + 1] = section.len() as u32;
             words.extend_from_slice(section);
         }
+        // Constants begin on a cache line.
+        words.resize(words.len().next_multiple_of(16), 0);
+        let at = SECTIONS_AT + 2 * Section::Constants as usize;
+        words[at] = words.len() as u32;
+        words[at + 1] = self.constants.len().div_ceil(4) as u32;
+        words.extend(words_of(&self.constants));
         let head = [MAGIC, VERSION, words.len() as u32, self.arena_bytes as u32];
         words[..4].copy_from_slice(&head);
         words[4] = self.state_bytes as u32;
@@ -117,11 +120,11 @@ impl ImageBuilder {
     }
 }
 
-fn words_of(bytes: &[u8]) -> Vec<u32> {
+fn words_of(bytes: &[u8]) -> impl ExactSizeIterator<Item = u32> + '_ {
     let word = |chunk: &[u8]| {
         let mut le = [0; 4];
         le[..chunk.len()].copy_from_slice(chunk);
         u32::from_le_bytes(le)
     };
-    bytes.chunks(4).map(word).collect()
+    bytes.chunks(4).map(word)
 }

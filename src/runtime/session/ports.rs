@@ -20,7 +20,9 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// These elements. Bytes (`u8`) also serve a boolean port: zero or one each.
+    /// These elements. Bytes (`u8`) also serve a boolean port: zero or one each. The bits of
+    /// elements serve a port of a small type: `u16` for [`F16`](crate::tensor::F16) and
+    /// [`Bf16`](crate::tensor::Bf16), `u8` for types of eight bits or fewer.
     pub fn new<T: Element>(elements: &'a [T]) -> Self {
         Self {
             dtype: T::DTYPE,
@@ -41,7 +43,8 @@ pub struct ViewMut<'a> {
 }
 
 impl<'a> ViewMut<'a> {
-    /// These elements. Bytes (`u8`) also serve a boolean port.
+    /// These elements. Bytes (`u8`) also serve a boolean port, and the bits of elements one of a
+    /// small type, as for [`View::new`].
     pub fn new<T: Element>(elements: &'a mut [T]) -> Self {
         Self {
             dtype: T::DTYPE,
@@ -90,7 +93,8 @@ impl Session<'_> {
     }
 
     fn check_type(expected: DType, got: DType) -> Result<(), BindError> {
-        if expected == got || (expected, got) == (DType::Bool, DType::U8) {
+        // Booleans and small types are also their bits.
+        if expected == got || expected.plain() == got {
             return Ok(());
         }
         Err(BindError::DType { expected, got })
@@ -177,7 +181,9 @@ impl Session<'_> {
 
     /// The elements of input `i`, to be written. They keep their values from run to run.
     ///
-    /// **Errors**: no such input; another element type. A boolean input is bytes (`u8`).
+    /// **Errors**: no such input; another element type. A boolean input is bytes (`u8`); one of a
+    /// small type is its bits (`u16`, `u8`) or, of 16 bits, [`F16`](crate::tensor::F16) or
+    /// [`Bf16`](crate::tensor::Bf16).
     #[allow(unsafe_code)]
     pub fn input_mut<T: Element>(&mut self, i: usize) -> Result<&mut [T], BindError> {
         self.check_input(i)?;
@@ -200,7 +206,8 @@ impl Session<'_> {
 
     /// The elements of output `i` of the last run. Before the first run they are zero.
     ///
-    /// **Errors**: no such output; another element type. A boolean output is bytes (`u8`).
+    /// **Errors**: no such output; another element type. A boolean output is bytes (`u8`); one of
+    /// a small type as for [`Session::input_mut`].
     #[allow(unsafe_code)]
     pub fn output<T: Element>(&self, i: usize) -> Result<&[T], BindError> {
         let port = self.check_output(i)?;

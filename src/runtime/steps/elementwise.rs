@@ -31,6 +31,13 @@ impl Strided {
         let len = reach.len_as(&self.memory, dtype)?;
         reach.within(len, self.offset, (shape, &self.strides), &[])
     }
+
+    /// The same for elements of whatever type it has.
+    pub(super) fn fits_bits(&self, reach: &Reach<'_>, shape: &Extents) -> Option<()> {
+        let width = reach.dtype(&self.memory).bytes() as u32;
+        let len = reach.len_of_width(&self.memory, width)?;
+        reach.within(len, self.offset, (shape, &self.strides), &[])
+    }
 }
 
 crate::record! {
@@ -132,7 +139,7 @@ fn unary_of<T: Number>(record: UnaryRecord, operands: Operands<'_>) {
 
 /// `out = f(a)` for an operand under strides.
 #[inline(always)]
-fn map<T: Element, U: Element>(
+pub(super) fn map<T: Element, U: Element>(
     a: &Strided,
     out: SharedOut,
     shape: &Extents,
@@ -268,7 +275,7 @@ fn cast_from<T: Number>(record: CastRecord, operands: Operands<'_>) {
         DType::I16 => map(&a, out, &shape, &operands, |x: T| x.to_i64() as i16),
         DType::U16 => map(&a, out, &shape, &operands, |x: T| x.to_i64() as u16),
         DType::I8 => map(&a, out, &shape, &operands, |x: T| x.to_i64() as i8),
-        DType::U8 => map(&a, out, &shape, &operands, |x: T| x.to_i64() as u8),
+        _ => map(&a, out, &shape, &operands, |x: T| x.to_i64() as u8),
     }
 }
 

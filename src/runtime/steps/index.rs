@@ -99,6 +99,19 @@ fn gather_nd_of<T: Element>(record: GatherNdRecord, operands: Operands<'_>) {
     index::gather_nd(&dims, sizes, data, indices, out);
 }
 
+/// Elements of `out`, if `len` updates can be joined with them: of one type that is computed in,
+/// or of one width where they only replace.
+fn joined(reach: &Reach<'_>, op: u32, out: &Out, updates: &In, len: usize) -> Option<usize> {
+    let dtype = reach.dtype(updates);
+    if ScatterCode::from_word(op) == ScatterCode::Replace {
+        let width = dtype.bytes() as u32;
+        reach.holds_wide(updates, width, len)?;
+        return reach.len_of_width(out, width);
+    }
+    reach.holds_as(updates, dtype, len)?;
+    reach.len_as(out, dtype)
+}
+
 crate::record! {
     /// Slices joined into `out`, which holds the data, by tuples of indices.
     pub(crate) struct ScatterNdRecord {
@@ -115,10 +128,10 @@ crate::record! {
 impl ScatterNdRecord {
     fn fits(&self, reach: &Reach<'_>) -> Option<()> {
         let [tuples, inner] = [reach.extent(self.tuples)?, reach.extent(self.inner)?];
-        let (dtype, dims) = (reach.dtype(&self.updates), reach.product(&self.dims)?);
-        reach.holds_as(&self.out, dtype, count(&[dims, inner])?)?;
+        let dims = reach.product(&self.dims)?;
         holds_indices(reach, &self.indices, count(&[tuples, self.dims.len()])?)?;
-        reach.holds_as(&self.updates, dtype, count(&[tuples, inner])?)
+        let out = joined(reach, self.op, &self.out, &self.updates, count(&[tuples, inner])?)?;
+        require(out >= count(&[dims, inner])?)
     }
 }
 
@@ -234,10 +247,10 @@ crate::record! {
 
 impl ScatterElementsRecord {
     fn fits(&self, reach: &Reach<'_>) -> Option<()> {
-        let dtype = reach.dtype(&self.updates);
-        let len = self.along.fits(reach, reach.len_as(&self.out, dtype)?)?;
+        let len = reach.product(&self.along.shape)?;
         holds_indices(reach, &self.indices, len)?;
-        reach.holds_as(&self.updates, dtype, len)
+        let out = joined(reach, self.op, &self.out, &self.updates, len)?;
+        self.along.fits(reach, out).map(drop)
     }
 }
 

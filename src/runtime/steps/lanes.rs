@@ -34,7 +34,7 @@ impl Lanes {
 }
 
 crate::record! {
-    /// A running sum.
+    /// A running sum or product.
     pub(crate) struct CumSumRecord {
         pub(crate) x: In,
         pub(crate) y: Out,
@@ -63,6 +63,19 @@ fn cum_sum_of<T: Number>(record: CumSumRecord, operands: Operands<'_>) {
     let lanes = record.lanes.at(&operands);
     let (x, y) = (operands.read::<T>(record.x), operands.write::<T>(record.y));
     lanes::cum_sum(lanes, record.exclusive, record.reverse, x, y);
+}
+
+pub(crate) static CUM_PROD: Kernel = kernel!(CumProd, CumSumRecord::fits, cum_prod);
+
+fn cum_prod(step: Step<'_>) {
+    let (record, operands) = step.decode::<CumSumRecord>();
+    by_dtype!(operands.dtype_in(&record.x), cum_prod_of(record, operands))
+}
+
+fn cum_prod_of<T: Number>(record: CumSumRecord, operands: Operands<'_>) {
+    let lanes = record.lanes.at(&operands);
+    let (x, y) = (operands.read::<T>(record.x), operands.write::<T>(record.y));
+    lanes::cum_prod(lanes, record.exclusive, record.reverse, x, y);
 }
 
 crate::record! {

@@ -3,7 +3,8 @@
 use crate::kernels::Simd;
 use crate::kernels::activation::Activation;
 use crate::kernels::conv::{
-    self, DepthwiseF32, Geometry, PoolOp, Pooling, Window, depthwise_f32, pool_f32, pool_scalar,
+    self, DepthwiseF32, Geometry, PoolOp, Pooling, Window, depthwise_f32, pool_f32, pool_positions,
+    pool_scalar,
 };
 use crate::kernels::gemm::PANEL;
 use crate::kernels::number::Number;
@@ -235,4 +236,39 @@ fn pool_of<T: Number>(record: PoolRecord, operands: Operands<'_>) {
         (record.window.window(|e| operands.extent(e)), operands.extent(record.channels));
     let (x, y) = (operands.read::<T>(record.x), operands.write(record.y));
     pool_scalar(pooling, &window, channels, x, y);
+}
+
+crate::record! {
+    /// Where the largest element of each window of every channel is.
+    pub(crate) struct PoolPositionsRecord {
+        pub(crate) x: In,
+        pub(crate) y: Out,
+        pub(crate) window: WindowRecord,
+        pub(crate) channels: Extent,
+        pub(crate) column_major: bool,
+    }
+}
+
+impl PoolPositionsRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let ([input, output, _], channels) =
+            (self.window.fits(reach)?, reach.extent(self.channels)?);
+        reach.holds_as(&self.x, reach.dtype(&self.x), count(&[channels, input])?)?;
+        reach.holds::<i64>(&self.y, count(&[channels, output])?)
+    }
+}
+
+pub(crate) static POOL_POSITIONS: Kernel =
+    kernel!(PoolPositions, PoolPositionsRecord::fits, positions);
+
+fn positions(step: Step<'_>) {
+    let (record, operands) = step.decode::<PoolPositionsRecord>();
+    by_dtype!(operands.dtype_in(&record.x), positions_of(record, operands))
+}
+
+fn positions_of<T: Number>(record: PoolPositionsRecord, operands: Operands<'_>) {
+    let (window, channels) =
+        (record.window.window(|e| operands.extent(e)), operands.extent(record.channels));
+    let (x, y) = (operands.read::<T>(record.x), operands.write(record.y));
+    pool_positions(&window, channels, record.column_major, x, y);
 }

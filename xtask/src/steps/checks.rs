@@ -29,7 +29,15 @@ pub(crate) fn lint(context: &Context) -> Outcome {
     // A workspace of its own, without the flags that fuzzing needs.
     run(
         context
-            .cargo(["clippy", "--quiet", "--manifest-path", "fuzz/Cargo.toml", "--all-targets"])
+            .cargo([
+                "clippy",
+                "--quiet",
+                "--manifest-path",
+                "fuzz/Cargo.toml",
+                "--all-targets",
+                "--features",
+                "c",
+            ])
             .arg("--target-dir")
             .arg(context.target())
             .args(["--", "--deny", "warnings"]),
