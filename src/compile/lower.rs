@@ -103,12 +103,12 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::PairCoupling { classes } => classical::pair_coupling(b, node, *classes),
         Op::Conv(op) => window::conv(b, node, op),
         Op::Pool(op) => window::pool(b, node, op),
+        Op::If(_) | Op::Loop(_) => Err("blocks are lowered around this".into()),
         Op::MaxPositions(op) => window::positions(b, node, op),
         Op::GridSample(op) => vision::grid_sample(b, node, op),
         Op::RoiAlign(op) => vision::roi_align(b, node, op),
         Op::MaxRoiPool(op) => vision::max_roi_pool(b, node, op),
         Op::DeformColumns(op) => vision::deform_columns(b, node, op),
         Op::Det => vision::determinant(b, node),
-        Op::If(_) | Op::Loop(_) => Err("blocks are lowered around this".into()),
     }
 }

@@ -33,15 +33,15 @@ impl Builder<'_> {
 
     /// Ends a block: its nodes.
     pub(in crate::onnx) fn close_block(&mut self) -> Vec<Node> {
-        let Some(outer) = self.outer.pop() else { return std::mem::take(&mut self.graph.nodes) };
+        let Some(outer) = self.outer.pop() else { return Vec::new() };
         self.forget_conversions(outer.first);
         std::mem::replace(&mut self.graph.nodes, outer.nodes)
     }
 
-    /// Forgets conversions whose results are no longer to be read: values from `first` on.
+    /// Conversions of values from `first` on, or to them, cannot be used any more.
     fn forget_conversions(&mut self, first: u32) {
-        self.wide.retain(|_, wide| wide.0 < first);
-        self.rounded.retain(|_, half| half.0 < first);
+        self.wide.retain(|from, to| from.0 < first && to.0 < first);
+        self.rounded.retain(|(from, _), to| from.0 < first && to.0 < first);
     }
 
     /// The nodes among which a value belongs: those of the block that it was made in.
