@@ -354,6 +354,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         if !tensors && !ops::takes_sequences(&node.op_type) {
             return call.fail("it takes tensors, and one of its inputs is none");
         }
+        let texts = passed_on(&call, text_use(domain(&node.domain), &node.op_type))?;
         let before = half::widen_operands(&mut call, domain(&node.domain))?;
         let results = match ((entry.import)(&mut call), call.unbounded.first()) {
             (Err(error), Some(i)) => return Err(call.not_bounded(*i, &error)),

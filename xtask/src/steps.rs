@@ -39,7 +39,12 @@ const STEPS: &[Step] = &[
     step("lint", "clippy finds nothing, with and without the oracles", &[], checks::lint),
     step("no-std", "the serving side builds without std", &[], checks::no_std),
     step("oracle", "install ONNX Runtime and onnx, pinned", &[], oracle::install),
-    step("node-suite", "export the ONNX node suite", &["oracle"], oracle::node_suite),
+    step(
+        "node-suite",
+        "export the ONNX node suite and single operators",
+        &["oracle"],
+        oracle::node_suite,
+    ),
     step(
         "unit",
         "unit tests and tests without a step of their own",

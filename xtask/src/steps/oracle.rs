@@ -43,12 +43,21 @@ pub(crate) fn install(context: &Context) -> Outcome {
     stamp.set()
 }
 
-/// Writes the node suite to `.oracle/node`; does nothing if it is there.
+/// Writes the node suite to `.oracle/node`, and models of single operators with ONNX Runtime's
+/// answers to `.oracle/single/node`; does nothing if they are there.
 pub(crate) fn node_suite(context: &Context) -> Outcome {
-    let script = context.root.join("tests/oracle/export_node_suite.py");
+    export(context, "export_node_suite.py", "node")?;
+    export(context, "single_operators.py", "single/node")
+}
+
+/// Has a script of tests/oracle write cases to a folder of the oracle.
+fn export(context: &Context, script: &str, to: &str) -> Outcome {
+    let script = context.root.join("tests/oracle").join(script);
     let requirements = context.root.join("tests/oracle/requirements.txt");
-    let folder = context.oracle.join("node");
-    let stamp = Stamp::new(context.oracle.join("node.stamp"), &[requirements, script.clone()])?;
+    let folder = context.oracle.join(to);
+    fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
+    let stamp = folder.with_extension("stamp");
+    let stamp = Stamp::new(stamp, &[requirements, script.clone()])?;
     if stamp.is_current() && folder.join("index.json").exists() {
         println!("    already exported");
         return Ok(());
@@ -56,7 +65,7 @@ pub(crate) fn node_suite(context: &Context) -> Outcome {
     stamp.clear();
     let report = output(
         context.command(python(context)).arg(&script).arg(&folder),
-        "the node suite was not exported",
+        "the cases were not exported",
     )?;
     print!("    {report}");
     stamp.set()
