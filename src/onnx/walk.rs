@@ -1,5 +1,7 @@
 //! The walk over the nodes: names to values, functions and branches inlined.
 
+mod flex;
+
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
@@ -18,7 +20,7 @@ use super::proto::{
 use super::{ops, order, tensor};
 
 /// The operator sets that are supported, of the standard domain.
-const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
+const OPSETS: std::ops::RangeInclusive<i64> = 1..=28;
 /// Nodes that a model may have whatever its size; functions that call functions multiply them.
 const FREE_NODES: usize = 100_000;
 /// Nodes that each node of the file may become.
@@ -83,6 +85,11 @@ pub(super) fn check_supported(
         for node in nodes {
             let key = node_key(node);
             if ops::entry(key.0, key.1).is_some() || is_branch(node) {
+                continue;
+            }
+            if flex::is_flex_attention(node) {
+                let graphs = node.attribute.iter().filter_map(|a| a.g.as_ref());
+                open.extend(graphs.map(|graph| (&graph.node, opsets.clone())));
                 continue;
             }
             match functions.find(key, opsets.version(key.0).ok()) {
@@ -212,6 +219,8 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         let key = node_key(node);
         let results = if is_branch(node) {
             self.branch(node, &name, &inputs, frame)?
+        } else if flex::is_flex_attention(node) {
+            self.flex_attention(node, &name, inputs, attributes, frame)?
         } else if let Some(entry) = ops::entry(key.0, key.1) {
             let version = frame.opsets.version(key.0)?;
             self.operator(node, name.clone(), inputs, attributes, (entry, version))?
@@ -257,7 +266,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         if let Some(i) = (entry.outputs..node.output.len()).find(|i| call.wants(*i)) {
             return call.fail(format!("output {i} ({:?}) is not supported", node.output[i]));
         }
-        let results = (entry.import)(&mut call)?;
+        let results = entry.import(domain(&node.domain), &mut call)?;
         if let Some(attribute) = call.attributes.unread() {
             return call.refuse(attribute, format!("is not known in operator set {version}"));
         }
