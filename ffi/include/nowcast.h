@@ -217,7 +217,7 @@ extern NOWCAST_DATA const nowcast_kernel
     nowcast_kernel_pool_f32, nowcast_kernel_pool, nowcast_kernel_linear_f32,
     nowcast_kernel_matmul_f32, nowcast_kernel_matmul, nowcast_kernel_pack_f32,
     nowcast_kernel_rnn_f32, nowcast_kernel_lstm_f32, nowcast_kernel_gru_linear_f32,
-    nowcast_kernel_gru_reset_f32, nowcast_kernel_recurrent_bias;
+    nowcast_kernel_gru_reset_f32, nowcast_kernel_recurrent_bias, nowcast_kernel_random;
 
 typedef struct nowcast_kernels {
     uint32_t struct_size; /* set by the caller: sizeof(nowcast_kernels) */

@@ -9,6 +9,7 @@ pub mod movement;
 pub mod normalize;
 pub mod product;
 pub mod quantize;
+pub mod random;
 pub mod recurrent;
 pub mod reduce;
 
@@ -21,6 +22,7 @@ pub use index::{ArgReduce, Scatter, TopK};
 pub use movement::{Pad, PadMode, SliceAxis};
 pub use product::{Activation, Conv, Gemm, Pool, PoolKind};
 pub use quantize::Quantization;
+pub use random::Random;
 pub use recurrent::{Cell, CellActivation, Direction, Recurrent};
 pub use reduce::{Reduce, ReduceKind};
 
@@ -103,6 +105,8 @@ pub enum Op {
         /// The shape.
         shape: Vec<Dim>,
     },
+    /// Random numbers. No operands.
+    Random(Random),
     /// `start + i * step`. Operands: start, step (scalars).
     Range {
         /// Number of elements.
@@ -236,6 +240,7 @@ impl Op {
             Self::Pad(_) => "Pad",
             Self::Tile { .. } => "Tile",
             Self::Fill { .. } => "ConstantOfShape",
+            Self::Random(_) => "Random",
             Self::Range { .. } => "Range",
             Self::Trilu { .. } => "Trilu",
             Self::Gather { .. } => "Gather",
@@ -296,6 +301,7 @@ impl Op {
             Self::Fill { shape } => {
                 Ok(vec![Fact { dtype: operands.at(0)?.dtype, shape: shape.clone() }])
             }
+            Self::Random(op) => Ok(vec![Fact { dtype: DType::F32, shape: op.shape.clone() }]),
             Self::Range { len } => {
                 Ok(vec![Fact { dtype: operands.at(0)?.dtype, shape: vec![len.clone()] }])
             }

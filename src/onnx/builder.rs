@@ -264,6 +264,7 @@ fn attribute_dims(op: &Op) -> Vec<&[Dim]> {
         Op::Reshape { shape } | Op::Expand { shape } | Op::Fill { shape } => vec![shape],
         Op::Tile { repeats } => vec![repeats],
         Op::Pad(pad) => vec![&pad.before, &pad.after],
+        Op::Random(op) => vec![&op.shape],
         Op::Range { len } => vec![std::slice::from_ref(len)],
         Op::OneHot { depth, .. } => vec![std::slice::from_ref(depth)],
         Op::TopK(op) => vec![std::slice::from_ref(&op.k)],

@@ -17,6 +17,7 @@ mod old;
 mod optional;
 mod product;
 mod quantize;
+mod random;
 mod recurrent;
 mod reduce;
 mod reshape;
@@ -183,6 +184,11 @@ fn standard(op: &str) -> Option<Line> {
         "Attention" => (7, 4, attention::attention),
         "RotaryEmbedding" => (4, 1, attention::rotary),
         "LinearAttention" => (6, 2, linear_attention::linear_attention),
+
+        "RandomNormal" | "RandomUniform" => (0, 1, random::random),
+        "RandomNormalLike" | "RandomUniformLike" => (1, 1, random::random),
+        "Bernoulli" => (1, 1, random::bernoulli),
+        "Multinomial" => (1, 1, random::multinomial),
 
         "Optional" | "OptionalGetElement" => (1, 1, optional::present),
         "OptionalHasElement" => (1, 1, optional::has_element),

@@ -11,6 +11,7 @@ pub(crate) mod movement;
 pub(crate) mod normalize;
 pub(crate) mod product;
 pub(crate) mod quantize;
+pub(crate) mod random;
 pub(crate) mod recurrent;
 pub(super) mod types;
 pub(crate) mod walk;
@@ -172,6 +173,8 @@ macro_rules! for_each_kernel {
             GruResetF32 = 93, "gru_reset_f32", recurrent::GRU_RESET_F32;
             /// Biases of a recurrent layer that are not constant.
             RecurrentBias = 94, "recurrent_bias", recurrent::RECURRENT_BIAS;
+            /// Random numbers.
+            Random = 150, "random", random::RANDOM;
         }
     };
 }
