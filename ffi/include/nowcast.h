@@ -242,9 +242,9 @@ extern NOWCAST_DATA const nowcast_kernel
     nowcast_kernel_repeat_loop, nowcast_kernel_set_extent, nowcast_kernel_cum_prod,
     nowcast_kernel_pool_positions, nowcast_kernel_grid_sample, nowcast_kernel_roi_align,
     nowcast_kernel_roi_max, nowcast_kernel_deform_columns, nowcast_kernel_determinant,
-    nowcast_kernel_tree_ensemble, nowcast_kernel_lookup, nowcast_kernel_distances,
-    nowcast_kernel_svm_pairs, nowcast_kernel_pair_coupling, nowcast_kernel_widen,
-    nowcast_kernel_narrow;
+    nowcast_kernel_random, nowcast_kernel_tree_ensemble, nowcast_kernel_lookup,
+    nowcast_kernel_distances, nowcast_kernel_svm_pairs, nowcast_kernel_pair_coupling,
+    nowcast_kernel_widen, nowcast_kernel_narrow;
 
 typedef struct nowcast_kernels {
     uint32_t struct_size; /* set by the caller: sizeof(nowcast_kernels) */

@@ -398,6 +398,14 @@ impl<'g> Builder<'g> {
         Scratch(self.region(storage, dtype))
     }
 
+    /// A number that is zero in a new session and that the step alone reads and writes.
+    pub(crate) fn counter(&mut self) -> SharedOut {
+        let offset = self.state_bytes;
+        self.state_bytes += ALIGNMENT;
+        let storage = self.new_storage(Home::State(offset), size_of::<u64>());
+        SharedOut(self.region(storage, DType::U64))
+    }
+
     /// Memory for a value between two steps of one node.
     pub(crate) fn temporary(&mut self, dtype: DType, len: usize) -> u32 {
         self.scratch(dtype, len).0

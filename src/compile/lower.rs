@@ -13,6 +13,7 @@ pub(super) mod movement;
 mod normalize;
 mod product;
 mod quantize;
+mod random;
 mod recurrent;
 mod vision;
 mod window;
@@ -63,6 +64,7 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::Tile { repeats } => movement::tile(b, node, repeats),
         Op::Fill { shape } => movement::fill(b, node, shape),
         Op::Pad(op) => movement::pad(b, node, op),
+        Op::Random(op) => random::random(b, node, op),
         Op::Range { len } => movement::range(b, node, len),
         Op::Trilu { upper, k } => movement::trilu(b, node, *upper, *k),
         Op::Gather { axis } => index::gather(b, node, *axis),

@@ -12,6 +12,7 @@ pub mod movement;
 pub mod normalize;
 pub mod product;
 pub mod quantize;
+pub mod random;
 pub mod recurrent;
 pub mod reduce;
 pub mod vision;
@@ -28,6 +29,7 @@ pub use index::{ArgReduce, Scatter, TopK};
 pub use movement::{Pad, PadMode, SliceAxis};
 pub use product::{Activation, Conv, Gemm, MaxPositions, Pool, PoolKind};
 pub use quantize::Quantization;
+pub use random::Random;
 pub use recurrent::{Cell, CellActivation, Direction, Recurrent};
 pub use reduce::{Reduce, ReduceKind};
 pub use vision::{DeformColumns, GridSample, MaxRoiPool, RoiAlign};
@@ -124,6 +126,8 @@ pub enum Op {
         /// The shape.
         shape: Vec<Dim>,
     },
+    /// Random numbers. No operands.
+    Random(Random),
     /// `start + i * step`. Operands: start, step (scalars).
     Range {
         /// Number of elements.
@@ -320,6 +324,7 @@ impl Op {
             Self::Pad(_) => "Pad",
             Self::Tile { .. } => "Tile",
             Self::Fill { .. } => "ConstantOfShape",
+            Self::Random(_) => "Random",
             Self::Range { .. } => "Range",
             Self::Trilu { .. } => "Trilu",
             Self::Gather { .. } => "Gather",
@@ -374,6 +379,7 @@ impl Op {
             Self::Extents { dims } => vec![dims],
             Self::Reshape { shape } | Self::Expand { shape } | Self::Fill { shape } => vec![shape],
             Self::Tile { repeats } => vec![repeats],
+            Self::Random(op) => vec![&op.shape],
             Self::Pad(pad) => vec![&pad.before, &pad.after],
             Self::Range { len } | Self::NonZero { len } => vec![one(len)],
             Self::Unique(op) => vec![one(&op.len)],
@@ -454,6 +460,7 @@ impl Op {
             Self::Fill { shape } => {
                 Ok(vec![Fact { dtype: operands.at(0)?.dtype, shape: shape.clone() }])
             }
+            Self::Random(op) => Ok(vec![Fact { dtype: DType::F32, shape: op.shape.clone() }]),
             Self::Range { len } => {
                 Ok(vec![Fact { dtype: operands.at(0)?.dtype, shape: vec![len.clone()] }])
             }

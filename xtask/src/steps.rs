@@ -53,6 +53,13 @@ const STEPS: &[Step] = &[
     ),
     step("conformance", "the ONNX node suite", &["node-suite"], cargo_tests::conformance),
     step("parity", "the answers of ONNX Runtime on every model", &["oracle"], cargo_tests::parity),
+    step("rewrite", "let ONNX Runtime rewrite models", &["oracle"], oracle::contrib),
+    step(
+        "contrib",
+        "the answers of ONNX Runtime to its own operators",
+        &["rewrite"],
+        cargo_tests::contrib,
+    ),
     step("realtime", "no allocation, no system call, no page fault", &["oracle"], realtime::tests),
     step("c", "C and C++ programs", &["oracle"], cargo_tests::c),
     step("cortex-m", "forecasts on a Cortex-M under emulation", &[], cortex_m::example),

@@ -71,6 +71,28 @@ fn export(context: &Context, script: &str, to: &str) -> Outcome {
     stamp.set()
 }
 
+/// Writes what ONNX Runtime rewrites, with its answers, to `.oracle/contrib`; does nothing if it is
+/// there.
+pub(crate) fn contrib(context: &Context) -> Outcome {
+    let scripts = context.root.join("tests/oracle");
+    let models = context.root.join("models/families");
+    let sources = ["requirements.txt", "contrib.py", "contrib_nodes.py", "contrib_models.py"];
+    let mut sources: Vec<PathBuf> = sources.iter().map(|name| scripts.join(name)).collect();
+    sources.push(models.join("make_families.py"));
+    let folder = context.oracle.join("contrib");
+    let stamp = Stamp::new(context.oracle.join("contrib.stamp"), &sources)?;
+    if stamp.is_current() && folder.join("index.json").exists() {
+        println!("    already written");
+        return Ok(());
+    }
+    stamp.clear();
+    let mut command = context.command(python(context));
+    command.arg(scripts.join("contrib.py")).arg(&folder).arg(&models);
+    let report = output(&mut command, "ONNX Runtime did not rewrite the models")?;
+    print!("    {report}");
+    stamp.set()
+}
+
 /// The shared library of ONNX Runtime inside its wheel.
 pub(crate) fn runtime_library(context: &Context) -> Outcome<PathBuf> {
     let entries = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
