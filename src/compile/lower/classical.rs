@@ -106,3 +106,6 @@ pub(super) fn pair_coupling(b: &mut Builder<'_>, node: &Node, classes: usize) ->
     b.step(KernelId::PairCoupling, &record);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,8 +74,8 @@ impl Ensemble {
                 };
                 match seen.get_mut(branch) {
                     Some(seen) if !*seen => *seen = true,
-                    Some(_) => return Err(format!("node {branch} is reached in two ways")),
-                    None => return Err(format!("node {branch} does not exist")),
+                    Some(_) => return Err(format!("branch {branch} is reached in two ways")),
+                    None => return Err(format!("branch {branch} does not exist")),
                 }
                 let node = &self.branches[branch];
                 if node.feature >= features {
@@ -89,6 +89,9 @@ impl Ensemble {
                 open.push((node.children[1], children + 1, above + 1));
                 open.push((node.children[0], children, above + 1));
             }
+        }
+        if let Some(branch) = seen.iter().position(|seen| !seen) {
+            return Err(format!("branch {branch} is reached from no root"));
         }
         let Writer { nodes, targets, values } = tables;
         let operands = [

@@ -274,10 +274,16 @@ pub(in super::super) fn regressor(call: &mut Call) -> Imported {
         let problem = format!("has {} numbers for {targets} targets", base.len());
         return call.refuse("base_values", problem);
     }
+    if !base.is_empty() && targets > 1 && !gives_all(&ensemble, targets) {
+        return call.refuse(
+            "base_values",
+            "are given, but a target may get no weight; engines differ on what it gets then",
+        );
+    }
     let sums = emit(call, x, &ensemble, targets, aggregate)?;
     let scores = with_base(call, sums, &base)?;
-    let y = scores::of_targets(call, scores, targets, how)?;
-    Ok(vec![call.cast(y, DType::F32)?])
+    let scores = call.cast(scores, DType::F32)?;
+    Ok(vec![scores::of_targets(call, scores, targets, how)?])
 }
 
 pub(in super::super) fn classifier(call: &mut Call) -> Imported {
@@ -296,7 +302,8 @@ pub(in super::super) fn classifier(call: &mut Call) -> Imported {
                 let problem = format!("has {} numbers for {classes} classes", base.len());
                 return call.refuse("base_values", problem);
             }
-            if base.is_empty() && !is_complete(&ensemble, classes) {
+            let negative = ensemble.leaves.iter().flatten().any(|(_, weight)| *weight < 0.0);
+            if base.is_empty() && negative && !gives_all(&ensemble, classes) {
                 return call.fail(
                     "a class may get no weight, where others get negative ones; engines differ on \
                      the label then",
@@ -311,24 +318,17 @@ pub(in super::super) fn classifier(call: &mut Call) -> Imported {
     Ok(vec![label, call.cast(scores, DType::F32)?])
 }
 
-/// Whether every class gets a weight whatever the data, or no weight is below the zero of a class
-/// that gets none.
-fn is_complete(ensemble: &Ensemble, classes: usize) -> bool {
-    let weights = || ensemble.leaves.iter().flatten();
-    if weights().all(|(_, weight)| *weight >= 0.0) {
-        return true;
-    }
+/// Whether every target gets a weight, whatever the data. The nodes are those of [`listed`]: none is
+/// reached twice.
+fn gives_all(ensemble: &Ensemble, targets: usize) -> bool {
     let mut open: Vec<Child> = Vec::new();
-    let mut given = vec![false; classes];
+    let mut given = vec![false; targets];
     for root in &ensemble.roots {
         // How many leaves the tree has, and in how many of them each class has a weight.
         let (mut leaves, mut counts) = (0usize, HashMap::new());
         open.push(*root);
-        let mut steps = 0;
         while let Some(child) = open.pop() {
-            steps += 1;
             match child {
-                _ if steps > ensemble.branches.len() + ensemble.leaves.len() => return false,
                 Child::Branch(branch) => open.extend(ensemble.branches[branch].children),
                 Child::Leaf(leaf) => {
                     leaves += 1;
@@ -400,8 +400,13 @@ pub(in super::super) fn ensemble(call: &mut Call) -> Imported {
     };
     let how = match call.int_or("post_transform", 0)? {
         0 => scores::Transform::None,
-        1 => scores::Transform::Softmax,
-        2 => scores::Transform::Logistic,
+        1 | 2 => {
+            return call.refuse(
+                "post_transform",
+                "is SOFTMAX or LOGISTIC, which ONNX Runtime takes one for the other; leave it out \
+                 and apply Softmax or Sigmoid behind the node",
+            );
+        }
         3 => scores::Transform::SoftmaxZero,
         4 => scores::Transform::Probit,
         other => return call.refuse("post_transform", format!("is {other}, which is unknown")),
