@@ -1,8 +1,8 @@
 """Writes one small ONNX file per kind of classical model, and their README.
 
 Models are fitted to seeded data in -1..1, the range the parity tests draw
-from: the files are for parity with ONNX Runtime on graphs as skl2onnx and
-onnxmltools write them.
+from: the files are for parity with ONNX Runtime on graphs as skl2onnx,
+onnxmltools and CatBoost write them.
 """
 
 import collections
@@ -10,6 +10,7 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import catboost
 import lightgbm
 import numpy as np
 import onnx
@@ -461,6 +462,30 @@ def boosted() -> dict[str, object]:
     }  # fmt: skip
 
 
+def cat_boosted() -> dict[str, object]:
+    """Models of CatBoost, which writes ONNX itself, fitted."""
+    settings = dict(iterations=12, depth=3, verbose=0, random_seed=SEED, allow_writing_files=False)
+    two = catboost.CatBoostClassifier(**settings).fit(X, TEXT_TWO)
+    three = catboost.CatBoostClassifier(loss_function="MultiClass", **settings).fit(X, THREE)
+    return {
+        "catboost_regressor": catboost.CatBoostRegressor(**settings).fit(X, Y),
+        "catboost_regressor_missing": catboost.CatBoostRegressor(**settings).fit(GAPS, Y),
+        "catboost_classifier": two,
+        "catboost_classifier_three": three,
+    }
+
+
+def convert_cat_boosted(name: str, model) -> onnx.ModelProto:
+    path = FOLDER / f"{name}.onnx"
+    model.save_model(str(path), format="onnx")
+    proto = onnx.load(path)
+    if "missing" in name:
+        # CatBoost calls every input `features`.
+        proto.graph.input[0].name = "features_with_gaps"
+        proto.graph.node[0].input[0] = "features_with_gaps"
+    return proto
+
+
 def convert(case: Case) -> onnx.ModelProto:
     kind = FloatTensorType
     if case.data.dtype == np.int64:
@@ -540,9 +565,9 @@ def operators(model: onnx.ModelProto) -> collections.Counter:
 
 README = """# Classical models
 
-Models of scikit-learn, LightGBM and XGBoost, fitted to seeded data, as skl2onnx and
-onnxmltools write them; the parity tests run each one beside ONNX Runtime, labels of
-text included. To make them again: `cargo xtask models --only sklearn`.
+Models of scikit-learn, LightGBM, XGBoost and CatBoost, fitted to seeded data, as
+skl2onnx, onnxmltools and CatBoost write them; the parity tests run each one beside ONNX
+Runtime, labels of text included. To make them again: `cargo xtask models --only sklearn`.
 
 An input whose name ends with `_with_gaps` gets missing values in the tests.
 
@@ -582,6 +607,10 @@ def main():
     makers |= {
         name: ("onnxmltools", lambda name=name, model=model: convert_boosted(name, model))
         for name, model in boosted().items()
+    }
+    makers |= {
+        name: ("CatBoost", lambda name=name, model=model: convert_cat_boosted(name, model))
+        for name, model in cat_boosted().items()
     }
     for name, (exporter, make) in makers.items():
         path = FOLDER / f"{name}.onnx"

@@ -12,12 +12,13 @@ pub mod product;
 pub mod quantize;
 pub mod recurrent;
 pub mod reduce;
+pub mod trees;
 
 use crate::tensor::DType;
 
 use super::dim::{Dim, Variable};
 
-pub use classical::{Aggregate, SvmPairs, TreeEnsemble};
+pub use classical::SvmPairs;
 pub use elementwise::{Binary, Compare, Logic, Unary};
 pub use index::{ArgReduce, Scatter, TopK};
 pub use movement::{Pad, PadMode, SliceAxis};
@@ -25,6 +26,7 @@ pub use product::{Activation, Conv, Gemm, Pool, PoolKind};
 pub use quantize::Quantization;
 pub use recurrent::{Cell, CellActivation, Direction, Recurrent};
 pub use reduce::{Reduce, ReduceKind};
+pub use trees::TreeEnsemble;
 
 /// What shape inference knows of a value.
 #[derive(Clone, Debug, PartialEq)]

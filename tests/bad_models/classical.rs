@@ -92,7 +92,7 @@ fn trees_that_are_none() {
         (with(&[("target_nodeids", &[1, 9])]), "node 9 of tree 0 has a weight, but is missing"),
         (
             with(&[("target_nodeids", &[1, 1])]),
-            "a leaf has not one weight; engines differ on what that means",
+            "a leaf has no weight; engines differ on what that means",
         ),
         (with(&[("target_ids", &[0, 1])]), "attribute target_ids holds 1, there are 1 outputs"),
         (with(&[("target_ids", &[0])]), "attribute target_ids has 1 elements for 2 weights"),
