@@ -3,6 +3,8 @@
 //! The models are built here, field by field, so that nothing but this file says what is wrong
 //! with them.
 
+#[path = "bad_models/classical.rs"]
+mod classical;
 #[path = "bad_models/external.rs"]
 mod external;
 #[path = "../src/onnx/fixture.rs"]

@@ -446,6 +446,21 @@ nowcast_status nowcast_program_input(const nowcast_program *program, uint32_t in
 nowcast_status nowcast_program_output(const nowcast_program *program, uint32_t index,
                                       nowcast_port *port, nowcast_error *error);
 
+/* Number of labels of output `index`; mostly zero.
+ * Text comes back as numbers: in an output of NOWCAST_I64 that has labels, each element is the
+ * position of its text among them. Those of an output of floats are the names of its columns.
+ * Errors: NOWCAST_NOT_FOUND, NOWCAST_NULL_ARGUMENT, NOWCAST_INVALID_HANDLE. Threads: any. */
+nowcast_status nowcast_program_output_labels_len(const nowcast_program *program, uint32_t index,
+                                                 uint32_t *len, nowcast_error *error);
+
+/* Label `label` of output `index`: UTF-8, up to its first NUL. The text belongs to the program.
+ * Errors: NOWCAST_NOT_FOUND (no such output or label), NOWCAST_NULL_ARGUMENT,
+ *   NOWCAST_INVALID_HANDLE.
+ * Threads: any. */
+nowcast_status nowcast_program_output_label(const nowcast_program *program, uint32_t index,
+                                            uint32_t label, const char **text,
+                                            nowcast_error *error);
+
 /* Name and bounds of the dimension that is chosen per call on `axis` of input `index`. The name
  * belongs to the program; nowcast_session_set_extent takes it.
  * Errors: NOWCAST_NOT_FOUND (no such input or axis, or its extent is fixed),

@@ -15,13 +15,14 @@ pub mod quantize;
 pub mod random;
 pub mod recurrent;
 pub mod reduce;
+pub mod trees;
 pub mod vision;
 
 use crate::tensor::{DType, Rounding};
 
 use super::dim::{Dim, Variable};
 
-pub use classical::{Aggregate, SvmPairs, TreeEnsemble};
+pub use classical::SvmPairs;
 pub use dynamic::{Measure, NonMaxSuppression, Unique};
 pub use elementwise::{Binary, Compare, Logic, Unary};
 pub use flow::{Block, Branches, Collected, Loop};
@@ -32,6 +33,7 @@ pub use quantize::Quantization;
 pub use random::Random;
 pub use recurrent::{Cell, CellActivation, Direction, Recurrent};
 pub use reduce::{Reduce, ReduceKind};
+pub use trees::TreeEnsemble;
 pub use vision::{DeformColumns, GridSample, MaxRoiPool, RoiAlign};
 
 /// What shape inference knows of a value.

@@ -109,6 +109,7 @@ static void questions(nowcast_program *program)
     nowcast_memory memory = NOWCAST_MEMORY_INIT;
     nowcast_port port = NOWCAST_PORT_INIT;
     nowcast_dim dim = { NULL, 0, 0 };
+    const char *label = NULL;
     uint32_t number = 77;
     uint64_t bytes = 77;
 
@@ -143,6 +144,14 @@ static void questions(nowcast_program *program)
     CHECK(!port.is_state);
     EXPECT(nowcast_program_output(program, 1, &port, &error), NOWCAST_OK);
     CHECK(strcmp(port.name, "positive") == 0 && port.dtype == NOWCAST_BOOL);
+
+    EXPECT(nowcast_program_output_labels_len(program, 2, &number, &error), NOWCAST_NOT_FOUND);
+    EXPECT(nowcast_program_output_labels_len(program, 0, NULL, &error), NOWCAST_NULL_ARGUMENT);
+    EXPECT(nowcast_program_output_labels_len(program, 0, &number, &error), NOWCAST_OK);
+    CHECK(number == 0);
+    EXPECT(nowcast_program_output_label(program, 0, 0, &label, &error), NOWCAST_NOT_FOUND);
+    EXPECT(nowcast_program_output_label(program, 0, 0, NULL, &error), NOWCAST_NULL_ARGUMENT);
+    CHECK(label == NULL);
 
     EXPECT(nowcast_program_input_dim(program, 0, 1, &dim, &error), NOWCAST_NOT_FOUND);
     EXPECT(nowcast_program_input_dim(program, 0, 9, &dim, &error), NOWCAST_NOT_FOUND);
