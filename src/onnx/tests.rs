@@ -109,6 +109,15 @@ fn whole_floats_are_followed() {
     let floor = node("Floor", &["t2"], &["f"]);
     let graph = ranged(&from_float_extent(constants(), vec![twice, floor, range("f")]));
     assert_eq!(shape(&graph, 0), "f32 [2*t]");
+    // What rounding makes whole is followed too.
+    for (by, constant, round, expected) in [
+        ("Mul", "half", "Floor", "f32 [floor((t)/(2))]"),
+        ("Div", "two", "Ceil", "f32 [floor((t + 1)/(2))]"),
+    ] {
+        let nodes = vec![node(by, &["t", constant], &["q"]), node(round, &["q"], &["f"])];
+        let nodes = nodes.into_iter().chain([range("f")]).collect();
+        assert_eq!(shape(&ranged(&from_float_extent(constants(), nodes)), 0), expected);
+    }
     // A product with a negative number may be a zero with a sign; half of it may be broken.
     for other in ["minus", "half"] {
         let product = node("Mul", &["t", other], &["p"]);
