@@ -7,9 +7,7 @@ ONNX Runtime on graphs as exporters write them, not for forecasting.
 import collections
 import logging
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
 
 import jax
 import jax.numpy as jnp
@@ -27,38 +25,15 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.export import Dim
 
+import jax_models
+import more_cases
 import torch_models as tm
+from torch_case import DYNAMO, TORCHSCRIPT, TorchCase, tokens, window
 
 FOLDER = Path(__file__).resolve().parent
 SEED = 7
 SIZE_LIMIT = 60_000
-TORCHSCRIPT, DYNAMO = "torch.onnx, TorchScript", "torch.onnx, dynamo"
 TORCHSCRIPT_OPSET, DYNAMO_OPSET, OTHER_OPSET = 17, 20, 18
-
-
-@dataclass(frozen=True)
-class TorchCase:
-    """A network, its example inputs, and its dimensions that are not fixed.
-
-    `dynamic` gives, for each input, {axis: name}; `exporters` are those that
-    can write the network.
-    """
-
-    name: str
-    build: Callable[[], nn.Module]
-    args: tuple[torch.Tensor, ...]
-    inputs: tuple[str, ...] = ("context",)
-    outputs: tuple[str, ...] = ("forecast",)
-    dynamic: tuple[dict[int, str], ...] = ()
-    exporters: tuple[str, ...] = (TORCHSCRIPT, DYNAMO)
-
-
-def window(batch: int = 1) -> torch.Tensor:
-    return torch.randn(batch, tm.CONTEXT, tm.CHANNELS)
-
-
-def tokens(batch: int = 1, length: int = tm.CONTEXT) -> torch.Tensor:
-    return torch.randint(0, tm.VOCABULARY, (batch, length))
 
 
 def recurrent_cases() -> list[TorchCase]:
@@ -117,6 +92,7 @@ def torch_cases() -> list[TorchCase]:
             ("context", "covariates"),
         ),
         TorchCase("tsmixer", tm.TsMixer, (window(),)),
+        *more_cases.torch_cases(),
     ]  # fmt: skip
 
 
@@ -191,6 +167,7 @@ JAX_CASES = {
     "mlp_jax": (jax_mlp, (1, tm.CONTEXT)),
     "mlp_jax_batch": (jax_mlp, ("batch", tm.CONTEXT)),
     "encoder_jax": (jax_encoder, (1, tm.CONTEXT, tm.CHANNELS)),
+    **jax_models.CASES,
 }
 
 SKLEARN_CASES = {
@@ -249,12 +226,19 @@ def write_all() -> dict[Path, str]:
     return written
 
 
+NUMPY_TYPES = {
+    "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16,
+    "tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(bool)": np.bool_,
+}  # fmt: skip
+
+
 def random_input(value, random) -> np.ndarray:
-    """Any dimension that is not fixed is three."""
+    """Any dimension that is not fixed is three; zero and one are indices, masks and lengths."""
     shape = [d if isinstance(d, int) else 3 for d in value.shape]
-    if value.type == "tensor(int64)":
-        return random.integers(0, tm.VOCABULARY, shape)
-    return random.normal(size=shape).astype(np.float32)
+    dtype = NUMPY_TYPES[value.type]
+    if np.issubdtype(dtype, np.floating):
+        return random.normal(size=shape).astype(dtype)
+    return np.ones(shape, dtype) if "length" in value.name else random.integers(0, 2, shape, dtype)
 
 
 def check(path: Path):

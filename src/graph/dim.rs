@@ -8,6 +8,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+/// Quotients that a bound looks into.
+const MAX_SUBSTITUTIONS: usize = 8;
+/// Sums of a bounded number of numbers up to it do not saturate.
+const EXACT: i64 = 1 << 48;
 /// Most products of a quotient.
 const MAX_QUOTIENT: usize = 64;
 
@@ -115,7 +119,8 @@ impl Dim {
         self.fixed() == Some(n)
     }
 
-    /// The quotient rounded towards minus infinity; exact divisions simplify.
+    /// The quotient rounded towards minus infinity; what divides leaves it, so that
+    /// `floor((n + 2) / 2)` is `floor(n / 2) + 1`.
     pub fn floor_div(&self, by: &Self) -> Self {
         if let (Self::Fixed(a), Self::Fixed(b)) = (self, by)
             && *b != 0
@@ -125,7 +130,40 @@ impl Dim {
         if by.is(1) {
             return self.clone();
         }
-        self.exact_div(by).unwrap_or_else(|| Self::atom(Atom::FloorDiv(self.clone(), by.clone())))
+        if let Some(quotient) = self.exact_div(by) {
+            return quotient;
+        }
+        match by.fixed() {
+            Some(by) if by > 1 => self.floor_div_fixed(by),
+            _ => Self::atom(Atom::FloorDiv(self.clone(), by.clone())),
+        }
+    }
+
+    /// The same by a number above one. In the atom that is left the leading coefficient is
+    /// positive and every other one, as it is, less than `by`.
+    fn floor_div_fixed(&self, by: i64) -> Self {
+        let (mut whole, mut rest) = (BTreeMap::new(), BTreeMap::new());
+        for (product, c) in self.terms() {
+            whole.insert(product.clone(), c / by);
+            rest.insert(product, c % by);
+        }
+        rest.retain(|_, c| *c != 0);
+        if leading(&rest).is_some_and(|(product, c)| *c < 0 && !product.is_empty()) {
+            // floor(-m / by) = -floor((m + by - 1) / by)
+            let turned = -Self::from_terms(rest) + Self::Fixed(by - 1);
+            return Self::from_terms(whole) - turned.floor_div_fixed(by);
+        }
+        for (product, c) in &mut rest {
+            if *c < 0 {
+                *c += by;
+                *whole.entry(product.clone()).or_insert(0) -= 1;
+            }
+        }
+        let whole = Self::from_terms(whole);
+        match Self::from_terms(rest) {
+            Self::Fixed(_) => whole,
+            rest => whole + Self::atom(Atom::FloorDiv(rest, Self::Fixed(by))),
+        }
     }
 
     /// The quotient where `by` divides `self` as a polynomial.
@@ -193,17 +231,60 @@ impl Dim {
         match self {
             Self::Fixed(n) => (*n, *n),
             Self::Expr(poly) => {
-                let (mut low, mut high) = (0i64, 0i64);
-                for (product, c) in &poly.terms {
-                    let range =
-                        product.iter().map(|atom| atom.bounds(variables)).fold((1, 1), mul_range);
-                    let (l, h) = mul_range(range, (*c, *c));
-                    low = low.saturating_add(l);
-                    high = high.saturating_add(h);
+                let (low, high) = self.enclosure(variables);
+                if low == high || !poly.terms.keys().any(|p| quotient(p).is_some()) {
+                    return (low, high);
                 }
-                (low, high)
+                let least = |dim: &Self| dim.least(variables, MAX_SUBSTITUTIONS);
+                let low = least(self).map_or(low, |n| n.max(low));
+                (low, least(&-self.clone()).map_or(high, |n| high.min(-n)))
             }
         }
+    }
+
+    /// Bounds as if no two factors had to do with one another.
+    fn enclosure(&self, variables: &[Variable]) -> (i64, i64) {
+        if let Self::Fixed(n) = self {
+            return (*n, *n);
+        }
+        let (mut low, mut high) = (0i64, 0i64);
+        for (l, h) in self.ranges(variables) {
+            low = low.saturating_add(l);
+            high = high.saturating_add(h);
+        }
+        (low, high)
+    }
+
+    /// Bounds of each product.
+    fn ranges<'a>(&'a self, variables: &'a [Variable]) -> impl Iterator<Item = (i64, i64)> + 'a {
+        self.products().map(move |(product, c)| {
+            let range =
+                product.iter().map(|atom| atom.enclosure(variables)).fold((1, 1), mul_range);
+            mul_range(range, (c, c))
+        })
+    }
+
+    /// A lower bound that knows how a quotient and what it divides belong together: `floor(a / b)`
+    /// lies between `(a - b + 1) / b` and `a / b`, which cancels with `a` elsewhere in the sum.
+    /// `None` where numbers are so large that sums could saturate.
+    fn least(&self, variables: &[Variable], substitutions: usize) -> Option<i64> {
+        let exact = |(low, high): (i64, i64)| low.min(high) >= -EXACT && low.max(high) <= EXACT;
+        if !self.ranges(variables).all(exact) {
+            return None;
+        }
+        let simple = self.enclosure(variables).0;
+        let found = self.products().find_map(|(product, c)| {
+            let (a, b) = quotient(&product)?;
+            Some((Self::from_terms(BTreeMap::from([(product.clone(), c)])), a.clone(), b, c))
+        });
+        let Some((term, a, b, c)) = found.filter(|_| substitutions > 0) else {
+            return Some(simple);
+        };
+        let (by, factor) = (Self::Fixed(b), Self::Fixed(c));
+        let times_b = if c > 0 { a - Self::Fixed(b - 1) } else { a };
+        let scaled = (self.clone() - term) * by + times_b * factor;
+        let tight = scaled.least(variables, substitutions - 1)?;
+        Some(simple.max(tight.div_euclid(b) + i64::from(tight.rem_euclid(b) != 0)))
     }
 
     /// Number of factors in it, those inside opaque atoms included; zero for a number.
@@ -258,6 +339,14 @@ fn leading(terms: &BTreeMap<Vec<Atom>, i64>) -> Option<(&Vec<Atom>, &i64)> {
     terms.iter().max_by(|(a, _), (b, _)| a.len().cmp(&b.len()).then_with(|| a.cmp(b)))
 }
 
+/// The operands of a product that is nothing but a quotient by a positive number.
+fn quotient(product: &[Atom]) -> Option<(&Dim, i64)> {
+    match product {
+        [Atom::FloorDiv(a, Dim::Fixed(b))] if (1..=1 << 20).contains(b) => Some((a, *b)),
+        _ => None,
+    }
+}
+
 /// A product without some of its factors, where it has all of them.
 fn without(product: &[Atom], factors: &[Atom]) -> Option<Vec<Atom>> {
     let mut rest = product.to_vec();
@@ -279,11 +368,13 @@ fn mul_range(a: (i64, i64), b: (i64, i64)) -> (i64, i64) {
 }
 
 impl Atom {
-    fn bounds(&self, variables: &[Variable]) -> (i64, i64) {
+    /// Bounds as if no two factors in it had to do with one another, which costs no more than to
+    /// read it.
+    fn enclosure(&self, variables: &[Variable]) -> (i64, i64) {
         match self {
             Self::Var(id) => variables.get(id.0 as usize).map_or((0, i64::MAX), |v| (v.min, v.max)),
             Self::FloorDiv(a, b) => {
-                let (a, b) = (a.bounds(variables), b.bounds(variables));
+                let (a, b) = (a.enclosure(variables), b.enclosure(variables));
                 if b.0 <= 0 && b.1 >= 0 {
                     return (i64::MIN, i64::MAX);
                 }
@@ -296,11 +387,11 @@ impl Atom {
                 (*all.iter().min().unwrap_or(&0), *all.iter().max().unwrap_or(&0))
             }
             Self::Min(a, b) => {
-                let (a, b) = (a.bounds(variables), b.bounds(variables));
+                let (a, b) = (a.enclosure(variables), b.enclosure(variables));
                 (a.0.min(b.0), a.1.min(b.1))
             }
             Self::Max(a, b) => {
-                let (a, b) = (a.bounds(variables), b.bounds(variables));
+                let (a, b) = (a.enclosure(variables), b.enclosure(variables));
                 (a.0.max(b.0), a.1.max(b.1))
             }
         }
@@ -448,6 +539,40 @@ mod tests {
         assert_eq!(whole.exact_div(&Dim::Fixed(0)), None);
         assert_eq!(Dim::Fixed(0).exact_div(&grown), Some(Dim::Fixed(0)));
         assert_eq!(Dim::Fixed(0).exact_div(&Dim::Fixed(0)), None);
+    }
+
+    /// Every form of a quotient is the quotient, and forms that are equal look equal.
+    #[test]
+    fn quotients_have_a_normal_form() {
+        let v = vars();
+        let (p, b) = (Dim::var(VarId(0)), Dim::var(VarId(1)));
+        let two = Dim::Fixed(2);
+        assert_eq!((p.clone() + 2.into()).floor_div(&two), p.floor_div(&two) + 1.into());
+        assert_eq!(-(-p.clone()).floor_div(&two), p.ceil_div(&two));
+        let value = |dim: &Dim, p: i64, b: i64| {
+            let at = |x: i64| Variable::chosen("", x, x);
+            let (low, high) = dim.enclosure(&[at(p), at(b)]);
+            assert_eq!(low, high);
+            low
+        };
+        for (x, y, z, by) in [
+            (1, 0, 0, 3),
+            (-1, 0, 0, 3),
+            (-4, 1, 5, 3),
+            (7, -2, -1, 4),
+            (3, 3, 1, 6),
+            (-2, -5, 9, 7),
+        ] {
+            let dim = p.clone() * x.into() + b.clone() * y.into() + Dim::Fixed(z);
+            let floor = dim.floor_div(&by.into());
+            let rest = dim.clone() - floor.clone() * by.into();
+            for (i, j) in (0..40).flat_map(|i| (1..9).map(move |j| (i, j))) {
+                let want = (x * i + y * j + z).div_euclid(by);
+                assert_eq!(value(&floor, i, j), want, "{} at {i}, {j}", floor.display(&v));
+            }
+            let (low, high) = rest.bounds(&v);
+            assert!(low >= 0 && high < by, "{low}..{high} of {}", rest.display(&v));
+        }
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub(super) struct Builder<'f> {
     /// what `half.rs` converts, once.
     pub(super) wide: BTreeMap<ValueId, ValueId>,
     pub(super) rounded: BTreeMap<(ValueId, DType), ValueId>,
+    /// Values of one float whose floor is known.
+    ratios: BTreeMap<ValueId, known::Ratio>,
     /// Bytes that constants made here may still take.
     fold_bytes: usize,
     /// Bounds of values that decide shapes, given by the caller.
@@ -81,6 +83,7 @@ impl<'f> Builder<'f> {
             sequences: BTreeMap::new(),
             wide: BTreeMap::new(),
             rounded: BTreeMap::new(),
+            ratios: BTreeMap::new(),
             fold_bytes: model_bytes.saturating_mul(4).saturating_add(16 << 20),
             ranges,
             bounded: BTreeSet::new(),
@@ -236,6 +239,12 @@ impl<'f> Builder<'f> {
         {
             return Ok(vec![self.add_known(name, result, elements)]);
         }
+        if let ([Some(id)], [result]) = (inputs, &results[..])
+            && let Some(dim) = self.ratios.get(id).and_then(|ratio| ratio.rounded(&op))
+        {
+            return Ok(vec![self.add_known(name, result, vec![dim])]);
+        }
+        let ratio = self.ratio(&op, inputs, &results);
         for id in inputs.iter().flatten() {
             self.materialise(*id);
         }
@@ -245,7 +254,22 @@ impl<'f> Builder<'f> {
         let outputs: Vec<ValueId> =
             results.iter().map(|fact| self.graph.add_value(name, fact)).collect();
         self.push(name, op, inputs.to_vec(), &outputs);
+        self.ratios.extend(outputs.first().copied().zip(ratio));
         Ok(outputs)
+    }
+
+    /// The result as a quotient of an extent.
+    fn ratio(&self, op: &Op, inputs: &[Option<ValueId>], results: &[Fact]) -> Option<known::Ratio> {
+        let ([Some(a), Some(b)], [result]) = (inputs, results) else { return None };
+        if !matches!(op, Op::Binary(_)) || !result.shape.iter().all(|dim| dim.is(1)) {
+            return None;
+        }
+        let factor = |id: &ValueId| match self.constant(*id) {
+            Some(tensor) => known::Factor::of_constant(tensor),
+            None => Some(known::Factor::Whole(self.known.get(id)?.first()?.clone())),
+        };
+        let dtype = result.dtype;
+        known::Ratio::new(op, dtype, [factor(a)?, factor(b)?], &self.graph.variables)
     }
 
     /// The elements of the result, when those of the operands are known.

@@ -68,6 +68,64 @@ pub(super) fn to_constant(dtype: DType, shape: &[usize], elements: &[Dim]) -> Op
     (!dtype.is_float()).then(|| Tensor::from_bytes(dtype, shape, &bytes))
 }
 
+/// A float that is a quotient of an extent, not whole for every extent; floors of it are known.
+#[derive(Clone)]
+pub(super) struct Ratio {
+    numerator: Dim,
+    denominator: i64,
+}
+
+/// A float between the operands of a ratio.
+pub(super) enum Factor {
+    Whole(Dim),
+    /// A constant over a power of two.
+    Broken(i64, i64),
+}
+
+impl Factor {
+    /// A constant of one element.
+    pub(super) fn of_constant(tensor: &Tensor) -> Option<Self> {
+        let [x] = tensor.to_f64s()[..] else { return None };
+        let powers = (0..=16).map(|i| 1i64 << i);
+        let mut scaled = powers.map(|d| (x * d as f64, d));
+        let (n, d) = scaled.find(|(n, _)| n.fract() == 0.0 && (1.0..=65_536.0).contains(n))?;
+        Some(Self::Broken(n as i64, d))
+    }
+}
+
+impl Ratio {
+    /// `a * b` or `a / b` in floats of a type, where `a` is an extent and the result or its floor
+    /// exact.
+    pub(super) fn new(
+        op: &Op,
+        dtype: DType,
+        operands: [Factor; 2],
+        variables: &[Variable],
+    ) -> Option<Self> {
+        let (a, (p, q)) = match (op, operands) {
+            (Op::Binary(Binary::Mul), [Factor::Whole(a), Factor::Broken(p, q)])
+            | (Op::Binary(Binary::Mul), [Factor::Broken(p, q), Factor::Whole(a)])
+            | (Op::Binary(Binary::Div), [Factor::Whole(a), Factor::Broken(q, p)]) => (a, (p, q)),
+            _ => return None,
+        };
+        let numerator = a * Dim::Fixed(p);
+        let (low, high) = numerator.bounds(variables);
+        let exact = low >= 0 && high < 1 << mantissa(dtype)? && high <= MAX_VALUE;
+        exact.then_some(Self { numerator, denominator: q })
+    }
+
+    /// What rounding it gives, towards zero for a cast.
+    pub(super) fn rounded(&self, op: &Op) -> Option<Dim> {
+        let by = Dim::Fixed(self.denominator);
+        match op {
+            Op::Unary(Unary::Floor) => Some(self.numerator.floor_div(&by)),
+            Op::Cast { to: DType::I64 | DType::I32 } => Some(self.numerator.floor_div(&by)),
+            Op::Unary(Unary::Ceil) => Some(self.numerator.ceil_div(&by)),
+            _ => None,
+        }
+    }
+}
+
 /// The integers that an element type holds; of floats, those between which every integer is one.
 fn range_of(dtype: DType) -> Option<(i64, i64)> {
     Some(match dtype {
@@ -148,6 +206,15 @@ fn moves(op: &Op, operands: &[Known<'_>], out_shape: &[usize]) -> Option<Vec<Dim
                     .zip(&x.shape)
                     .map(|(i, n)| i % n.max(&1))
                     .collect();
+                x.elements.get(offset(&at, &x.shape)).cloned()
+            })
+            .collect(),
+        Op::Transpose { perm } => (0..len)
+            .map(|flat| {
+                let mut at = vec![0; x.shape.len()];
+                for (axis, i) in perm.iter().zip(coordinates(flat, out_shape)) {
+                    *at.get_mut(*axis)? = i;
+                }
                 x.elements.get(offset(&at, &x.shape)).cloned()
             })
             .collect(),
@@ -278,6 +345,14 @@ fn computes(
 
 fn binary(op: Binary, a: &Dim, b: &Dim, variables: &[Variable]) -> Option<Dim> {
     let countable = || a.bounds(variables).0 >= 0 && b.bounds(variables).0 > 0;
+    // A quotient that is the same for every extent is a number.
+    let floor_div = || {
+        let quotient = a.floor_div(b);
+        match quotient.bounds(variables) {
+            (low, high) if low == high => Dim::Fixed(low),
+            _ => quotient,
+        }
+    };
     Some(match op {
         Binary::Add => a.clone() + b.clone(),
         Binary::Sub => a.clone() - b.clone(),
@@ -286,10 +361,12 @@ fn binary(op: Binary, a: &Dim, b: &Dim, variables: &[Variable]) -> Option<Dim> {
         Binary::Max => a.max(b, variables),
         Binary::Div => match (a.fixed(), b.fixed()) {
             (Some(a), Some(b)) => Dim::Fixed(a.checked_div(b)?),
-            _ if countable() => a.floor_div(b),
+            _ if countable() => floor_div(),
             _ => return None,
         },
-        Binary::Mod | Binary::Fmod if countable() => a.clone() - b.clone() * a.floor_div(b),
+        // Of the divisor's sign, where Fmod is of the dividend's.
+        Binary::Mod if b.bounds(variables).0 > 0 => a.clone() - b.clone() * floor_div(),
+        Binary::Fmod if countable() => a.clone() - b.clone() * floor_div(),
         _ => return None,
     })
 }

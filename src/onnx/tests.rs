@@ -109,6 +109,15 @@ fn whole_floats_are_followed() {
     let floor = node("Floor", &["t2"], &["f"]);
     let graph = ranged(&from_float_extent(constants(), vec![twice, floor, range("f")]));
     assert_eq!(shape(&graph, 0), "f32 [2*t]");
+    // What rounding makes whole is followed too.
+    for (by, constant, round, expected) in [
+        ("Mul", "half", "Floor", "f32 [floor((t)/(2))]"),
+        ("Div", "two", "Ceil", "f32 [floor((t + 1)/(2))]"),
+    ] {
+        let nodes = vec![node(by, &["t", constant], &["q"]), node(round, &["q"], &["f"])];
+        let nodes = nodes.into_iter().chain([range("f")]).collect();
+        assert_eq!(shape(&ranged(&from_float_extent(constants(), nodes)), 0), expected);
+    }
     // A product with a negative number may be a zero with a sign; half of it may be broken.
     for other in ["minus", "half"] {
         let product = node("Mul", &["t", other], &["p"]);
@@ -116,6 +125,34 @@ fn whole_floats_are_followed() {
         let error = try_ranged(&model).expect_err(other);
         assert!(matches!(error, ImportError::NotConstant { .. }), "{error}");
     }
+}
+
+/// F.pad as TorchScript writes it: a margin up to a multiple, turned around through a matrix.
+#[test]
+fn a_margin_up_to_a_multiple() {
+    let nodes = vec![
+        node("Shape", &["x"], &["s"]),
+        node("Gather", &["s", "one"], &["t"]),
+        node("Neg", &["t"], &["minus_t"]),
+        node("Mod", &["minus_t", "four"], &["more"]),
+        node_with("Concat", &["zero", "zero", "more", "zero"], &["list"], vec![int("axis", 0)]),
+        node("Reshape", &["list", "square"], &["pairs"]),
+        node_with("Transpose", &["pairs"], &["sides"], vec![ints("perm", &[1, 0])]),
+        node("Reshape", &["sides", "flat"], &["margins"]),
+        node("Pad", &["x", "margins"], &["padded"]),
+        node("Reshape", &["padded", "fours"], &["y"]),
+    ];
+    let constants = vec![
+        numbers("zero", &[0]),
+        numbers("one", &[1]),
+        numbers("four", &[4]),
+        numbers("square", &[2, 2]),
+        numbers("flat", &[-1]),
+        numbers("fours", &[0, -1, 4]),
+    ];
+    let x = port("x", F32, &["b", "t"]);
+    let graph = ranged(&model(17, body(vec![x], constants, nodes, vec![port("y", F32, &[])])));
+    assert_eq!(shape(&graph, 0), "f32 [b, floor((t + 3)/(4)), 4]");
 }
 
 #[test]
@@ -234,6 +271,10 @@ fn resampling_is_a_product() {
     let x = port("x", F32, &["b", "t", "4"]);
     let graph = ranged(&model(13, body(vec![x], constants, nodes, vec![port("y", F32, &[])])));
     assert_eq!(shape(&graph, 0), "f32 [b, t, 8]");
+    // An open extent that changes is resampled at positions that are computed when it runs.
+    let wider = || vec![floats("w", &[3], &[1.0, 1.0, 1.5])];
+    let open = node_with("Resize", &["x", "", "w"], &["y"], vec![string("mode", "linear")]);
+    assert_eq!(one(13, &["2", "3", "b"], wider(), open).1, "f32 [2, 3, floor((b)/(2)) + b]");
 }
 
 #[test]

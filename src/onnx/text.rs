@@ -42,6 +42,12 @@ impl TextFacts {
         self.elements.insert(id, texts);
     }
 
+    /// Forgets values from `first` on: there are none.
+    pub(super) fn forget(&mut self, first: u32) {
+        self.elements.retain(|id, _| id.0 < first);
+        self.columns.retain(|id, _| id.0 < first);
+    }
+
     /// The names of the columns of a value.
     pub(super) fn columns(&self, id: ValueId) -> Option<&Texts> {
         self.columns.get(&id)

@@ -79,7 +79,10 @@ impl Builder<'_> {
         for (list, len) in lists.chain([&mut self.graph.nodes]).zip(mark.nodes) {
             list.truncate(len);
         }
-        self.forget_conversions(mark.values as u32);
+        let first = mark.values as u32;
+        self.forget_conversions(first);
+        self.ratios.retain(|id, _| id.0 < first);
+        self.texts.forget(first);
         self.graph.values.truncate(mark.values);
         self.graph.variables.truncate(mark.variables);
         self.known = mark.known;
