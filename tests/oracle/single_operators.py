@@ -403,7 +403,7 @@ def dft(d):
 
 @family(8)
 def long_dft(d):
-    length = d.pick(513, 600, 720, 1021, 1024, 1536)
+    length = d.pick(513, 521, 600, 720, 1024, 1536)
     inverse, onesided = d.pick((0, 0), (1, 0), (0, 1))
     x = d.data([d.int(1, 2), length, 1 if onesided else d.int(1, 2)], d.pick(*FLOATS))
     return Form("DFT", [x, None, np.array(1, np.int64)], (2,), opset=20, inverse=inverse,
