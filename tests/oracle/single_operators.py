@@ -667,7 +667,7 @@ def normalization(d):
         return Form("BatchNormalization", [x, per(), per(), per(), np.abs(per())], d.pick((), (1, 2, 3, 4)),
                     opset=d.pick(9, 14, 15), epsilon=eps, momentum=d.maybe(0.5))
     if kind == 1:
-        return Form("InstanceNormalization", [x, per(), per()], opset=d.pick(6, 22) if False else 22, epsilon=eps)
+        return Form("InstanceNormalization", [x, per(), per()], opset=22, epsilon=eps)
     if kind == 2:
         rank = x.ndim
         axis = d.int(-rank, rank - 1)
@@ -868,7 +868,7 @@ def products(d):
     m, k, n = d.ints(3, 1, 5)
     if kind == "MatMul":
         a, b = d.pick(([m, k], [k, n]), ([k], [k]), ([k], [k, n]), ([m, k], [k]), ([2, m, k], [k, n]),
-                      ([2, 1, m, k], [3, k, n]), ([k], [2, k, n]), ([3, m, k], [3, k]) if False else ([3, m, k], [k]))
+                      ([2, 1, m, k], [3, k, n]), ([k], [2, k, n]), ([3, m, k], [k]))
         dtype = d.pick(*FLOATS, np.int32, np.int64)
         return Form(kind, [d.data(a, dtype), d.data(b, dtype)], d.pick((), (0,), (1,)), opset=13)
     if kind == "Gemm":
@@ -924,7 +924,7 @@ def quantization(d):
 def global_pool(d):
     kind = d.pick("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
     x = d.data([d.int(1, 2), d.int(1, 3), *d.ints(d.int(1, 3), 1, 4)])
-    return Form(kind, [x], opset=2 if kind == "GlobalLpPool" and False else 13, p=d.maybe(d.int(1, 3)) if kind == "GlobalLpPool" else None)
+    return Form(kind, [x], opset=13, p=d.maybe(d.int(1, 3)) if kind == "GlobalLpPool" else None)
 
 
 # ---- writing -----------------------------------------------------------------------------------
