@@ -151,9 +151,9 @@ impl DeformColumns {
             ));
         };
         let space: Vec<Dim> = (0..2).map(|i| w.extent(i, &x[i + 2])).collect();
-        let taps = (w.kernel[0] * w.kernel[1]) as i64;
+        let taps = i64::try_from(w.kernel[0].saturating_mul(w.kernel[1])).unwrap_or(i64::MAX);
         let wanted = |numbers: i64| {
-            let rows = Dim::Fixed(numbers * taps * w.group as i64);
+            let rows = Dim::Fixed(taps.saturating_mul(numbers).saturating_mul(w.group as i64));
             [&[batch.clone(), rows][..], &space[..]].concat()
         };
         let mask = operands.optional(2).map(|fact| &fact.shape);

@@ -229,14 +229,16 @@ impl Sampler<'_> {
         let r = |x: f64| self.rounded(x);
         let (i, from, to) = (i as f64, axis.from as f64, axis.to as f64);
         let scale = r(axis.scale);
-        let half_pixel = r(r((i + 0.5) / scale) - 0.5);
+        let center = r((i + 0.5) / scale);
+        let half_pixel = r(center - 0.5);
         Some(match self.coordinates {
             "half_pixel" => half_pixel,
             "pytorch_half_pixel" if axis.to == 1 => 0.0,
             "pytorch_half_pixel" => half_pixel,
             "half_pixel_symmetric" => {
                 let adjustment = r(to / r(scale * from));
-                r(r(from / 2.0 * r(1.0 - adjustment)) + half_pixel)
+                let offset = r(from / 2.0 * r(1.0 - adjustment));
+                r(r(offset + center) - 0.5)
             }
             "align_corners" if axis.to == 1 => 0.0,
             "align_corners" => r(r(i * (from - 1.0)) / (to - 1.0)),

@@ -41,11 +41,12 @@ impl Transform {
     /// The matrix from `[len, parts]` to `[bins, 2]`.
     fn matrix(self, parts: usize) -> Vec<f64> {
         let scale = if self.inverse { 1.0 / self.len as f64 } else { 1.0 };
+        let turns: Vec<[f64; 2]> = (0..self.len).map(|k| self.turn(k, self.len)).collect();
         let mut matrix = Vec::with_capacity(self.len * parts * self.bins * 2);
         for i in 0..self.len {
             for part in 0..parts {
                 for k in 0..self.bins {
-                    let [cos, sin] = self.turn(i * k, self.len);
+                    let [cos, sin] = turns[i * k % self.len];
                     let pair = if part == 0 { [cos, sin] } else { [-sin, cos] };
                     matrix.extend(pair.map(|v| v * scale));
                 }
@@ -54,7 +55,7 @@ impl Transform {
         matrix
     }
 
-    /// The larger of the two factors nearest each other.
+    /// The two factors nearest each other.
     fn split(self) -> Option<[usize; 2]> {
         let small = (2..=self.len.isqrt()).rev().find(|f| self.len.is_multiple_of(*f))?;
         Some([small, self.len / small])
