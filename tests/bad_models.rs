@@ -212,10 +212,12 @@ fn constants() {
     };
     assert_eq!(with(narrow), "tensor \"w\": the element 300 is no u8");
     let text = TensorProto { data_type: 8, ..floats("w", &[1], &[]) };
+    assert_eq!(with(text), "tensor \"w\": the shape [1] needs 1 texts, the file has 0");
+    let complex = TensorProto { data_type: 14, ..floats("w", &[1], &[]) };
     assert_eq!(
-        with(text),
-        "tensor \"w\" is string, which is not supported; export the model with floats, integers or \
-         bool"
+        with(complex),
+        "tensor \"w\" is complex64, which is not supported; export the model with floats, integers \
+         or bool"
     );
 }
 

@@ -11,7 +11,7 @@
 mod fixture;
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -73,9 +73,13 @@ const LIMIT: u64 = 64 << 20;
 /// Whoever measures; what else is alive stays as it is meanwhile.
 static MEASURING: Mutex<()> = Mutex::new(());
 
+/// One test at a time: files are made with memory, too.
+fn alone() -> MutexGuard<'static, ()> {
+    MEASURING.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
 /// Loads a file with the default limit and with a low one; what the first gave.
 fn load(name: &str, bytes: &[u8]) -> Result<(), String> {
-    let _guard = MEASURING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let started = Instant::now();
     let (loaded, taken) = peak(|| from_bytes(bytes, &Options::new()));
     let constants = loaded.as_ref().map_or(0, |p| p.memory().constant_bytes as u64);
@@ -119,6 +123,7 @@ fn int_of(value: i64) -> TensorProto {
 
 #[test]
 fn memory_in_proportion() {
+    let _alone = alone();
     let x = |op: &str| node(op, &["x", "s"], &["y"]);
     // Shapes without data.
     let w = floats("w", &[1 << 31], &[]);
@@ -185,6 +190,7 @@ fn local(op: &str, from: &str, to: &str) -> NodeProto {
 
 #[test]
 fn functions_that_multiply_constants() {
+    let _alone = alone();
     // Each call of F3 holds a constant of 64 KiB; F0 to F2 call the next eight times.
     let calls = |op: &str| {
         let name = |i: usize| if i == 0 { "a".to_owned() } else { format!("v{i}") };
@@ -208,6 +214,7 @@ fn functions_that_multiply_constants() {
 
 #[test]
 fn packed_weights() {
+    let _alone = alone();
     // One column is packed as sixteen.
     let x = port("x", F32, &["1", "1048576"]);
     let w = floats("w", &[1 << 20, 1], &vec![0.5; 1 << 20]);
@@ -222,6 +229,7 @@ fn packed_weights() {
 
 #[test]
 fn time_in_proportion() {
+    let _alone = alone();
     let chain = |op: &str, n: usize| {
         let name = |i: usize| {
             if i == 0 {

@@ -96,8 +96,12 @@ pub(super) fn show_port(info: &ValueInfoProto) -> String {
 
 /// Refuses element types that are not supported, of inputs and constants, all at once.
 fn check_types(model: &GraphProto, initializers: &[TensorProto]) -> Result<(), ImportError> {
-    let tensors = initializers.iter().map(|t| ("tensor", &t.name, t.data_type));
-    let inputs = model.input.iter().filter_map(|info| match &info.r#type.as_ref()?.value {
+    // Constant texts may be labels.
+    let tensors = initializers.iter().filter(|t| t.data_type != TEXT_CODE);
+    let tensors = tensors.map(|t| ("tensor", &t.name, t.data_type));
+    let constants: BTreeSet<&str> = initializers.iter().map(|t| t.name.as_str()).collect();
+    let inputs = model.input.iter().filter(|info| !constants.contains(info.name.as_str()));
+    let inputs = inputs.filter_map(|info| match &info.r#type.as_ref()?.value {
         Some(TypeValue::Tensor(tensor)) => Some(("input", &info.name, tensor.elem_type)),
         _ => None,
     });
