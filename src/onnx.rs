@@ -7,6 +7,8 @@
 //! file. It never guesses: an attribute or form that it does not know is refused. It neither
 //! optimises nor runs anything; constants are folded by a function that the caller passes in.
 //!
+//! An operator that it lacks, but that ONNX defines by a function body, is inlined from that body.
+//!
 //! Not supported: half precision and 8-bit floats, integers below 8 bits, strings, sequences,
 //! optionals, loops, and operators whose result's shape depends on data.
 
