@@ -7,8 +7,10 @@
 //! file. It never guesses: an attribute or form that it does not know is refused. It neither
 //! optimises nor runs anything; constants are folded by a function that the caller passes in.
 //!
-//! Not supported: half precision and 8-bit floats, integers below 8 bits, strings, and sequences or
-//! optional values that are inputs, outputs, or of a length that only a run knows.
+//! An operator that it lacks, but that ONNX defines by a function body, is inlined from that body.
+//!
+//! Not supported: texts that are computed with, complex numbers, and sequences or optional values
+//! that are inputs, outputs, or of a length that only a run knows.
 
 mod attributes;
 mod budget;

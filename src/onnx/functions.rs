@@ -51,7 +51,7 @@ impl<'m> Functions<'m> {
                 && f.overload.parse().is_ok_and(|v: i64| v <= version)
         };
         // Versions ascend; one without nodes is an operator that ONNX does not define by others.
-        self.standard().iter().filter(holds).next_back().filter(|f| !f.node.is_empty())
+        self.standard().iter().rfind(holds).filter(|f| !f.node.is_empty())
     }
 
     /// Nodes of all functions of the model.

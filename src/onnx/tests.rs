@@ -1,5 +1,7 @@
 //! Whole models through the importer, without folding.
 
+mod forms;
+
 use prost::Message;
 
 use super::fixture::*;

@@ -107,6 +107,19 @@ def bits(suite):
               N=6, bits=4, block_size=16)
 
 
+def tables(suite):
+    at = np.array([[3, 0], [7, 3]], np.int64)
+    for bits, packed in [(4, False), (4, True), (8, True)]:
+        operands = [Const(u8(9, 48 * bits // 8)), at, Const(np.abs(f32(9, 3, scale=0.1)))]
+        if packed:
+            operands.append(Const(u8(9, -(-3 * bits // 8))))
+        suite.add(f"gather_{bits}_bits{'_zeros' * packed}", "GatherBlockQuantized", operands,
+                  bits=bits, block_size=16, gather_axis=0, quantize_axis=1)
+    suite.add("gather_single_block", "GatherBlockQuantized",
+              [Const(u8(9, 8)), np.array([4], np.int64), Const(np.abs(f32(9, 1)))], bits=4,
+              block_size=16, gather_axis=0, quantize_axis=1)
+
+
 def activations(suite):
     x = f32(3, 5, 8, scale=3)
     suite.add("gelu", "Gelu", [x])
@@ -301,7 +314,7 @@ def others(suite):
 
 def write_all(out):
     suite = Suite(out)
-    for group in (products, bits, activations, norms, attention, caches, elementwise_quantized,
+    for group in (products, bits, tables, activations, norms, attention, caches, elementwise_quantized,
                   quantized_products, others):
         group(suite)
     return suite.index

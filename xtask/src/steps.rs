@@ -53,6 +53,7 @@ const STEPS: &[Step] = &[
     ),
     step("conformance", "the ONNX node suite", &["node-suite"], cargo_tests::conformance),
     step("parity", "the answers of ONNX Runtime on every model", &["oracle"], cargo_tests::parity),
+    step("functions", "ONNX's function bodies are those in use", &["oracle"], oracle::functions),
     step("rewrite", "let ONNX Runtime rewrite models", &["oracle"], oracle::contrib),
     step(
         "contrib",

@@ -28,6 +28,7 @@ mod tests {
     use crate::graph::{Dim, Graph, Op, Port};
     use crate::kernels::Level;
     use crate::runtime::Session;
+    use crate::runtime::damage::{damage, damage_each_word};
 
     use super::*;
 
@@ -57,6 +58,15 @@ mod tests {
             let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| a == b);
             assert!(close(&draws(&mut scalar), &first), "each instruction set draws the same");
             assert!(close(&draws(&mut scalar), &second));
+        }
+    }
+
+    #[test]
+    fn damage_is_found_or_harmless() {
+        for normal in [false, true] {
+            let program = program(normal, 3);
+            damage("random", &program, 1, 500);
+            damage_each_word("random", &program, false);
         }
     }
 

@@ -37,6 +37,7 @@ pub(super) fn entry(op: &str) -> Option<Line> {
         "GemmFastGelu" => (3, 1, product::gemm_fast_gelu),
         "FusedConv" => (4, 1, product::conv),
         "MatMulNBits" => (6, 1, product::n_bits),
+        "GatherBlockQuantized" => (4, 1, product::gather_n_bits),
 
         "Gelu" | "BiasGelu" => (2, 1, fused::gelu),
         "FastGelu" => (2, 1, fused::fast_gelu),

@@ -136,6 +136,9 @@ pub(super) fn divided(call: &mut Call, x: ValueId, by: ValueId) -> Imported<Valu
 /// `(x - mean) / (deviation + 1e-9)`.
 pub(super) fn mean_variance(call: &mut Call) -> Imported {
     let x = call.input(0)?;
+    if call.version < 9 {
+        return call.fail("before operator set 9 it is an experiment that is not supported");
+    }
     let axes = call.ints("axes")?.unwrap_or(&[0, 2, 3]);
     let axes = call.axes(axes, call.shape(x).len())?;
     let mean = call.reduce(ReduceKind::Mean, x, axes.clone())?;

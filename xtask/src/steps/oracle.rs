@@ -93,6 +93,25 @@ pub(crate) fn contrib(context: &Context) -> Outcome {
     stamp.set()
 }
 
+/// Compares src/onnx/functions.onnx with the function bodies of the pinned onnx.
+pub(crate) fn functions(context: &Context) -> Outcome {
+    let script = context.root.join("tests/oracle/export_functions.py");
+    let (ours, fresh) =
+        (context.root.join("src/onnx/functions.onnx"), context.oracle.join("functions.onnx"));
+    run(
+        context.command(python(context)).arg(&script).arg(&fresh),
+        "the function bodies were not exported",
+    )?;
+    let read = |path: &PathBuf| fs::read(path).map_err(|error| Failure::io(path, &error));
+    if read(&ours)? == read(&fresh)? {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "src/onnx/functions.onnx is not what the pinned onnx has: copy {} over it",
+        fresh.display()
+    )))
+}
+
 /// The shared library of ONNX Runtime inside its wheel.
 pub(crate) fn runtime_library(context: &Context) -> Outcome<PathBuf> {
     let entries = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();

@@ -218,3 +218,46 @@ pub(in super::super) fn n_bits(call: &mut Call) -> Imported {
     }
     Ok(vec![y])
 }
+
+/// Rows of a table of 2, 4 or 8 bits, each block of a row with its scale.
+pub(in super::super) fn gather_n_bits(call: &mut Call) -> Imported {
+    let (table, at, scales) = (call.input(0)?, call.input(1)?, call.input(2)?);
+    let rank = call.shape(table).len();
+    let bits = call.int_or("bits", 4)?;
+    let (gathered, quantized) = (call.int_or("gather_axis", 0)?, call.int_or("quantize_axis", 1)?);
+    let (gathered, quantized) = (call.axis(gathered, rank)?, call.axis(quantized, rank)?);
+    if call.dtype_of(table) != DType::U8 || ![2, 4, 8].contains(&bits) {
+        return call.fail(format!("{} of {bits} bits are not supported", call.dtype_of(table)));
+    }
+    if gathered != 0 || quantized + 1 != rank || rank < 2 {
+        return call.fail("only rows whose last axis is quantized are supported");
+    }
+    let block = match call.int_or("block_size", 128)? {
+        n if (1..=1 << 24).contains(&n) => n,
+        n => return call.refuse("block_size", format!("is {n}")),
+    };
+    let gather = Op::Gather { axis: 0 };
+    let rows = call.one(gather.clone(), &[table, at])?;
+    let rows = unpacked(call, rows, bits)?;
+    let scales = call.one(gather.clone(), &[scales, at])?;
+    let (shape, axis) = (call.shape(scales), call.shape(rows).len() - 1);
+    let zero = match call.optional(3) {
+        None => {
+            let middle = call.scalar(DType::U8, f64::from(1u32 << (bits - 1)));
+            call.one(Op::Fill { shape }, &[middle])?
+        }
+        Some(zero) => {
+            let zero = call.one(gather, &[zero, at])?;
+            let zero = unpacked(call, zero, bits)?;
+            let blocks = shape.last().cloned().unwrap_or(Dim::Fixed(0));
+            call.slice(zero, axis, Dim::Fixed(0), blocks)?
+        }
+    };
+    let op = Quantization { axis, block: block as usize, integer: DType::U8 };
+    let (mut scales, mut zero) = (scales, zero);
+    if product(&call.shape(scales)).is(1) {
+        // A single scale is a scalar.
+        (scales, zero) = (call.reshape(scales, Vec::new())?, call.reshape(zero, Vec::new())?);
+    }
+    Ok(vec![call.one(Op::DequantizeLinear(op), &[rows, scales, zero])?])
+}
