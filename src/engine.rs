@@ -22,6 +22,9 @@ pub struct Array {
     pub shape: Vec<usize>,
     /// Elements in C order, each in the byte order of the host.
     pub bytes: Vec<u8>,
+    /// Texts: of i64 what each number means, of floats the names of the columns. An engine that
+    /// gives text gives numbers and these; one that gives a list of maps, a table.
+    pub labels: Vec<String>,
 }
 
 /// An input or output that a model declares.

@@ -95,6 +95,16 @@ pub struct State {
     pub output: usize,
 }
 
+/// Texts that belong to an output: of i64 what each number means, of floats the names of the
+/// columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels {
+    /// Position among the outputs.
+    pub output: usize,
+    /// The texts.
+    pub texts: Vec<String>,
+}
+
 /// A model as a graph of typed operations.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
@@ -112,6 +122,8 @@ pub struct Graph {
     pub outputs: Vec<Port>,
     /// Outputs that are kept as inputs between runs.
     pub states: Vec<State>,
+    /// Texts of outputs, in the order of these.
+    pub labels: Vec<Labels>,
 }
 
 impl Graph {

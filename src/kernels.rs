@@ -12,6 +12,7 @@
 
 pub mod activation;
 pub mod channel;
+pub mod classical;
 pub mod conv;
 pub mod dynamic;
 pub mod elementwise;
@@ -30,6 +31,7 @@ pub mod reduce;
 pub mod rows;
 pub mod scalar;
 pub mod simd;
+pub mod trees;
 pub mod vision;
 
 #[cfg(target_arch = "aarch64")]

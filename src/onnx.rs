@@ -31,6 +31,7 @@ mod sweep;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod text;
 mod walk;
 
 use std::collections::BTreeSet;

@@ -46,7 +46,7 @@ fn by_hand(path: &Path, pairs: &Pairs) -> Vec<Vec<f32>> {
             };
             let shape: Vec<usize> = port.dims.iter().map(extent).collect();
             let bytes = vec![0; shape.iter().product::<usize>() * port.dtype.bytes()];
-            Array { name: port.name.clone(), dtype: port.dtype, shape, bytes }
+            Array { name: port.name.clone(), dtype: port.dtype, shape, bytes, labels: Vec::new() }
         })
         .collect();
     let mut first = Vec::new();

@@ -146,7 +146,7 @@ impl<'g> Builder<'g> {
     pub(crate) fn append_in_place(&mut self, y: ValueId) -> bool {
         let Some(append) = self.appends.iter().find(|a| a.output == y) else { return false };
         let place = self.places[append.input.0 as usize].clone();
-        self.set_place(y, place);
+        self.settle(y, place);
         true
     }
 
@@ -241,14 +241,8 @@ impl<'g> Builder<'g> {
         self.storages.len() - 1
     }
 
-    fn set_place(&mut self, v: ValueId, place: Option<Place>) {
-        let old = self.replace_place(v, place);
-        if self.depth > 0 {
-            self.journal.push((v, old));
-        }
-    }
-
-    fn replace_place(&mut self, v: ValueId, place: Option<Place>) -> Option<Place> {
+    /// Moves a value, and with it the readings that are to come: where it lay before.
+    fn set_place(&mut self, v: ValueId, place: Option<Place>) -> Option<Place> {
         let readings = u64::from(self.remaining[v.0 as usize]);
         if let Some(place) = &place {
             self.readings[place.storage] += readings;
@@ -288,7 +282,7 @@ impl<'g> Builder<'g> {
         let storage = self.pack_bytes(tensor.bytes());
         let strides = contiguous(self.shape(v));
         let place = Place { storage, offset: Dim::Fixed(0), strides };
-        self.set_place(v, Some(place.clone()));
+        self.settle(v, Some(place.clone()));
         Ok(place)
     }
 
@@ -348,7 +342,7 @@ impl<'g> Builder<'g> {
         let bytes = self.max_bytes(v);
         let storage = self.new_storage(Home::Arena, bytes);
         let strides = contiguous(self.shape(v));
-        self.set_place(v, Some(Place { storage, offset: Dim::Fixed(0), strides }));
+        self.settle(v, Some(Place { storage, offset: Dim::Fixed(0), strides }));
         Out(self.region(storage, self.dtype(v)))
     }
 
@@ -364,7 +358,8 @@ impl<'g> Builder<'g> {
         let Some(a) = reusable else { return SharedOut(self.write(v).0) };
         let place = self.places[a.0 as usize].clone();
         let storage = place.as_ref().map_or(0, |p| p.storage);
-        self.set_place(v, place.map(|p| Place { strides: contiguous(self.shape(v)), ..p }));
+        let strides = contiguous(self.shape(v));
+        self.settle(v, place.map(|p| Place { strides, ..p }));
         SharedOut(self.region(storage, self.dtype(v)))
     }
 
@@ -389,7 +384,7 @@ impl<'g> Builder<'g> {
 
     /// Makes `v` a view of the storage that `place` names; nothing runs.
     pub(crate) fn alias(&mut self, v: ValueId, place: Place) {
-        self.set_place(v, Some(place));
+        self.settle(v, Some(place));
     }
 
     /// Working memory of the step that is written next.
@@ -644,6 +639,8 @@ impl<'g> Builder<'g> {
             image.outputs.push(spec);
         }
         image.states = graph.states.iter().map(|s| (s.input as u32, s.output as u32)).collect();
+        let labels = graph.labels.iter().map(|l| (l.output as u32, l.texts.clone()));
+        image.labels = labels.collect();
         for region in &self.regions {
             let storage = &self.storages[region.storage];
             let (base, offset) = match storage.home {

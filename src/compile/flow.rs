@@ -182,3 +182,6 @@ fn carry(
     }
     moves.into_iter().try_for_each(|(v, place)| b.bring(v, place, scope))
 }
+
+#[cfg(test)]
+mod tests;

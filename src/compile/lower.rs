@@ -4,6 +4,7 @@
 //! asks it for the result's memory, and writes steps. Operators that only look at their operand
 //! otherwise (reshape, transpose, slice, expand) write none.
 
+mod classical;
 mod dynamic;
 mod elementwise;
 mod index;
@@ -95,14 +96,19 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::NonMaxSuppression(op) => dynamic::suppress(b, node, op),
         Op::QuantizeLinear(op) => quantize::quantize(b, node, op),
         Op::DequantizeLinear(op) => quantize::dequantize(b, node, op),
+        Op::TreeEnsemble(op) => classical::tree_ensemble(b, node, op),
+        Op::Lookup => classical::lookup(b, node),
+        Op::Distances { squared } => classical::distances(b, node, *squared),
+        Op::SvmPairs(op) => classical::svm_pairs(b, node, op),
+        Op::PairCoupling { classes } => classical::pair_coupling(b, node, *classes),
         Op::Conv(op) => window::conv(b, node, op),
         Op::Pool(op) => window::pool(b, node, op),
-        Op::If(_) | Op::Loop(_) => Err("blocks are lowered around this".into()),
         Op::MaxPositions(op) => window::positions(b, node, op),
         Op::GridSample(op) => vision::grid_sample(b, node, op),
         Op::RoiAlign(op) => vision::roi_align(b, node, op),
         Op::MaxRoiPool(op) => vision::max_roi_pool(b, node, op),
         Op::DeformColumns(op) => vision::deform_columns(b, node, op),
         Op::Det => vision::determinant(b, node),
+        Op::If(_) | Op::Loop(_) => Err("blocks are lowered around this".into()),
     }
 }

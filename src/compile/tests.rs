@@ -145,14 +145,19 @@ fn products_of_views_equal_the_naive_ones() {
 
 #[test]
 fn gemm_in_every_form_equals_the_naive_one() {
-    for (trans_a, trans_b, with_c) in
-        [(false, false, true), (true, false, false), (false, true, true), (true, true, true)]
-    {
+    // Each operand as it is stored, and turned by its node, by a view, or by both.
+    let forms = (0..16).map(|bits| [0, 1, 2, 3].map(|i| bits >> i & 1 == 1));
+    for [trans_a, trans_b, view_a, view_b] in forms {
+        let with_c = trans_a == view_b;
         let (m, k, n) = (3, 7, 18);
+        let (turned_a, turned_b) = (trans_a != view_a, trans_b != view_b);
         let mut g = Graph::default();
-        let a = input(&mut g, "a", fixed(if trans_a { &[7, 3] } else { &[3, 7] }));
-        let w = input(&mut g, "b", fixed(if trans_b { &[18, 7] } else { &[7, 18] }));
+        let mut a = input(&mut g, "a", fixed(if turned_a { &[7, 3] } else { &[3, 7] }));
+        let mut w = input(&mut g, "b", fixed(if turned_b { &[18, 7] } else { &[7, 18] }));
         let c = input(&mut g, "c", fixed(&[3, 1]));
+        for (value, _) in [(&mut a, view_a), (&mut w, view_b)].into_iter().filter(|(_, v)| *v) {
+            *value = node(&mut g, Op::Transpose { perm: vec![1, 0] }, &[*value]);
+        }
         let op = Op::Gemm(crate::graph::ops::Gemm { alpha: 2.0, beta: 3.0, trans_a, trans_b });
         let inputs = [Some(a), Some(w), with_c.then_some(c)];
         let y = g.add_node("gemm", op, &inputs, &[]).expect("suits")[0];
@@ -162,8 +167,8 @@ fn gemm_in_every_form_equals_the_naive_one() {
         let turn = |x: &[f32], rows: usize, cols: usize| -> Vec<f32> {
             (0..rows * cols).map(|i| x[i % rows * cols + i / rows]).collect()
         };
-        let stored_a = if trans_a { turn(&a, m, k) } else { a.clone() };
-        let stored_b = if trans_b { turn(&b, k, n) } else { b.clone() };
+        let stored_a = if turned_a { turn(&a, m, k) } else { a.clone() };
+        let stored_b = if turned_b { turn(&b, k, n) } else { b.clone() };
         let want: Vec<f32> = product(&a, &b, (m, k, n))
             .iter()
             .enumerate()
@@ -174,7 +179,8 @@ fn gemm_in_every_form_equals_the_naive_one() {
             session.input_mut::<f32>(1).expect("f32").copy_from_slice(&stored_b);
             session.input_mut::<f32>(2).expect("f32").copy_from_slice(&c);
             session.run().expect("runs");
-            assert_eq!(session.output::<f32>(0).expect("f32"), want, "{trans_a} {trans_b}");
+            let form = [trans_a, trans_b, view_a, view_b];
+            assert_eq!(session.output::<f32>(0).expect("f32"), want, "{form:?}");
         });
     }
 }

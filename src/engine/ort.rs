@@ -9,7 +9,7 @@ use std::{env, path::Path};
 use ort::environment::Environment;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{IoBinding, Session};
-use ort::value::{DynTensor, DynValue, Outlet, TensorElementType, ValueType};
+use ort::value::{DynMapValueType, DynTensor, DynValue, Outlet, TensorElementType, ValueType};
 
 use super::{Array, EngineError, EngineOptions, Port, PortDim, Rewrite};
 use crate::tensor::DType;
@@ -205,6 +205,10 @@ fn port(outlet: &Outlet) -> Result<Port, EngineError> {
                 .collect();
             Ok(Port { dtype: dtype(&name, *ty)?, name, dims })
         }
+        ValueType::Sequence(element) if matches!(**element, ValueType::Map { .. }) => {
+            let dims = vec![PortDim::Open(String::new()); 2];
+            Ok(Port { dtype: DType::F32, name, dims })
+        }
         other => Err(EngineError::Type { name, found: format!("{other:?}") }),
     }
 }
@@ -222,6 +226,8 @@ fn dtype(name: &str, ty: TensorElementType) -> Result<DType, EngineError> {
         TensorElementType::Int16 => DType::I16,
         TensorElementType::Uint32 => DType::U32,
         TensorElementType::Uint64 => DType::U64,
+        // What an array of text holds are the places of its texts among its labels.
+        TensorElementType::String => DType::I64,
         other => {
             return Err(EngineError::Type { name: name.to_owned(), found: format!("{other:?}") });
         }
@@ -280,13 +286,27 @@ fn fill(value: &mut DynTensor, name: &str, dtype: DType, bytes: &[u8]) -> Result
     Ok(())
 }
 
-/// Copies a tensor out.
+/// Copies a value out.
 fn array(name: &str, value: &DynValue) -> Result<Array, EngineError> {
+    if let ValueType::Sequence(_) = value.dtype() {
+        return table(name, value).map_err(run_error);
+    }
     let ValueType::Tensor { ty, shape, .. } = value.dtype() else {
         let found = format!("{:?}", value.dtype());
         return Err(EngineError::Type { name: name.to_owned(), found });
     };
     let dtype = dtype(name, *ty)?;
+    // A tensor that exists has no negative extent.
+    let shape = shape.iter().map(|&extent| extent as usize).collect();
+    if *ty == TensorElementType::String {
+        let (_, texts) = value.try_extract_strings().map_err(run_error)?;
+        let mut labels = texts.clone();
+        labels.sort();
+        labels.dedup();
+        let place = |text: &String| labels.partition_point(|label| label < text) as i64;
+        let bytes = texts.iter().flat_map(|text| place(text).to_ne_bytes()).collect();
+        return Ok(Array { name: name.to_owned(), dtype, shape, bytes, labels });
+    }
     macro_rules! numbers {
         ($($dtype:ident => $ty:ty),*) => { match dtype {
             $(DType::$dtype => {
@@ -301,9 +321,27 @@ fn array(name: &str, value: &DynValue) -> Result<Array, EngineError> {
     }
     let bytes = numbers!(F32 => f32, F64 => f64, I32 => i32, I64 => i64, U8 => u8, I8 => i8,
         U16 => u16, I16 => i16, U32 => u32, U64 => u64);
-    // A tensor that exists has no negative extent.
-    let shape = shape.iter().map(|&extent| extent as usize).collect();
-    Ok(Array { name: name.to_owned(), dtype, shape, bytes })
+    Ok(Array { name: name.to_owned(), dtype, shape, bytes, labels: Vec::new() })
+}
+
+/// A list of maps as a table: a row a map, a column a key.
+fn table(name: &str, value: &DynValue) -> Result<Array, ort::Error> {
+    let (mut labels, mut bytes) = (Vec::new(), Vec::new());
+    let rows = value.try_extract_sequence::<DynMapValueType>()?;
+    for row in &rows {
+        let mut row: Vec<(String, f32)> = match row.dtype() {
+            ValueType::Map { key: TensorElementType::Int64, .. } => {
+                let row = row.try_extract_key_values::<i64, f32>()?;
+                row.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
+            }
+            _ => row.try_extract_key_values::<String, f32>()?,
+        };
+        row.sort_by(|a, b| a.0.cmp(&b.0));
+        bytes.extend(row.iter().flat_map(|(_, value)| value.to_ne_bytes()));
+        labels = row.into_iter().map(|(key, _)| key).collect();
+    }
+    let shape = vec![rows.len(), labels.len()];
+    Ok(Array { name: name.to_owned(), dtype: DType::F32, shape, bytes, labels })
 }
 
 fn load_error<R>(error: ort::Error<R>) -> EngineError {

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+/// Most products of a quotient.
+const MAX_QUOTIENT: usize = 64;
+
 /// A dimension variable: its position in [`Graph::variables`](super::Graph::variables).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VarId(pub u32);
@@ -125,29 +128,34 @@ impl Dim {
         self.exact_div(by).unwrap_or_else(|| Self::atom(Atom::FloorDiv(self.clone(), by.clone())))
     }
 
-    /// The quotient when every product of `self` is divisible by the single product `by`.
+    /// The quotient where `by` divides `self` as a polynomial.
     pub fn exact_div(&self, by: &Self) -> Option<Self> {
         if self == by && !by.is(0) {
             return Some(Self::Fixed(1));
         }
         let divisor = by.terms();
-        if divisor.len() != 1 {
-            return None;
-        }
-        let (atoms, coefficient) = divisor.into_iter().next()?;
-        let mut out = BTreeMap::new();
-        for (product, c) in self.terms() {
-            if c.checked_rem(coefficient)? != 0 {
+        let (lead, coefficient) = leading(&divisor)?;
+        let mut rest = self.terms();
+        let mut quotient = BTreeMap::new();
+        // Each round takes the leading product away and adds only lesser ones.
+        for _ in 0..MAX_QUOTIENT {
+            let Some((product, c)) = leading(&rest) else {
+                return Some(Self::from_terms(quotient));
+            };
+            if c.checked_rem(*coefficient)? != 0 {
                 return None;
             }
-            let mut rest = product;
-            for atom in &atoms {
-                let at = rest.iter().position(|a| a == atom)?;
-                rest.remove(at);
+            let (factor, c) = (without(product, lead)?, c / coefficient);
+            for (product, by) in &divisor {
+                let mut product = [product.as_slice(), factor.as_slice()].concat();
+                product.sort();
+                let entry = rest.entry(product).or_insert(0i64);
+                *entry = entry.checked_sub(by.checked_mul(c)?)?;
             }
-            *out.entry(rest).or_insert(0) += c / coefficient;
+            rest.retain(|_, c| *c != 0);
+            quotient.insert(factor, c);
         }
-        Some(Self::from_terms(out))
+        None
     }
 
     /// The quotient rounded up.
@@ -242,6 +250,22 @@ impl Dim {
     pub fn display<'a>(&'a self, variables: &'a [Variable]) -> impl fmt::Display + 'a {
         Shown { dim: self, variables }
     }
+}
+
+/// The greatest product with its coefficient, in an order that multiplication keeps: by number of
+/// factors, then by the factors.
+fn leading(terms: &BTreeMap<Vec<Atom>, i64>) -> Option<(&Vec<Atom>, &i64)> {
+    terms.iter().max_by(|(a, _), (b, _)| a.len().cmp(&b.len()).then_with(|| a.cmp(b)))
+}
+
+/// A product without some of its factors, where it has all of them.
+fn without(product: &[Atom], factors: &[Atom]) -> Option<Vec<Atom>> {
+    let mut rest = product.to_vec();
+    for factor in factors {
+        let at = rest.iter().position(|atom| atom == factor)?;
+        rest.remove(at);
+    }
+    Some(rest)
 }
 
 fn mul_range(a: (i64, i64), b: (i64, i64)) -> (i64, i64) {
@@ -409,6 +433,21 @@ mod tests {
         assert_eq!(Dim::Fixed(-7).floor_div(&Dim::Fixed(2)), Dim::Fixed(-4));
         assert_eq!(Dim::Fixed(7).floor_div(&Dim::Fixed(-2)), Dim::Fixed(-4));
         assert_ne!(p.floor_div(&Dim::Fixed(2)), p);
+    }
+
+    #[test]
+    fn sums_divide_as_polynomials() {
+        let (p, b) = (Dim::var(VarId(0)), Dim::var(VarId(1)));
+        let grown = p.clone() + Dim::Fixed(1);
+        let whole = (b.clone() + Dim::Fixed(2)) * grown.clone() * Dim::Fixed(4);
+        assert_eq!(whole.exact_div(&grown), Some(b.clone() * Dim::Fixed(4) + Dim::Fixed(8)));
+        assert_eq!(whole.exact_div(&(b.clone() + Dim::Fixed(2))), Some(grown.clone() * 4.into()));
+        assert_eq!((whole.clone() + Dim::Fixed(1)).exact_div(&grown), None);
+        assert_eq!((p.clone() * p.clone()).exact_div(&grown), None);
+        assert_eq!(whole.exact_div(&Dim::Fixed(3)), None);
+        assert_eq!(whole.exact_div(&Dim::Fixed(0)), None);
+        assert_eq!(Dim::Fixed(0).exact_div(&grown), Some(Dim::Fixed(0)));
+        assert_eq!(Dim::Fixed(0).exact_div(&Dim::Fixed(0)), None);
     }
 
     #[test]

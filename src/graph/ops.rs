@@ -3,6 +3,7 @@
 //! To add an operator: its variant here with its rule in the family's file, its lowering in
 //! `compile::lower`, its record and kernel in `runtime::steps`, its line in the importer.
 
+pub mod classical;
 pub mod dynamic;
 pub mod elementwise;
 pub mod flow;
@@ -19,6 +20,7 @@ use crate::tensor::{DType, Rounding};
 
 use super::dim::{Dim, Variable};
 
+pub use classical::{Aggregate, SvmPairs, TreeEnsemble};
 pub use dynamic::{Measure, NonMaxSuppression, Unique};
 pub use elementwise::{Binary, Compare, Logic, Unary};
 pub use flow::{Block, Branches, Collected, Loop};
@@ -275,6 +277,23 @@ pub enum Op {
     QuantizeLinear(Quantization),
     /// Integer to float. Operands: data, scale, optional zero point.
     DequantizeLinear(Quantization),
+    /// Decision trees.
+    TreeEnsemble(TreeEnsemble),
+    /// Where each element stands in a sorted list without repetition, or how long the list is
+    /// where it stands nowhere (i64). Operands: data, list (of the same type).
+    Lookup,
+    /// Distances between the rows of two tables. Operands: `[m, k]`, `[n, k]`; result: `[m, n]`.
+    Distances {
+        /// Their squares.
+        squared: bool,
+    },
+    /// Decisions of a support vector classifier between each two classes.
+    SvmPairs(SvmPairs),
+    /// Probabilities of classes from those between each two of them. Operand: `[rows, pairs]`.
+    PairCoupling {
+        /// Number of classes.
+        classes: usize,
+    },
     /// One of two blocks of nodes.
     If(Branches),
     /// A block of nodes, again and again.
@@ -338,6 +357,11 @@ impl Op {
             Self::NonMaxSuppression(_) => "NonMaxSuppression",
             Self::QuantizeLinear(_) => "QuantizeLinear",
             Self::DequantizeLinear(_) => "DequantizeLinear",
+            Self::TreeEnsemble(_) => "TreeEnsemble",
+            Self::Lookup => "Lookup",
+            Self::Distances { .. } => "CDist",
+            Self::SvmPairs(_) => "SVMClassifier",
+            Self::PairCoupling { .. } => "PairCoupling",
             Self::If(_) => "If",
             Self::Loop(_) => "Loop",
         }
@@ -469,6 +493,11 @@ impl Op {
             Self::NonMaxSuppression(op) => op.infer(&operands),
             Self::QuantizeLinear(op) => op.infer_quantize(&operands),
             Self::DequantizeLinear(op) => op.infer_dequantize(&operands),
+            Self::TreeEnsemble(op) => op.infer(&operands),
+            Self::Lookup => classical::infer_lookup(&operands),
+            Self::Distances { .. } => classical::infer_distances(&operands),
+            Self::SvmPairs(op) => op.infer(&operands),
+            Self::PairCoupling { classes } => classical::infer_coupling(&operands, *classes),
             Self::If(Branches { facts, .. }) | Self::Loop(Loop { facts, .. }) => Ok(facts.clone()),
         }
     }

@@ -6,13 +6,17 @@
 mod blocks;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::graph::ops::Measure;
 use crate::graph::{Dim, Fact, Graph, Node, Op, Tensor, ValueId, VarId, Variable};
 use crate::tensor::DType;
 
 use super::budget::Budget;
-use super::{Fold, known};
+use super::error::ImportError;
+use super::proto::TensorProto;
+use super::text::{self, TEXT_CODE, TextFacts};
+use super::{Fold, known, tensor};
 
 use blocks::Outer;
 
@@ -39,15 +43,15 @@ pub(super) struct Builder<'f> {
     known: BTreeMap<ValueId, Vec<Dim>>,
     /// Known values that no node computes yet.
     pending: BTreeSet<ValueId>,
+    /// The f32 of each half that has one, and the half of each f32 that has one of that type:
+    /// what `half.rs` converts, once.
+    pub(super) wide: BTreeMap<ValueId, ValueId>,
+    pub(super) rounded: BTreeMap<(ValueId, DType), ValueId>,
     /// What stands around the block whose nodes are being added, the outermost first.
     outer: Vec<Outer>,
     /// The elements of values that are sequences, `None` for an optional value that is not there;
     /// nothing computes those themselves.
     sequences: BTreeMap<ValueId, Option<Vec<ValueId>>>,
-    /// The f32 of each half that has one, and the half of each f32 that has one of that type:
-    /// what `half.rs` converts, once.
-    pub(super) wide: BTreeMap<ValueId, ValueId>,
-    pub(super) rounded: BTreeMap<(ValueId, DType), ValueId>,
     /// Bytes that constants made here may still take.
     fold_bytes: usize,
     /// Bounds of values that decide shapes, given by the caller.
@@ -56,6 +60,8 @@ pub(super) struct Builder<'f> {
     bounded: BTreeSet<String>,
     /// Memory of all that is made here.
     pub(super) budget: Budget,
+    /// What values mean as text.
+    pub(super) texts: TextFacts,
 }
 
 impl<'f> Builder<'f> {
@@ -71,14 +77,15 @@ impl<'f> Builder<'f> {
             fold,
             known: BTreeMap::new(),
             pending: BTreeSet::new(),
-            outer: Vec::new(),
-            sequences: BTreeMap::new(),
             wide: BTreeMap::new(),
             rounded: BTreeMap::new(),
+            outer: Vec::new(),
+            sequences: BTreeMap::new(),
             fold_bytes: model_bytes.saturating_mul(4).saturating_add(16 << 20),
             ranges,
             bounded: BTreeSet::new(),
             budget,
+            texts: TextFacts::default(),
         }
     }
 
@@ -92,7 +99,7 @@ impl<'f> Builder<'f> {
         self.graph.value(id).constant.as_ref()
     }
 
-    /// The elements of a small integer value, where they are known.
+    /// The elements of a small value of integers or whole floats, where they are known.
     pub(super) fn known(&self, id: ValueId) -> Option<Vec<Dim>> {
         match self.constant(id) {
             Some(tensor) => known::of_constant(tensor),
@@ -175,6 +182,23 @@ impl<'f> Builder<'f> {
         VarId(self.graph.variables.len() as u32 - 1)
     }
 
+    /// Adds a constant as it stands in the file; texts become indices of them.
+    pub(super) fn add_stored(
+        &mut self,
+        name: &str,
+        proto: &TensorProto,
+        folder: Option<&Path>,
+    ) -> Result<ValueId, ImportError> {
+        if proto.data_type != TEXT_CODE {
+            return Ok(self.add_constant(name, tensor::decode(proto, folder)?));
+        }
+        let (indices, table) = text::decode(proto)
+            .map_err(|problem| ImportError::Tensor { tensor: proto.name.clone(), problem })?;
+        let id = self.add_constant(name, indices);
+        self.texts.set(id, table);
+        Ok(id)
+    }
+
     /// Adds a vector of dimensions as a value.
     pub(super) fn add_known(&mut self, name: &str, fact: &Fact, elements: Vec<Dim>) -> ValueId {
         let shape: Option<Vec<usize>> =
@@ -232,6 +256,12 @@ impl<'f> Builder<'f> {
         facts: &[Option<Fact>],
         result: &Fact,
     ) -> Option<Vec<Dim>> {
+        // Constants fold; only whole floats that come from extents are followed.
+        let is_float =
+            result.dtype.is_float() || facts.iter().flatten().any(|f| f.dtype.is_float());
+        if is_float && !inputs.iter().flatten().any(|v| self.known.contains_key(v)) {
+            return None;
+        }
         let operands: Vec<_> = inputs.iter().map(|i| i.and_then(|v| self.known(v))).collect();
         let elements = known::evaluate(op, &operands, facts, result, &self.graph.variables)?;
         let taken = elements.iter().map(|d| size_of::<Dim>() * (1 + d.weight())).sum();

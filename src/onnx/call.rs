@@ -88,9 +88,14 @@ impl<'m> Call<'_, 'm, '_> {
         Ok(self.float(name)?.unwrap_or(default))
     }
 
+    /// A text attribute.
+    pub(super) fn string(&self, name: &str) -> Imported<Option<&'m str>> {
+        self.read(self.attributes.string(name))
+    }
+
     /// A text attribute with a default.
     pub(super) fn string_or(&self, name: &str, default: &'m str) -> Imported<&'m str> {
-        Ok(self.read(self.attributes.string(name))?.unwrap_or(default))
+        Ok(self.string(name)?.unwrap_or(default))
     }
 
     /// An attribute of integers.
@@ -218,6 +223,9 @@ impl<'m> Call<'_, 'm, '_> {
     /// The elements of an operand that decides a shape, where they are known before a run.
     fn known_before(&self, i: usize) -> Imported<Option<Vec<Dim>>> {
         let id = self.input(i)?;
+        if self.dtype_of(id).is_float() {
+            return self.fail(format!("input {i} is {}, expected integers", self.dtype_of(id)));
+        }
         if let Some(known) = self.builder.known(id) {
             return Ok(Some(known));
         }

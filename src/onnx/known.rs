@@ -1,8 +1,10 @@
-//! Integer tensors whose elements are known as dimensions.
+//! Tensors of integers whose elements are known as dimensions.
 //!
-//! Exporters compute shapes with ordinary nodes (`Shape`, `Gather`, `Mul`, `Concat`). Here such
-//! small tensors are followed element by element, so that a shape stays an expression of the
-//! model's open dimensions. What cannot be decided is unknown, never guessed.
+//! Exporters compute shapes with ordinary nodes (`Shape`, `Gather`, `Mul`, `Concat`), and on the
+//! way cast them to floats and back. Here such small tensors are followed element by element, so
+//! that a shape stays an expression of the model's open dimensions. Floats are followed as long as
+//! they are whole and exact, and no zero may have a sign. What cannot be decided is unknown, never
+//! guessed.
 
 use crate::graph::ops::{Binary, Compare, Logic, Reduce, ReduceKind, Unary};
 use crate::graph::{Dim, Fact, Op, Tensor, Variable};
@@ -25,12 +27,21 @@ fn fixed(shape: &[Dim]) -> Option<Vec<usize>> {
     shape.iter().map(|d| d.fixed().and_then(|n| usize::try_from(n).ok())).collect()
 }
 
-/// The elements of a small integer or boolean constant.
+/// The elements of a small constant of integers, booleans or whole floats.
 pub(super) fn of_constant(tensor: &Tensor) -> Option<Vec<Dim>> {
     if tensor.len() > MAX_LEN {
         return None;
     }
-    Some(tensor.to_i64s()?.into_iter().map(Dim::Fixed).collect())
+    if !tensor.dtype().is_float() {
+        return Some(tensor.to_i64s()?.into_iter().map(Dim::Fixed).collect());
+    }
+    let largest = range_of(tensor.dtype())?.1 as f64;
+    let whole = |x: f64| {
+        let signed_zero = x == 0.0 && x.is_sign_negative();
+        let exact = x.fract() == 0.0 && x.abs() <= largest && !signed_zero;
+        exact.then_some(Dim::Fixed(x as i64))
+    };
+    tensor.to_f64s().into_iter().map(whole).collect()
 }
 
 /// The constant with these elements, when all of them are numbers.
@@ -39,6 +50,17 @@ pub(super) fn to_constant(dtype: DType, shape: &[usize], elements: &[Dim]) -> Op
     if shape.iter().product::<usize>() != numbers.len() {
         return None;
     }
+    match dtype {
+        DType::F32 => {
+            let floats: Vec<f32> = numbers.iter().map(|n| *n as f32).collect();
+            return Some(Tensor::new(shape, &floats));
+        }
+        DType::F64 => {
+            let floats: Vec<f64> = numbers.iter().map(|n| *n as f64).collect();
+            return Some(Tensor::new(shape, &floats));
+        }
+        _ => {}
+    }
     let mut bytes = Vec::with_capacity(numbers.len() * dtype.bytes());
     for n in numbers {
         bytes.extend_from_slice(n.to_le_bytes().get(..dtype.bytes())?);
@@ -46,6 +68,7 @@ pub(super) fn to_constant(dtype: DType, shape: &[usize], elements: &[Dim]) -> Op
     (!dtype.is_float()).then(|| Tensor::from_bytes(dtype, shape, &bytes))
 }
 
+/// The integers that an element type holds; of floats, those between which every integer is one.
 fn range_of(dtype: DType) -> Option<(i64, i64)> {
     Some(match dtype {
         DType::Bool => (0, 1),
@@ -57,8 +80,19 @@ fn range_of(dtype: DType) -> Option<(i64, i64)> {
         DType::I32 => (-(1 << 31), (1 << 31) - 1),
         DType::I64 => (i64::MIN, i64::MAX),
         DType::U64 => (0, i64::MAX),
-        _ => return None,
+        float => {
+            let digits = mantissa(float)?;
+            (-(1 << digits), 1 << digits)
+        }
     })
+}
+
+fn mantissa(float: DType) -> Option<u32> {
+    match float {
+        DType::F32 => Some(f32::MANTISSA_DIGITS),
+        DType::F64 => Some(f64::MANTISSA_DIGITS),
+        _ => None,
+    }
 }
 
 /// The elements of the operator's only result, where operands `inputs` are known.
@@ -83,7 +117,13 @@ pub(super) fn evaluate(
     let moved = moves(op, &operands, &out_shape);
     let (elements, computed) = match moved {
         Some(elements) => (elements, false),
-        None => (computes(op, &operands, &out_shape, variables)?, true),
+        None => {
+            let is_float = facts.iter().flatten().any(|fact| fact.dtype.is_float());
+            if is_float && !is_exact(op, &operands, variables) {
+                return None;
+            }
+            (computes(op, &operands, &out_shape, variables)?, true)
+        }
     };
     let decided = elements.iter().all(|d| {
         let (low, high) = d.bounds(variables);
@@ -98,7 +138,8 @@ fn moves(op: &Op, operands: &[Known<'_>], out_shape: &[usize]) -> Option<Vec<Dim
     let x = operands.first()?;
     let len: usize = out_shape.iter().product();
     match op {
-        Op::Unary(Unary::Identity) | Op::Reshape { .. } => Some(x.elements.to_vec()),
+        Op::Unary(Unary::Identity | Unary::Floor | Unary::Ceil | Unary::Round)
+        | Op::Reshape { .. } => Some(x.elements.to_vec()),
         Op::Cast { to } if *to != DType::Bool => Some(x.elements.to_vec()),
         Op::Expand { .. } | Op::Fill { .. } => spread(x, out_shape),
         Op::Tile { .. } => (0..len)
@@ -135,6 +176,34 @@ fn moves(op: &Op, operands: &[Known<'_>], out_shape: &[usize]) -> Option<Vec<Dim
             Some(out)
         }
         _ => None,
+    }
+}
+
+/// Whether an operator on whole floats does what it does on integers: no quotient is broken, no
+/// sum is out of range on the way to one that is in it, no zero gets a sign.
+fn is_exact(op: &Op, operands: &[Known<'_>], variables: &[Variable]) -> bool {
+    let all = |test: &dyn Fn(i64, i64) -> bool| {
+        let mut elements = operands.iter().flat_map(|k| k.elements);
+        elements.all(|d| {
+            let (low, high) = d.bounds(variables);
+            test(low, high)
+        })
+    };
+    match op {
+        Op::Unary(Unary::Neg) => all(&|low, high| low > 0 || high < 0),
+        Op::Binary(Binary::Mul) | Op::Reduce(_) => all(&|low, _| low >= 0),
+        Op::Binary(Binary::Div) => match operands {
+            [a, b] if a.elements.len() == 1 || b.elements.len() == 1 => {
+                let mut pairs =
+                    a.elements.iter().flat_map(|a| b.elements.iter().map(move |b| (a, b)));
+                pairs.all(|(a, b)| {
+                    let countable = a.bounds(variables).0 >= 0 && b.bounds(variables).0 > 0;
+                    countable && a.exact_div(b).is_some()
+                })
+            }
+            _ => false,
+        },
+        _ => true,
     }
 }
 

@@ -46,6 +46,7 @@ const ANY: usize = usize::MAX;
 pub(super) fn entry(domain: &str, op: &str) -> Option<Entry> {
     let (inputs, outputs, import): (_, _, fn(&mut Call) -> Imported) = match (domain, op) {
         ("" | "com.microsoft", "SimplifiedLayerNormalization") => (2, 1, normalize::rms_norm),
+        ("com.microsoft", "CDist") => (2, 1, ml::distances),
         ("ai.onnx.ml", _) => ml_entry(op)?,
         ("com.microsoft", _) => microsoft::entry(op)?,
         ("ai.onnx.preview.training", "Adagrad") => (ANY, ANY, training::adagrad),
@@ -69,10 +70,21 @@ fn ml_entry(op: &str) -> Option<Line> {
     Some(match op {
         "ArrayFeatureExtractor" => (2, 1, ml::array_feature_extractor),
         "Binarizer" => (1, 1, ml::binarizer),
+        "CategoryMapper" => (1, 1, ml::labels::category_mapper),
+        "FeatureVectorizer" => (ANY, 1, ml::labels::vectorizer),
         "Imputer" => (1, 1, ml::imputer),
-        "LinearRegressor" => (1, 1, ml::linear_regressor),
+        "LabelEncoder" => (1, 1, ml::labels::encoder),
+        "LinearClassifier" => (1, 2, ml::linear::classifier),
+        "LinearRegressor" => (1, 1, ml::linear::regressor),
         "Normalizer" => (1, 1, ml::normalizer),
+        "OneHotEncoder" => (1, 1, ml::labels::one_hot),
+        "SVMClassifier" => (1, 2, ml::svm::classifier),
+        "SVMRegressor" => (1, 1, ml::svm::regressor),
         "Scaler" => (1, 1, ml::scaler),
+        "TreeEnsemble" => (1, 1, ml::tree::ensemble),
+        "TreeEnsembleClassifier" => (1, 2, ml::tree::classifier),
+        "TreeEnsembleRegressor" => (1, 1, ml::tree::regressor),
+        "ZipMap" => (1, 1, ml::labels::zip_map),
         _ => return None,
     })
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use crate::graph::ops::Unary;
-use crate::graph::{Bindings, Dim, Extent, Fact, Graph, Op, Port, State, ValueId, VarId, Variable};
+use crate::graph::{
+    Bindings, Dim, Extent, Fact, Graph, Labels, Op, Port, State, ValueId, VarId, Variable,
+};
 use crate::tensor::DType;
 
 use super::Names;
@@ -12,7 +14,8 @@ use super::builder::Builder;
 use super::error::{ImportError, NodeRef};
 use super::proto::{DimensionValue, GraphProto, TensorProto, TypeValue, ValueInfoProto};
 use super::sweep::sweep;
-use super::tensor::{decode, decode_sparse, element_type};
+use super::tensor::{decode_sparse, element_type};
+use super::text::{TEXT_CODE, Texts};
 
 /// Values by name.
 pub(super) type Scope = HashMap<String, ValueId>;
@@ -278,13 +281,14 @@ pub(super) fn open<'f>(
     }
     builder.graph.variables = std::mem::take(&mut dims.variables);
     for tensor in initializers {
-        add_initializer(&mut builder, &mut scope, &tensor.name, decode(&tensor, folder)?)?;
+        let id = builder.add_stored(&tensor.name, &tensor, folder)?;
+        add_initializer(&mut builder, &mut scope, &tensor.name, id)?;
     }
     for sparse in &model.sparse_initializer {
         let name = sparse.values.as_ref().map_or("", |v| v.name.as_str());
         let limit = SPARSE_LIMIT.min(builder.budget.left() / 2);
-        let tensor = decode_sparse(sparse, folder, limit)?;
-        add_initializer(&mut builder, &mut scope, name, tensor)?;
+        let id = builder.add_constant(name, decode_sparse(sparse, folder, limit)?);
+        add_initializer(&mut builder, &mut scope, name, id)?;
     }
     for input in &inputs {
         let id = match bindings.values.get(input.name) {
@@ -312,9 +316,8 @@ fn add_initializer(
     builder: &mut Builder<'_>,
     scope: &mut Scope,
     name: &str,
-    tensor: crate::graph::Tensor,
+    id: ValueId,
 ) -> Result<(), ImportError> {
-    let id = builder.add_constant(name, tensor);
     builder.budget.check()?;
     match scope.insert(name.to_owned(), id) {
         None => Ok(()),
@@ -388,6 +391,37 @@ fn check_names(inputs: &[Declared<'_>], bindings: &Bindings) -> Result<(), Impor
     Ok(())
 }
 
+/// The texts that an output has, where `value` is what it declares: numbers; text, which is an
+/// index of i64; or a list of maps, which is a table with named columns.
+fn output_texts<'b>(
+    builder: &'b Builder<'_>,
+    info: &ValueInfoProto,
+    value: ValueId,
+) -> Result<Option<&'b Texts>, ImportError> {
+    let (elements, columns) = (builder.texts.of(value), builder.texts.columns(value));
+    let kind = info.r#type.as_ref().and_then(|t| t.value.as_ref());
+    let mismatch = |declared: &str, computed: &str| {
+        let problem = format!("is declared {declared}, but computed as {computed}");
+        Err(port_error("output", &info.name, problem))
+    };
+    match (kind, elements) {
+        (Some(TypeValue::Tensor(tensor)), Some(_)) if tensor.elem_type == TEXT_CODE => Ok(elements),
+        (Some(TypeValue::Tensor(tensor)), None) if tensor.elem_type == TEXT_CODE => {
+            mismatch("string", builder.fact(value).dtype.name())
+        }
+        (Some(TypeValue::Sequence(_)), _) if columns.is_some() => Ok(columns),
+        _ => {
+            let output = declared("output", info)?;
+            let computed = builder.fact(value).dtype;
+            match elements {
+                Some(_) => mismatch(output.dtype.name(), "string"),
+                None if computed != output.dtype => mismatch(output.dtype.name(), computed.name()),
+                None => Ok(columns),
+            }
+        }
+    }
+}
+
 /// Adds outputs and states, and removes what no output needs.
 pub(super) fn close(
     mut builder: Builder<'_>,
@@ -397,34 +431,29 @@ pub(super) fn close(
 ) -> Result<Graph, ImportError> {
     let mut taken: BTreeSet<ValueId> = builder.graph.inputs.iter().map(|p| p.value).collect();
     for info in &model.output {
-        let output = declared("output", info)?;
-        let missing = || port_error("output", output.name, "is given by no node of the graph");
-        let mut value = *scope.get(output.name).ok_or_else(missing)?;
-        let fact = builder.fact(value);
-        if fact.dtype != output.dtype {
-            let problem = format!("is declared {}, but computed as {}", output.dtype, fact.dtype);
-            return Err(port_error("output", output.name, problem));
-        }
+        let name = info.name.as_str();
+        let missing = || port_error("output", name, "is given by no node of the graph");
+        let mut value = *scope.get(name).ok_or_else(missing)?;
         if !builder.is_tensor(value) {
-            return Err(port_error(
-                "output",
-                output.name,
-                "is no tensor; only tensors are supported",
-            ));
+            return Err(port_error("output", name, "is no tensor; only tensors are supported"));
+        }
+        if let Some(texts) = output_texts(&builder, info, value)? {
+            let output = builder.graph.outputs.len();
+            builder.graph.labels.push(Labels { output, texts: texts.to_vec() });
         }
         builder.materialise(value);
         // An output has memory of its own: it is no input, no constant and no other output.
         if !taken.insert(value) || builder.constant(value).is_some() {
             let op = Op::Unary(Unary::Identity);
-            let copy = builder.graph.add_node(output.name, op, &[Some(value)], &[output.name]);
-            let copy = copy.map_err(|e| port_error("output", output.name, e.0))?;
+            let copy = builder.graph.add_node(name, op, &[Some(value)], &[name]);
+            let copy = copy.map_err(|e| port_error("output", name, e.0))?;
             value = *copy.first().ok_or_else(missing)?;
             taken.insert(value);
         }
-        if builder.graph.outputs.iter().any(|port| port.name == output.name) {
-            return Err(port_error("output", output.name, "is declared twice"));
+        if builder.graph.outputs.iter().any(|port| port.name == name) {
+            return Err(port_error("output", name, "is declared twice"));
         }
-        builder.graph.outputs.push(Port { name: output.name.to_owned(), value });
+        builder.graph.outputs.push(Port { name: name.to_owned(), value });
     }
     if builder.graph.outputs.is_empty() {
         return Err(port_error("output", "", "is missing: the graph declares none"));

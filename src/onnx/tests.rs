@@ -14,10 +14,14 @@ fn load(model: &ModelProto, bindings: &Bindings) -> Result<Graph, ImportError> {
 
 /// Imports with the open dimensions `b` of 2 to 8 and `t` of 0 to 16.
 fn ranged(model: &ModelProto) -> Graph {
+    try_ranged(model).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn try_ranged(model: &ModelProto) -> Result<Graph, ImportError> {
     let mut bindings = Bindings::default();
     bindings.dims.insert("b".into(), Extent::Range(2, 8));
     bindings.dims.insert("t".into(), Extent::Range(0, 16));
-    load(model, &bindings).unwrap_or_else(|e| panic!("{e}"))
+    load(model, &bindings)
 }
 
 /// Shape of an output as text.
@@ -72,6 +76,63 @@ fn shape_arithmetic_stays_symbolic() {
     let graph = ranged(&model(17, graph));
     assert_eq!(shape(&graph, 0), "f32 [b*t, 32]");
     assert_eq!(graph.nodes.len(), 1, "{graph}");
+}
+
+/// `Shape(x)[1]` cast to f32, then these nodes from `t` on, whose last gives `y`.
+fn from_float_extent(
+    constants: Vec<super::proto::TensorProto>,
+    rest: Vec<NodeProto>,
+) -> ModelProto {
+    let mut nodes = vec![
+        node("Shape", &["x"], &["s"]),
+        node("Gather", &["s", "one"], &["n"]),
+        node_with("Cast", &["n"], &["t"], vec![int("to", F32.into())]),
+    ];
+    nodes.extend(rest);
+    let mut one = numbers("one", &[1]);
+    one.dims.clear();
+    let constants = constants.into_iter().chain([one]).collect();
+    let x = port("x", F32, &["b", "t"]);
+    model(17, body(vec![x], constants, nodes, vec![port("y", F32, &[])]))
+}
+
+#[test]
+fn whole_floats_are_followed() {
+    let constants = || {
+        let names = [("zero", 0.0), ("one_f", 1.0), ("two", 2.0), ("minus", -1.0), ("half", 0.5)];
+        names.map(|(name, x)| floats(name, &[], &[x])).to_vec()
+    };
+    let range = |limit| node("Range", &["zero", limit, "one_f"], &["y"]);
+    let graph = ranged(&from_float_extent(constants(), vec![range("t")]));
+    assert_eq!(shape(&graph, 0), "f32 [t]");
+    let twice = node("Mul", &["t", "two"], &["t2"]);
+    let floor = node("Floor", &["t2"], &["f"]);
+    let graph = ranged(&from_float_extent(constants(), vec![twice, floor, range("f")]));
+    assert_eq!(shape(&graph, 0), "f32 [2*t]");
+    // A product with a negative number may be a zero with a sign; half of it may be broken.
+    for other in ["minus", "half"] {
+        let product = node("Mul", &["t", other], &["p"]);
+        let model = from_float_extent(constants(), vec![product, range("p")]);
+        let error = try_ranged(&model).expect_err(other);
+        assert!(matches!(error, ImportError::NotConstant { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_sum_divides_an_open_extent() {
+    // One step joined to a cache, then its axis last: [b + 1, t] to [-1, b + 1].
+    let nodes = vec![
+        node("Pad", &["x", "p"], &["longer"]),
+        node("Shape", &["longer"], &["s"]),
+        node("Gather", &["s", "zero"], &["n"]),
+        node_with("Concat", &["minus", "n"], &["target"], vec![int("axis", 0)]),
+        node("Reshape", &["longer", "target"], &["y"]),
+    ];
+    let constants =
+        vec![numbers("p", &[1, 0, 0, 0]), numbers("zero", &[0]), numbers("minus", &[-1])];
+    let x = port("x", F32, &["b", "t"]);
+    let graph = ranged(&model(17, body(vec![x], constants, nodes, vec![port("y", F32, &[])])));
+    assert_eq!(shape(&graph, 0), "f32 [t, b + 1]");
 }
 
 #[test]
@@ -158,10 +219,21 @@ fn products_and_windows() {
 fn resampling_is_a_product() {
     let linear = node_with("Resize", &["x", "", "", "s"], &["y"], vec![string("mode", "linear")]);
     let sizes = || vec![numbers("s", &[2, 3, 8])];
-    let (ops, shape) = one(13, &["2", "3", "4"], sizes(), linear);
-    assert_eq!((ops, shape.as_str()), (vec!["MatMul"], "f32 [2, 3, 8]"));
+    let (ops, result) = one(13, &["2", "3", "4"], sizes(), linear);
+    assert_eq!((ops, result.as_str()), (vec!["MatMul"], "f32 [2, 3, 8]"));
     let nearest = node("Resize", &["x", "", "", "s"], &["y"]);
     assert_eq!(one(13, &["2", "3", "4"], sizes(), nearest).0, ["Gather"]);
+    // An axis that keeps its size may be open.
+    let nodes = vec![
+        node("Shape", &["x"], &["n"]),
+        node("Slice", &["n", "zero", "two"], &["kept"]),
+        node_with("Concat", &["kept", "eight"], &["s"], vec![int("axis", 0)]),
+        node("Resize", &["x", "", "", "s"], &["y"]),
+    ];
+    let constants = vec![numbers("zero", &[0]), numbers("two", &[2]), numbers("eight", &[8])];
+    let x = port("x", F32, &["b", "t", "4"]);
+    let graph = ranged(&model(13, body(vec![x], constants, nodes, vec![port("y", F32, &[])])));
+    assert_eq!(shape(&graph, 0), "f32 [b, t, 8]");
 }
 
 #[test]

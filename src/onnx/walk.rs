@@ -18,7 +18,8 @@ use super::ports::Scope;
 use super::proto::{
     AttributeProto, AttributeType, FunctionProto, GraphProto, NodeProto, OperatorSetIdProto,
 };
-use super::{half, ops, order, tensor};
+use super::text::{TextUse, Texts, text_use};
+use super::{half, ops, order};
 
 type Imported<T = Vec<ValueId>> = Result<T, ImportError>;
 
@@ -353,6 +354,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         if !tensors && !ops::takes_sequences(&node.op_type) {
             return call.fail("it takes tensors, and one of its inputs is none");
         }
+        let texts = passed_on(&call, text_use(domain(&node.domain), &node.op_type))?;
         let before = half::widen_operands(&mut call, domain(&node.domain))?;
         let results = match ((entry.import)(&mut call), call.unbounded.first()) {
             (Err(error), Some(i)) => return Err(call.not_bounded(*i, &error)),
@@ -371,6 +373,9 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
             (results, None) => results?,
         };
         let results = half::round_results(&mut call, &before, results)?;
+        if let Some(texts) = texts {
+            results.iter().for_each(|id| call.builder.texts.set(*id, texts.clone()));
+        }
         if let Some(attribute) = call.attributes.unread() {
             return call.refuse(attribute, format!("is not known in operator set {version}"));
         }
@@ -457,7 +462,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
             return of.fail("a body with sparse constants is not supported");
         }
         for proto in &graph.initializer {
-            let id = self.builder.add_constant(&proto.name, tensor::decode(proto, self.folder)?);
+            let id = self.builder.add_stored(&proto.name, proto, self.folder)?;
             scope.insert(proto.name.clone(), id);
         }
         let inner = Frame {
@@ -474,5 +479,31 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         self.scopes.pop();
         let found: Option<Vec<ValueId>> = found.into_iter().collect();
         found.ok_or_else(|| of.problem("no node of the body gives one of its outputs"))
+    }
+}
+
+/// The table that the results of an operator count into where its operands do.
+fn passed_on(call: &Call<'_, '_, '_>, usage: TextUse) -> Result<Option<Texts>, ImportError> {
+    if usage == TextUse::Reads || call.builder.texts.is_empty() {
+        return Ok(None);
+    }
+    let texts = |i: usize| call.inputs[i].and_then(|id| call.builder.texts.of(id));
+    let carries = |i: &usize| match usage {
+        TextUse::Moves => *i == 0,
+        TextUse::Joins(first) => *i >= first,
+        TextUse::Reads | TextUse::Computes => false,
+    };
+    let (carrying, others): (Vec<usize>, Vec<usize>) = (0..call.inputs.len()).partition(carries);
+    if let Some(i) = others.into_iter().find(|i| texts(*i).is_some()) {
+        return call.fail(format!(
+            "input {i} is text; labels can be looked up, picked and arranged, but nothing can be \
+             computed of them"
+        ));
+    }
+    let tables: Vec<Option<&Texts>> = carrying.into_iter().map(texts).collect();
+    match &tables[..] {
+        [first, rest @ ..] if rest.iter().all(|table| table == first) => Ok(first.cloned()),
+        [] => Ok(None),
+        _ => call.fail("it joins labels of different tables"),
     }
 }

@@ -18,8 +18,8 @@ use crate::tensor::DType;
 
 use super::errors::ImageError;
 use super::image::{
-    ARENA, BUFFER_WORDS, CONSTANTS, DIM_WORDS, DimOp, Image, PORT_WORDS, PORTS, STATE, STATE_WORDS,
-    STEP_WORDS, Section, number,
+    ARENA, BUFFER_WORDS, CONSTANTS, DIM_WORDS, DimOp, Image, LABEL_WORDS, PORT_WORDS, PORTS, STATE,
+    STATE_WORDS, STEP_WORDS, Section, number,
 };
 use super::memory::Tables;
 use super::record::{Access, Extent};
@@ -53,6 +53,12 @@ pub(super) fn check(image: &Image<'_>, kernels: &Kernels) -> Result<(), ImageErr
     table(image, Section::Ports, PORT_WORDS, |i, entry| {
         text(entry[0], entry[1])?;
         port(image, i)
+    })?;
+    table(image, Section::Labels, LABEL_WORDS, |i, entry| {
+        let before = i.checked_sub(1).map(|i| image.section(Section::Labels)[i * LABEL_WORDS]);
+        require(before.is_none_or(|output| output <= entry[0]))?;
+        require((entry[0] as usize) < image.outputs_len())?;
+        text(entry[1], entry[2])
     })?;
     table(image, Section::States, STATE_WORDS, |_, pair| state(image, pair))?;
     table(image, Section::Buffers, BUFFER_WORDS, |i, entry| buffer(image, i, entry[3]))?;

@@ -14,6 +14,7 @@
 //! | states | two words each: input, output |
 //! | text | names, UTF-8, each ended by a zero that its length does not count |
 //! | constants | packed weights, 64-byte aligned |
+//! | labels | three words each: output, place and length of the text; in the order of outputs |
 
 use core::ffi::CStr;
 use core::ops::Range;
@@ -28,7 +29,7 @@ pub(super) const MAGIC: u32 = u32::from_le_bytes(*b"nwc\0");
 pub(super) const VERSION: u32 = 4;
 const HEADER_WORDS: usize = 32;
 const SECTIONS_AT: usize = 8;
-const SECTIONS: usize = 8;
+const SECTIONS: usize = 9;
 
 /// The base of constants; the image itself.
 pub(crate) const CONSTANTS: u32 = 0;
@@ -44,6 +45,7 @@ pub(super) const BUFFER_WORDS: usize = 4;
 pub(super) const STEP_WORDS: usize = 5;
 pub(super) const PORT_WORDS: usize = 11;
 pub(super) const STATE_WORDS: usize = 2;
+pub(super) const LABEL_WORDS: usize = 3;
 
 /// Operations of the dimension table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +140,7 @@ pub(super) enum Section {
     States = 5,
     Text = 6,
     Constants = 7,
+    Labels = 8,
 }
 
 impl Section {
@@ -150,6 +153,7 @@ impl Section {
         Self::States,
         Self::Text,
         Self::Constants,
+        Self::Labels,
     ];
 
     /// What its entries are called in errors.
@@ -163,6 +167,7 @@ impl Section {
             Self::States => "states",
             Self::Text => "names",
             Self::Constants => "constants",
+            Self::Labels => "labels",
         }
     }
 }
@@ -267,7 +272,7 @@ impl<'p> Image<'p> {
         as_bytes(self.section(Section::Text))
     }
 
-    fn text(&self, offset: u32, len: u32) -> &'p str {
+    pub(super) fn text(&self, offset: u32, len: u32) -> &'p str {
         let bytes = self.text_bytes().get(offset as usize..).and_then(|b| b.get(..len as usize));
         bytes.and_then(|b| core::str::from_utf8(b).ok()).unwrap_or("")
     }
@@ -359,6 +364,14 @@ impl<'p> Image<'p> {
     pub(super) fn state(&self, i: usize) -> (usize, usize) {
         let s = &self.section(Section::States)[i * STATE_WORDS..];
         (s[0] as usize, s[1] as usize)
+    }
+
+    /// Places of the texts of output `i`.
+    pub(super) fn labels(&self, i: usize) -> impl ExactSizeIterator<Item = [u32; 2]> + use<'p> {
+        let (labels, _) = self.section(Section::Labels).as_chunks::<LABEL_WORDS>();
+        let start = labels.partition_point(|label| (label[0] as usize) < i);
+        let len = labels[start..].partition_point(|label| label[0] as usize == i);
+        labels[start..start + len].iter().map(|label| [label[1], label[2]])
     }
 
     /// Bounds of dimension `i`, where it is a variable.

@@ -49,6 +49,8 @@ pub struct Port<'p> {
     bytes: usize,
     state: bool,
     measured: bool,
+    /// Its position among the outputs.
+    output: Option<usize>,
 }
 
 impl<'p> Port<'p> {
@@ -97,6 +99,22 @@ impl<'p> Port<'p> {
     fn dim(&self, axis: usize) -> Option<usize> {
         let extent = Extent(*self.shape.get(axis)?);
         (extent.0 & Extent::TABLE != 0).then_some((extent.0 & !Extent::TABLE) as usize)
+    }
+
+    /// Texts: of an output of i64 what each number means, from zero; of an output of floats the
+    /// names of its columns. Most ports have none.
+    pub fn labels(&self) -> impl ExactSizeIterator<Item = &'p str> + use<'p> {
+        let image = self.image;
+        self.labels_at().map(move |[offset, len]| image.text(offset, len))
+    }
+
+    /// Text `i` as C reads it: up to its first NUL.
+    pub fn label_c_text(&self, i: usize) -> Option<&'p CStr> {
+        self.labels_at().nth(i).map(|at| self.image.c_text(at))
+    }
+
+    fn labels_at(&self) -> impl ExactSizeIterator<Item = [u32; 2]> + use<'p> {
+        self.image.labels(self.output.unwrap_or(usize::MAX))
     }
 
     /// Bytes at the largest extents.
@@ -232,7 +250,8 @@ impl<'a> Program<'a> {
         let state = (0..image.states_len()).map(|s| image.state(s));
         let state = state.into_iter().any(|(a, b)| a == i || b + inputs == i);
         let RawPort { name, name_at, dtype, shape, bytes, measured, .. } = image.port(i);
-        Port { name, dtype, name_at, shape, image, bytes, state, measured }
+        let output = i.checked_sub(inputs);
+        Port { name, dtype, name_at, shape, image, bytes, state, measured, output }
     }
 
     /// Inputs in the model's order.

@@ -4,6 +4,7 @@
 //! [`kernels`](crate::kernels). To add one: its record, the check of the record and its function
 //! in the family's file, and its line in the table below.
 
+pub(crate) mod classical;
 pub(crate) mod dynamic;
 pub(crate) mod elementwise;
 pub(crate) mod flow;
@@ -208,6 +209,16 @@ macro_rules! for_each_kernel {
             DeformColumns = 125, "deform_columns", vision::DEFORM_COLUMNS;
             /// Determinants.
             Determinant = 126, "determinant", vision::DETERMINANT;
+            /// Decision trees.
+            TreeEnsemble = 160, "tree_ensemble", classical::TREE_ENSEMBLE;
+            /// Places in a sorted list.
+            Lookup = 161, "lookup", classical::LOOKUP;
+            /// Distances between rows.
+            Distances = 162, "distances", classical::DISTANCES;
+            /// Decisions between each two classes.
+            SvmPairs = 163, "svm_pairs", classical::SVM_PAIRS;
+            /// Probabilities of classes from those of pairs.
+            PairCoupling = 164, "pair_coupling", classical::PAIR_COUPLING;
             /// Numbers of few bits to f32.
             Widen = 180, "widen", small::WIDEN;
             /// f32 and f64 to numbers of few bits.

@@ -48,6 +48,7 @@ pub(crate) fn answer(
             dtype: port.dtype,
             shape: session.output_shape(i).map_err(run_failure)?.to_vec(),
             bytes: session.output_bytes(i).map_err(run_failure)?.to_vec(),
+            labels: port.labels().map(str::to_owned).collect(),
         })
     };
     program.outputs().enumerate().map(output).collect()

@@ -20,6 +20,8 @@ pub(crate) struct Array {
     pub(crate) dtype: DType,
     pub(crate) shape: Vec<usize>,
     pub(crate) bytes: Vec<u8>,
+    /// Of i64 what each number means, of floats the names of the columns; mostly none.
+    pub(crate) labels: Vec<String>,
 }
 
 /// Why there is no answer.

@@ -38,7 +38,12 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
 pub(crate) fn open_extent(axis: usize, symbol: &str) -> usize {
     let symbol = symbol.to_ascii_lowercase();
     let is_batch = symbol.contains("batch") || matches!(symbol.as_str(), "n" | "b");
-    if is_batch || (symbol.is_empty() && axis == 0) { 2 } else { 5 }
+    match symbol.as_str() {
+        // Of tables: enough to see many ways through a tree.
+        "rows" => 61,
+        _ if is_batch || (symbol.is_empty() && axis == 0) => 2,
+        _ => 5,
+    }
 }
 
 /// SplitMix64: inputs are the same on every host and in every run.

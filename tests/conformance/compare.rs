@@ -100,7 +100,13 @@ mod tests {
 
     fn floats(values: &[f32]) -> Array {
         let bytes = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
-        Array { name: "y".into(), dtype: DType::F32, shape: vec![values.len()], bytes }
+        Array {
+            name: "y".into(),
+            dtype: DType::F32,
+            shape: vec![values.len()],
+            bytes,
+            labels: Vec::new(),
+        }
     }
 
     #[test]
@@ -120,7 +126,7 @@ mod tests {
     fn integers_are_exact_and_types_matter() {
         let array = |dtype, bytes: &[u8]| {
             let shape = vec![bytes.len() / DType::bytes(dtype)];
-            Array { name: "y".into(), dtype, shape, bytes: bytes.to_vec() }
+            Array { name: "y".into(), dtype, shape, bytes: bytes.to_vec(), labels: Vec::new() }
         };
         let error =
             compare(&array(DType::I8, &[255]), &array(DType::I8, &[254]), 1.0, 1.0).unwrap_err();

@@ -74,7 +74,7 @@ impl Value {
         if bytes.len() != shape.iter().product::<usize>() * dtype.bytes() {
             return Err(format!("{} bytes do not fill {dtype}{shape:?}", bytes.len()));
         }
-        Ok(Array { name: self.name.clone(), dtype, shape, bytes })
+        Ok(Array { name: self.name.clone(), dtype, shape, bytes, labels: Vec::new() })
     }
 }
 

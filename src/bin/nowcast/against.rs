@@ -99,6 +99,7 @@ mod engine {
 
     fn arrays(inputs: &[Given]) -> Vec<Array> {
         let array = |given: &Given| Array {
+            labels: Vec::new(),
             name: given.name.clone(),
             dtype: given.tensor.dtype(),
             shape: given.tensor.shape().to_vec(),

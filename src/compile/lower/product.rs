@@ -10,7 +10,7 @@ use crate::runtime::steps::product::{ActivationWords, LinearRecord, MatMulRecord
 use crate::tensor::DType;
 
 use super::super::builder::{Builder, Lowered};
-use super::super::place::collapse;
+use super::super::place::{collapse, contiguous};
 use super::movement::broadcast;
 use super::{operand, optional, result};
 
@@ -164,27 +164,26 @@ pub(super) fn gemm(b: &mut Builder<'_>, node: &Node, op: &Gemm) -> Lowered<()> {
     let (again, right) = sides(b)?;
     left = again;
     if b.dtype(x) == DType::F32 && !left.suits(b, true) {
-        return gemm_transposed(b, node, op);
+        return gemm_by_rows(b, node, op, left);
     }
     multiply(b, node, left, right, (op.alpha, op.beta), optional(node, 2))
 }
 
-/// A left operand that is stored transposed is copied row by row first.
-fn gemm_transposed(b: &mut Builder<'_>, node: &Node, op: &Gemm) -> Lowered<()> {
-    let (x, w) = (operand(node, 0)?, operand(node, 1)?);
-    let (src, place) = b.view(x)?;
-    let shape = [b.shape(x)[1].clone(), b.shape(x)[0].clone()];
-    let strides = [place.strides[1].clone(), place.strides[0].clone()];
-    let len = b.max_len(&shape);
+/// A left operand whose rows are not contiguous is copied row by row first.
+fn gemm_by_rows(b: &mut Builder<'_>, node: &Node, op: &Gemm, mut left: Side) -> Lowered<()> {
+    let w = operand(node, 1)?;
+    let (src, place) = b.view(left.value)?;
+    let len = b.max_len(&left.shape);
     let copied = b.temporary(DType::F32, len);
-    let to = [shape[1].clone(), Dim::Fixed(1)];
+    let to = contiguous(&left.shape);
     super::movement::copy(
         b,
         DType::F32,
-        &shape,
-        (src, &place.offset, &strides),
+        &left.shape,
+        (src, &place.offset, &left.strides),
         (crate::runtime::record::Out(copied), &Dim::Fixed(0), &to),
     )?;
+    left.strides = to;
     let mut right = Side::new(b, w, 1)?;
     if op.trans_b {
         right.transpose();
@@ -192,11 +191,10 @@ fn gemm_transposed(b: &mut Builder<'_>, node: &Node, op: &Gemm) -> Lowered<()> {
     let a = Matrix {
         memory: crate::runtime::record::In(copied),
         offset: b.extent(&Dim::Fixed(0)),
-        row_stride: b.extent(&to[0]),
-        col_stride: b.extent(&to[1]),
+        row_stride: b.extent(left.stride(2)),
+        col_stride: b.extent(left.stride(1)),
         batch: b.extents(&[])?,
     };
-    let left = Side { value: x, shape: shape.to_vec(), strides: to.to_vec() };
     finish(b, node, (&left, a), &right, (op.alpha, op.beta), optional(node, 2))
 }
 

@@ -1,17 +1,22 @@
 //! Values made from nothing but numbers and shapes.
 
-use crate::graph::{Dim, Fact, Op, Tensor};
+use crate::graph::{Dim, Fact, Op, Tensor, ValueId};
 use crate::tensor::DType;
 
 use super::super::call::{Call, Imported};
+use super::super::proto::TensorProto;
 use super::super::tensor::decode_sparse;
+use super::super::text::TEXT_CODE;
 
 /// Dense forms of sparse constants are at most this large.
 const SPARSE_LIMIT: usize = 256 << 20;
 
 pub(super) fn constant(call: &mut Call) -> Imported {
     let mut found = Vec::new();
-    found.extend(call.tensor("value")?);
+    match text_value(call)? {
+        Some(text) => return Ok(vec![text]),
+        None => found.extend(call.tensor("value")?),
+    }
     found.extend(call.float("value_float")?.map(Tensor::scalar));
     found.extend(call.floats("value_floats")?.map(Tensor::vector));
     found.extend(call.int("value_int")?.map(Tensor::scalar));
@@ -21,12 +26,31 @@ pub(super) fn constant(call: &mut Call) -> Imported {
         found.push(decode_sparse(sparse, call.folder, limit)?);
     }
     if let Some(attribute) = call.attributes.unread() {
-        return call.refuse(attribute, "is not supported; constants are numbers");
+        return call.refuse(attribute, "is not supported; constants are numbers or texts");
     }
     match found.pop() {
         Some(tensor) if found.is_empty() => Ok(vec![call.constant(tensor)]),
         _ => call.fail("it needs exactly one value"),
     }
+}
+
+/// A constant of texts.
+fn text_value(call: &mut Call) -> Imported<Option<ValueId>> {
+    let proto = match call.attributes.tensor("value") {
+        Ok(Some(proto)) if proto.data_type == TEXT_CODE => proto.clone(),
+        _ => {
+            let (one, many) = (call.string("value_string")?, call.strings("value_strings")?);
+            let (dims, texts) = match (one, many) {
+                (Some(text), None) => (vec![], vec![text]),
+                (None, Some(texts)) => (vec![texts.len() as i64], texts),
+                _ => return Ok(None),
+            };
+            let string_data = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+            TensorProto { dims, data_type: TEXT_CODE, string_data, ..TensorProto::default() }
+        }
+    };
+    let label = call.label.clone();
+    call.builder.add_stored(&label, &proto, call.folder).map(Some)
 }
 
 pub(super) fn constant_of_shape(call: &mut Call) -> Imported {
@@ -72,35 +96,47 @@ pub(super) fn range(call: &mut Call) -> Imported {
     if [limit, delta].iter().any(|id| call.dtype_of(*id) != dtype) {
         return call.fail("start, limit and delta are not of one type");
     }
-    let len = if dtype.is_float() {
-        let number = |i: usize| match call.inputs.get(i).copied().flatten() {
-            Some(id) => call.builder.constant(id).and_then(|t| t.to_f64s().first().copied()),
-            None => None,
-        };
-        let mut numbers = [0.0; 3];
-        for (i, slot) in numbers.iter_mut().enumerate() {
-            *slot = number(i).ok_or_else(|| call.not_constant(i))?;
+    let whole = [start, limit, delta].map(|id| call.builder.known(id).filter(|k| k.len() == 1));
+    let len = match whole {
+        [Some(start), Some(limit), Some(delta)] => steps(call, &start[0], &limit[0], &delta[0])?,
+        _ if dtype.is_float() => broken_steps(call)?,
+        _ => {
+            let (start, limit) = (call.known_scalar(0)?, call.known_scalar(1)?);
+            let delta = Dim::Fixed(call.known_number(2)?);
+            steps(call, &start, &limit, &delta)?
         }
-        let [start, limit, delta] = numbers;
-        let len = ((limit - start) / delta).ceil().max(0.0);
-        if !len.is_finite() || len > 4e9 {
-            return call.fail(format!("no range from {start} to {limit} in steps of {delta}"));
-        }
-        Dim::Fixed(len as i64)
-    } else {
-        let (start, limit) = (call.known_scalar(0)?, call.known_scalar(1)?);
-        let delta = call.known_number(2)?;
-        let variables = call.variables();
-        let distance = if delta < 0 { start - limit } else { limit - start };
-        let step = match delta.checked_abs() {
-            Some(step) if step > 0 => Dim::Fixed(step),
-            _ => return call.fail(format!("no range in steps of {delta}")),
-        };
-        Dim::max(&distance.ceil_div(&step), &Dim::Fixed(0), variables)
     };
     let start = call.reshape(start, Vec::new())?;
     let delta = call.reshape(delta, Vec::new())?;
     Ok(vec![call.one(Op::Range { len }, &[start, delta])?])
+}
+
+/// Number of whole steps from `start` to before `limit`.
+fn steps(call: &Call, start: &Dim, limit: &Dim, delta: &Dim) -> Imported<Dim> {
+    let delta = call.fixed(delta, "the step of the range")?;
+    let distance =
+        if delta < 0 { start.clone() - limit.clone() } else { limit.clone() - start.clone() };
+    let step = match delta.checked_abs() {
+        Some(step) if step > 0 => Dim::Fixed(step),
+        _ => return call.fail(format!("no range in steps of {delta}")),
+    };
+    Ok(Dim::max(&distance.ceil_div(&step), &Dim::Fixed(0), call.variables()))
+}
+
+/// The same between constant floats.
+fn broken_steps(call: &Call) -> Imported<Dim> {
+    let mut numbers = [0.0; 3];
+    for (i, slot) in numbers.iter_mut().enumerate() {
+        let constant = call.builder.constant(call.input(i)?);
+        let number = constant.and_then(|t| t.to_f64s().first().copied());
+        *slot = number.ok_or_else(|| call.not_constant(i))?;
+    }
+    let [start, limit, delta] = numbers;
+    let len = ((limit - start) / delta).ceil().max(0.0);
+    if !len.is_finite() || len > 4e9 {
+        return call.fail(format!("no range from {start} to {limit} in steps of {delta}"));
+    }
+    Ok(Dim::Fixed(len as i64))
 }
 
 /// Ones on a diagonal: a full matrix without its two triangles.

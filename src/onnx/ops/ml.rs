@@ -1,6 +1,13 @@
 //! Operators of classical models, as converters write them.
 
-use crate::graph::ops::{Binary, Compare, Gemm, ReduceKind, Unary};
+mod ensemble;
+pub(super) mod labels;
+pub(super) mod linear;
+mod scores;
+pub(super) mod svm;
+pub(super) mod tree;
+
+use crate::graph::ops::{Binary, Compare, ReduceKind, Unary};
 use crate::graph::{Dim, Op, Tensor, ValueId};
 use crate::tensor::DType;
 
@@ -45,41 +52,11 @@ pub(super) fn normalizer(call: &mut Call) -> Imported {
     let kind = match call.string_or("norm", "MAX")? {
         "L1" => ReduceKind::L1,
         "L2" => ReduceKind::L2,
-        other => {
-            let problem =
-                format!("is {other:?}; L1 and L2 are supported, since engines differ on MAX");
-            return call.refuse("norm", problem);
-        }
+        "MAX" => ReduceKind::Max,
+        other => return call.refuse("norm", format!("is {other:?}, which is unknown")),
     };
     let norm = call.reduce(kind, x, vec![1])?;
     Ok(vec![divided(call, x, norm)?])
-}
-
-pub(super) fn linear_regressor(call: &mut Call) -> Imported {
-    let (x, n) = features(call)?;
-    let targets = call.int_or("targets", 1)?;
-    let coefficients = call.floats("coefficients")?;
-    let coefficients = call.required("coefficients", coefficients)?;
-    match call.string_or("post_transform", "NONE")? {
-        "NONE" => {}
-        other => return call.refuse("post_transform", format!("is {other:?}, not NONE")),
-    }
-    let n = call.size(&n, "the number of features")?;
-    let targets = usize::try_from(targets).unwrap_or(0);
-    if targets == 0 || targets.checked_mul(n) != Some(coefficients.len()) {
-        let have = coefficients.len();
-        return call.refuse("coefficients", format!("has {have} numbers for {targets} x {n}"));
-    }
-    let weights = call.constant(Tensor::new(&[targets, n], coefficients));
-    let bias = match call.floats("intercepts")? {
-        None => None,
-        Some(b) if b.len() == targets => Some(call.constant(Tensor::vector(b))),
-        Some(b) => {
-            return call.refuse("intercepts", format!("has {} numbers for {targets}", b.len()));
-        }
-    };
-    let op = Op::Gemm(Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: true });
-    Ok(vec![call.first(op, &[Some(x), Some(weights), bias])?])
 }
 
 /// Missing values replaced.
@@ -140,4 +117,15 @@ pub(super) fn binarizer(call: &mut Call) -> Imported {
     let threshold = call.scalar(dtype, f64::from(threshold));
     let above = call.compare(Compare::Greater, x, threshold)?;
     Ok(vec![call.cast(above, dtype)?])
+}
+
+/// Distances between the rows of two tables (com.microsoft).
+pub(super) fn distances(call: &mut Call) -> Imported {
+    let (a, b) = (call.input(0)?, call.input(1)?);
+    let squared = match call.string_or("metric", "sqeuclidean")? {
+        "sqeuclidean" => true,
+        "euclidean" => false,
+        other => return call.refuse("metric", format!("is {other:?}, which is not supported")),
+    };
+    Ok(vec![call.one(Op::Distances { squared }, &[a, b])?])
 }

@@ -1,8 +1,11 @@
 //! Resampling on a regular grid: one constant matrix, or list of indices, for each axis.
 
+mod ranged;
+
 use crate::graph::{Dim, Op, Tensor, ValueId};
 use crate::tensor::DType;
 
+use self::ranged::RangedAxis;
 use super::super::call::{Call, Imported};
 
 /// Most elements of a resampled axis.
@@ -78,15 +81,18 @@ pub(super) fn resize(call: &mut Call) -> Imported {
     if mode != Mode::Nearest && !call.dtype_of(x).is_float() {
         return call.fail(format!("interpolation of {} is not supported", call.dtype_of(x)));
     }
-    let axes = axes(call, x, sampler.coordinates)?;
-    for axis in &axes {
+    let (fixed, ranged) = axes(call, x, sampler.coordinates)?;
+    for axis in &fixed {
         if axis.from == axis.to && axis.scale == 1.0 && axis.region.is_none() {
             continue;
         }
         x = resample(call, x, axis, &sampler)?;
     }
-    for axis in &axes {
+    for axis in &fixed {
         x = extrapolated(call, x, axis, &sampler, extrapolation)?;
+    }
+    for axis in ranged {
+        x = ranged::resample(call, x, &axis, &sampler)?;
     }
     Ok(vec![x])
 }
@@ -123,7 +129,8 @@ fn constant(call: &Call, i: usize) -> Imported<Option<Vec<f64>>> {
     }
 }
 
-fn axes(call: &Call, x: ValueId, coordinates: &str) -> Imported<Vec<Axis>> {
+/// The axes that change, with extents that are numbers and with others.
+fn axes(call: &mut Call, x: ValueId, coordinates: &str) -> Imported<(Vec<Axis>, Vec<RangedAxis>)> {
     let shape = call.shape(x);
     let order = match call.ints("axes")? {
         None => (0..shape.len()).collect(),
@@ -138,25 +145,35 @@ fn axes(call: &Call, x: ValueId, coordinates: &str) -> Imported<Vec<Axis>> {
         Some(scales) if call.version < 9 => Some(scales.iter().map(|s| f64::from(*s)).collect()),
         _ => constant(call, if legacy { 1 } else { 2 })?,
     };
-    let sizes = if scales.is_none() { call.known_numbers(3)? } else { None };
+    let sizes = if scales.is_none() { call.known_optional(3)? } else { None };
     let policy = call.string_or("keep_aspect_ratio_policy", "stretch")?;
     let region = if coordinates == "tf_crop_and_resize" { constant(call, 1)? } else { None };
     let given = scales.as_ref().map(Vec::len).or(sizes.as_ref().map(Vec::len));
     if given != Some(order.len()) {
         return call.fail(format!("it needs one scale or size for each of {} axes", order.len()));
     }
-    let mut out = Vec::with_capacity(order.len());
+    let (mut out, mut ranged) = (Vec::with_capacity(order.len()), Vec::new());
     for (i, axis) in order.iter().enumerate() {
         let dim = shape.get(*axis).cloned().unwrap_or(Dim::Fixed(1));
         let number = |list: &Option<Vec<f64>>| list.as_ref().and_then(|l| l.get(i)).copied();
         let scale = number(&scales);
-        if scale == Some(1.0) && region.is_none() {
+        let size = sizes.as_ref().and_then(|sizes| sizes.get(i));
+        let is_kept = scale == Some(1.0) || (size == Some(&dim) && policy == "stretch");
+        if is_kept && region.is_none() {
+            continue;
+        }
+        let is_open = dim.fixed().is_none() || size.is_some_and(|size| size.fixed().is_none());
+        if is_open && region.is_none() && policy == "stretch" {
+            ranged.push(RangedAxis::new(call, *axis, &dim, (scale, size))?);
             continue;
         }
         let from = call.fixed(&dim, "an axis that is resampled")?;
-        let (to, scale) = match (scale, sizes.as_ref().and_then(|s| s.get(i)).copied()) {
+        let (to, scale) = match (scale, size) {
             (Some(scale), _) => ((from as f64 * scale).floor() as i64, scale),
-            (None, Some(to)) => (to, to as f64 / from as f64),
+            (None, Some(to)) => {
+                let to = call.fixed(to, "the size of an axis that is resampled")?;
+                (to, to as f64 / from as f64)
+            }
             (None, None) => return call.fail("scales and sizes are missing"),
         };
         let ends = region.as_ref().map(|r| (r.get(i), r.get(i + order.len())));
@@ -193,7 +210,7 @@ fn axes(call: &Call, x: ValueId, coordinates: &str) -> Imported<Vec<Axis>> {
                 .fail(format!("axis {} cannot go from {} to {}", axis.axis, axis.from, axis.to));
         }
     }
-    Ok(out)
+    Ok((out, ranged))
 }
 
 impl Sampler<'_> {

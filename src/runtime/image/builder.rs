@@ -34,6 +34,8 @@ pub(crate) struct ImageBuilder {
     pub(crate) inputs: Vec<PortSpec>,
     pub(crate) outputs: Vec<PortSpec>,
     pub(crate) states: Vec<(u32, u32)>,
+    /// Outputs with their texts, in order.
+    pub(crate) labels: Vec<(u32, Vec<String>)>,
     pub(crate) constants: Vec<u8>,
     pub(crate) arena_bytes: usize,
     pub(crate) state_bytes: usize,
@@ -92,18 +94,34 @@ impl ImageBuilder {
             ports.extend([port.bytes as u32, axis, room as u32, u32::from(port.measured)]);
             records.extend(port.shape.iter().map(|e| e.0));
         }
+        let mut labels = Vec::new();
+        for (output, texts) in &self.labels {
+            for text in texts {
+                let [offset, len] = intern(text, usize::MAX);
+                labels.extend([*output, offset, len]);
+            }
+        }
         let states: Vec<u32> = self.states.iter().flat_map(|(i, o)| [*i, *o]).collect();
         let text: Vec<u32> = words_of(&text).collect();
         let mut words = vec![0u32; HEADER_WORDS];
-        let tables: [&[u32]; SECTIONS - 1] =
-            [&dims, &buffers, &steps, &records, &ports, &states, &text];
+        let tables: [(Section, &[u32]); SECTIONS - 1] = [
+            (Section::Dims, &dims),
+            (Section::Buffers, &buffers),
+            (Section::Steps, &steps),
+            (Section::Records, &records),
+            (Section::Ports, &ports),
+            (Section::States, &states),
+            (Section::Text, &text),
+            (Section::Labels, &labels),
+        ];
         // Room for all: constants are most of an image, and are copied once.
-        let tables_len: usize = tables.iter().map(|table| table.len()).sum();
+        let tables_len: usize = tables.iter().map(|(_, table)| table.len()).sum();
         words.reserve_exact(tables_len + 16 + self.constants.len().div_ceil(4));
-        for (i, section) in tables.into_iter().enumerate() {
-            words[SECTIONS_AT + 2 * i] = words.len() as u32;
-            words[SECTIONS_AT + 2 * i + 1] = section.len() as u32;
-            words.extend_from_slice(section);
+        for (section, table) in tables {
+            let at = SECTIONS_AT + 2 * section as usize;
+            words[at] = words.len() as u32;
+            words[at + 1] = table.len() as u32;
+            words.extend_from_slice(table);
         }
         // Constants begin on a cache line.
         words.resize(words.len().next_multiple_of(16), 0);
