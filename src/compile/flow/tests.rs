@@ -1,6 +1,7 @@
 use crate::compile::compile;
+use crate::graph::ops::flow::reversed;
 use crate::graph::ops::{
-    Binary, Block, Branches, Collected, Compare, Loop, Reduce, ReduceKind, Unary,
+    Binary, Block, Branches, Collected, Compare, Loop, Reduce, ReduceKind, SliceAxis, Unary,
 };
 use crate::graph::{Dim, Fact, Graph, Op, Port, Tensor, ValueId, VarId, Variable};
 use crate::kernels::{Isa, Level};
@@ -104,12 +105,8 @@ fn branches_of_different_shapes_measure() {
     let (total, zero) = (sum(&mut g, x), scalar(&mut g, 0.0));
     let below = node(&mut g, Op::Compare(Compare::Less), &[total, zero]);
     let mut then = block(&mut g, |g| {
-        let axes = vec![crate::graph::ops::SliceAxis {
-            axis: 0,
-            start: Dim::Fixed(1),
-            step: 1,
-            extent: Dim::Fixed(2),
-        }];
+        let axes =
+            vec![SliceAxis { axis: 0, start: Dim::Fixed(1), step: 1, extent: Dim::Fixed(2) }];
         vec![node(g, Op::Slice { axes }, &[x])]
     });
     then.extents.push((VarId(0), Dim::Fixed(2)));
@@ -160,9 +157,8 @@ fn a_loop_over_slices_collects() {
     let start = scalar(&mut g, 0.5);
     let p = g.add_value("p", &fact(DType::F32, &[]));
     let body = block(&mut g, |g| {
-        let at = n.clone() - Dim::Fixed(1) - Dim::var(VarId(1));
-        let cut =
-            crate::graph::ops::SliceAxis { axis: 0, start: at, step: 1, extent: Dim::Fixed(1) };
+        let at = reversed(&n, &Dim::var(VarId(1)), &g.variables);
+        let cut = SliceAxis { axis: 0, start: at, step: 1, extent: Dim::Fixed(1) };
         let row = node(g, Op::Slice { axes: vec![cut] }, &[x]);
         let row = node(g, Op::Reshape { shape: Vec::new() }, &[row]);
         let next = node(g, Op::Binary(Binary::Add), &[p, row]);
