@@ -101,8 +101,11 @@ pub enum EngineError {
         /// The engine's own words.
         reason: String,
     },
-    /// A value is not a tensor, or its element type is not one of [`DType`].
-    #[error("`{name}` is {found}: only tensors of the types of `DType` pass between engines")]
+    /// A value is not a tensor, or of an element type that does not pass between engines.
+    #[error(
+        "`{name}` is {found}: only tensors of f32, f64, bool and integers of 8 to 64 bits pass \
+         between engines"
+    )]
     Type {
         /// The input or output.
         name: String,

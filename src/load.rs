@@ -119,6 +119,14 @@ impl Options {
         self
     }
 
+    /// Bounds a loop whose number of iterations is decided at run time. A node without a name is
+    /// called `Loop_` and its position. A run that would go on beyond the bound fails.
+    #[must_use]
+    pub fn max_trips(mut self, node: &str, trips: usize) -> Self {
+        self.bindings.trips.insert(node.to_owned(), trips);
+        self
+    }
+
     /// The most memory that loading, and then a session, may take, in bytes: the file, what it is
     /// decoded to, its constants, their packed forms, the arena and the state. A model that needs
     /// more is refused before the memory is taken. Where it is not given:
@@ -131,14 +139,6 @@ impl Options {
 
     fn memory_limit(&self) -> u64 {
         self.bindings.max_memory.unwrap_or(DEFAULT_MAX_MEMORY)
-    }
-
-    /// Bounds a loop whose number of iterations is decided at run time. A node without a name is
-    /// called `Loop_` and its position. A run that would go on beyond the bound fails.
-    #[must_use]
-    pub fn max_trips(mut self, node: &str, trips: usize) -> Self {
-        self.bindings.trips.insert(node.to_owned(), trips);
-        self
     }
 
     /// Open dimensions chosen so far.

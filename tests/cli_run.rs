@@ -6,6 +6,7 @@ mod call;
 mod onnx_file;
 
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -38,6 +39,34 @@ fn run_writes_outputs_in_order_with_their_types() {
     // In bounds, the extent comes with the call.
     let report = json(&folder, &[&call[..], &["--dim", "rows=1..8"]].concat());
     assert_eq!(report["outputs"][0]["shape"], serde_json::json!([2, 3]));
+}
+
+/// Text comes back as numbers, and what they mean is at hand.
+#[test]
+fn labels_of_text() {
+    let folder = folder("labels");
+    let model = "models/families/sklearn/logistic_regression_text_zipmap.onnx";
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join(model);
+    let model = model.to_str().expect("UTF-8");
+    let rows: Vec<f32> = (0..30).map(|i| (i % 7) as f32 / 3.5 - 1.0).collect();
+    write_f32(&folder.join("x.npy"), &[5, 6], &rows);
+    let call = ["run", model, "--input", "features=x.npy", "--output-dir", "out"];
+    let report = json(&folder, &call);
+    let [label, scores] = [&report["outputs"][0], &report["outputs"][1]];
+    assert_eq!((&label["dtype"], &label["shape"]), (&"i64".into(), &serde_json::json!([5])));
+    assert_eq!(scores["labels"], serde_json::json!(["high", "low", "middle"]));
+    let (_, data) = read_npy(&folder.join("out/0.npy"));
+    for (i, index) in data.chunks_exact(8).enumerate() {
+        let index = i64::from_le_bytes(index.try_into().expect("eight bytes"));
+        assert_eq!(label["labels"][i], scores["labels"][index as usize]);
+    }
+    assert!(prints(&folder, &call).contains("output_probability f32[5, 3]  [\"high\", "));
+    let inspect = ["inspect", model, "--dim", "rows=5"];
+    let report = json(&folder, &inspect);
+    assert_eq!(report["outputs"][0]["labels"], scores["labels"]);
+    let text = prints(&folder, &inspect);
+    assert!(text.contains("numbers: 0 \"high\", 1 \"low\", 2 \"middle\""), "{text}");
+    assert!(text.contains("columns: 0 \"high\""), "{text}");
 }
 
 #[test]
@@ -126,6 +155,8 @@ fn mistakes_of_the_user_are_told_in_a_sentence() {
         (&["bench", "affine.onnx"][..], "--dim rows=N"),
         (&["verify", "affine.onnx"], "--dim rows=N"),
         (&["inspect", "unknown.onnx"], "not supported: Frobnicate (1 x)"),
+        (&["inspect", "."], "is a folder"),
+        (&["bench", "sum.onnx", "--max-memory", "1K"], "more than the 1.0 KiB that are allowed"),
     ] {
         fails(&folder, arguments, 2, text);
     }
@@ -162,6 +193,9 @@ fn inspect_shows_ports_memory_and_steps() {
     assert_eq!(refused.status.code(), Some(2));
     let listed: Value = serde_json::from_slice(&refused.stdout).expect("JSON");
     assert_eq!(listed["unsupported"][0]["operator"], "Frobnicate");
+    let refused = output(&folder, &["inspect", "unknown.onnx"]);
+    let shown = String::from_utf8_lossy(&refused.stdout);
+    assert!(shown.contains("1 x Frobnicate  (not supported)"), "{shown}");
 }
 
 #[test]

@@ -139,6 +139,28 @@ fn check(cases: &[Case], outcomes: &[Outcome]) {
     assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n"));
 }
 
+/// Models of one operator each, over all their attributes, answer as ONNX Runtime does or are
+/// refused: `tests/oracle/single_operators.py` says which answers are the standard's instead.
+#[test]
+fn single_operators() {
+    let folder = index::folder_of("single/node");
+    let cases = Arc::new(index::read(&folder));
+    let outcomes = runner::run_all(&folder, &cases);
+    report::totals(&cases, &outcomes);
+    let mut refused = 0;
+    let mut wrong = Vec::new();
+    for (case, outcome) in cases.iter().zip(&outcomes) {
+        match outcome {
+            Outcome::Pass { .. } => {}
+            Outcome::Error(_) => refused += 1,
+            Outcome::Wrong(text) => wrong.push(format!("{}: {text}", case.name)),
+        }
+    }
+    assert!(wrong.is_empty(), "{} answers are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    // Forms that engines do not agree on; a family that is refused as a whole is more than that.
+    assert!(cases.len() > 1000 && refused * 25 < cases.len(), "{refused} forms are refused");
+}
+
 #[test]
 fn index_is_whole() {
     let folder = index::folder();

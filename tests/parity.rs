@@ -11,7 +11,7 @@ use std::path::Path;
 
 use adapter::models::{Random, models, open_extent};
 use nowcast::engine::{Array, EngineOptions, OrtEngine, Port, PortDim, Rewrite};
-use nowcast::tensor::DType;
+use nowcast::tensor::{DType, widen};
 
 /// Largest difference, as a part of the largest element.
 const LIMIT: f64 = 1e-5;
@@ -214,6 +214,10 @@ fn floats(array: &adapter::Array) -> Vec<f64> {
     let double = |b: &[u8]| f64::from_ne_bytes(b.try_into().expect("eight bytes"));
     match array.dtype {
         DType::F32 => bytes.chunks_exact(size).map(single).collect(),
+        small if small.is_small() => {
+            let bits = |b: &[u8]| b.iter().rev().fold(0, |n, byte| n << 8 | u16::from(*byte));
+            bytes.chunks_exact(size).map(|b| widen(small, bits(b)).into()).collect()
+        }
         _ => bytes.chunks_exact(size).map(double).collect(),
     }
 }

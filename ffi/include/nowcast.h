@@ -112,7 +112,7 @@ enum {
     NOWCAST_TRUNCATED = 29,            /* a bundle that is shorter than it says */
     NOWCAST_DAMAGED = 30,              /* a bundle whose contents are not what was written */
     NOWCAST_SEVERAL_MODELS = 31,       /* a bundle with several models, of which none was named */
-    NOWCAST_TOO_LARGE = 32,            /* more memory than this host can address */
+    NOWCAST_TOO_LARGE = 32,            /* more memory than is allowed, or can be addressed */
     NOWCAST_OUT_OF_RANGE = 33,         /* a number in the data that decides a shape is outside the
                                         * bounds that memory was planned for */
     NOWCAST_MEASURED = 34,             /* the output's size is known only behind the run, so it
@@ -158,7 +158,23 @@ enum {
     NOWCAST_U16 = 8,
     NOWCAST_I16 = 9,
     NOWCAST_U32 = 10,
-    NOWCAST_U64 = 11
+    NOWCAST_U64 = 11,
+    /* Types that nothing is computed in: elements are bits, uint16_t or uint8_t. An element of
+     * fewer than eight bits is the low bits of a byte. */
+    NOWCAST_F16 = 12,
+    NOWCAST_BF16 = 13,
+    NOWCAST_F8E4M3FN = 14,
+    NOWCAST_F8E4M3FNUZ = 15,
+    NOWCAST_F8E5M2 = 16,
+    NOWCAST_F8E5M2FNUZ = 17,
+    NOWCAST_F8E8M0 = 18,
+    NOWCAST_F6E2M3 = 19,
+    NOWCAST_F6E3M2 = 20,
+    NOWCAST_F4E2M1 = 21,
+    NOWCAST_I4 = 22,
+    NOWCAST_U4 = 23,
+    NOWCAST_I2 = 24,
+    NOWCAST_U2 = 25
 };
 
 /* The short name of an element type, such as "f32"; "unknown" for any other number.
@@ -226,9 +242,9 @@ extern NOWCAST_DATA const nowcast_kernel
     nowcast_kernel_repeat_loop, nowcast_kernel_set_extent, nowcast_kernel_cum_prod,
     nowcast_kernel_pool_positions, nowcast_kernel_grid_sample, nowcast_kernel_roi_align,
     nowcast_kernel_roi_max, nowcast_kernel_deform_columns, nowcast_kernel_determinant,
-    nowcast_kernel_tree_ensemble, nowcast_kernel_lookup, nowcast_kernel_distances,
-    nowcast_kernel_svm_pairs, nowcast_kernel_pair_coupling, nowcast_kernel_widen,
-    nowcast_kernel_narrow;
+    nowcast_kernel_random, nowcast_kernel_tree_ensemble, nowcast_kernel_lookup,
+    nowcast_kernel_distances, nowcast_kernel_svm_pairs, nowcast_kernel_pair_coupling,
+    nowcast_kernel_widen, nowcast_kernel_narrow;
 
 typedef struct nowcast_kernels {
     uint32_t struct_size; /* set by the caller: sizeof(nowcast_kernels) */
@@ -316,9 +332,10 @@ typedef struct nowcast_options {
     uint32_t values_len;
     const nowcast_state *states;
     const nowcast_value *values;
+    uint64_t max_memory; /* bytes that loading, and then a session, may take; 0 for 2 GiB */
 } nowcast_options;
 
-#define NOWCAST_OPTIONS_INIT { (uint32_t)sizeof(nowcast_options), 0, NULL, 0, 0, NULL, NULL }
+#define NOWCAST_OPTIONS_INIT { (uint32_t)sizeof(nowcast_options), 0, NULL, 0, 0, NULL, NULL, 0 }
 
 #endif /* NOWCAST_MINIMAL */
 
@@ -378,7 +395,8 @@ nowcast_status nowcast_program_map(const char *path, const char *model,
  * Arguments: `options` may be NULL. `*program` receives the program.
  * Ownership: the caller releases the program with nowcast_program_release.
  * Errors: NOWCAST_IO, NOWCAST_INVALID_MODEL, NOWCAST_UNSUPPORTED, NOWCAST_OPTION_NEEDED,
- *   NOWCAST_NOT_COMPILED, NOWCAST_INVALID_ARGUMENT, NOWCAST_NULL_ARGUMENT.
+ *   NOWCAST_NOT_COMPILED, NOWCAST_TOO_LARGE (max_memory), NOWCAST_INVALID_ARGUMENT,
+ *   NOWCAST_NULL_ARGUMENT.
  * Threads: any. Allocation: yes. */
 nowcast_status nowcast_program_load(const char *path, const nowcast_options *options,
                                     nowcast_program **program, nowcast_error *error);
@@ -427,6 +445,21 @@ nowcast_status nowcast_program_input(const nowcast_program *program, uint32_t in
 /* Name, type and extents of output `index`. Otherwise as nowcast_program_input. */
 nowcast_status nowcast_program_output(const nowcast_program *program, uint32_t index,
                                       nowcast_port *port, nowcast_error *error);
+
+/* Number of labels of output `index`; mostly zero.
+ * Text comes back as numbers: in an output of NOWCAST_I64 that has labels, each element is the
+ * position of its text among them. Those of an output of floats are the names of its columns.
+ * Errors: NOWCAST_NOT_FOUND, NOWCAST_NULL_ARGUMENT, NOWCAST_INVALID_HANDLE. Threads: any. */
+nowcast_status nowcast_program_output_labels_len(const nowcast_program *program, uint32_t index,
+                                                 uint32_t *len, nowcast_error *error);
+
+/* Label `label` of output `index`: UTF-8, up to its first NUL. The text belongs to the program.
+ * Errors: NOWCAST_NOT_FOUND (no such output or label), NOWCAST_NULL_ARGUMENT,
+ *   NOWCAST_INVALID_HANDLE.
+ * Threads: any. */
+nowcast_status nowcast_program_output_label(const nowcast_program *program, uint32_t index,
+                                            uint32_t label, const char **text,
+                                            nowcast_error *error);
 
 /* Name and bounds of the dimension that is chosen per call on `axis` of input `index`. The name
  * belongs to the program; nowcast_session_set_extent takes it.

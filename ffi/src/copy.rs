@@ -6,25 +6,25 @@ use nowcast::tensor::DType;
 
 use crate::guard::{Error, elements, elements_mut, guard};
 use crate::handle::{Handle, shared, unique};
-use crate::run::checked_len;
+use crate::run::{check_small, checked_len};
 use crate::session::SessionObject;
 use crate::status::Failure;
 
 /// Calls a generic method with the Rust type of an element type.
 macro_rules! typed {
     ($dtype:expr, $call:ident) => {
-        match $dtype {
+        match $dtype.plain() {
             DType::F32 => $call!(f32),
             DType::F64 => $call!(f64),
             DType::I32 => $call!(i32),
             DType::I64 => $call!(i64),
-            DType::U8 | DType::Bool => $call!(u8),
+            DType::U8 => $call!(u8),
             DType::I8 => $call!(i8),
             DType::U16 => $call!(u16),
             DType::I16 => $call!(i16),
             DType::U32 => $call!(u32),
             DType::U64 => $call!(u64),
-            _ => Err(Failure::Invalid("dtype", "one of NOWCAST_F32 to NOWCAST_U64")),
+            _ => Err(Failure::Invalid("dtype", "one of NOWCAST_F32 to NOWCAST_U2")),
         }
     };
 }
@@ -43,6 +43,7 @@ unsafe extern "C" fn nowcast_session_copy_input(
         guard(error, || {
             let object = unique(session)?;
             let (dtype, len) = checked_len(dtype, data.addr(), bytes)?;
+            check_small(object.session.program().inputs(), index as usize, dtype)?;
             macro_rules! copy {
                 ($element:ty) => {{
                     let from = elements::<$element>(data.cast(), len, "data")?;
@@ -68,6 +69,7 @@ unsafe extern "C" fn nowcast_session_copy_output(
         guard(error, || {
             let object = shared(session)?;
             let (dtype, len) = checked_len(dtype, data.addr(), bytes)?;
+            check_small(object.session.program().outputs(), index as usize, dtype)?;
             macro_rules! copy {
                 ($element:ty) => {{
                     let to = elements_mut::<$element>(data.cast(), len, "data")?;

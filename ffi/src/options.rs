@@ -31,6 +31,13 @@ pub(crate) struct Value {
 /// `nowcast_options`.
 #[repr(C)]
 pub(crate) struct CallerOptions {
+    choices: Choices,
+    max_memory: u64,
+}
+
+/// `nowcast_options` as it was when it ended there.
+#[repr(C)]
+struct Choices {
     struct_size: u32,
     dims_len: u32,
     dims: *const Dim,
@@ -49,11 +56,16 @@ pub(crate) unsafe fn options(options: *const CallerOptions) -> Result<Options, F
     }
     // SAFETY: promised by the caller; the size field is read before the others.
     unsafe {
-        let size = reference(options.cast::<u32>(), "options")?;
-        if *size as usize != size_of::<CallerOptions>() {
+        let size = *reference(options.cast::<u32>(), "options")? as usize;
+        if size == size_of::<CallerOptions>() {
+            let limit = reference(options, "options")?.max_memory;
+            if limit > 0 {
+                chosen = chosen.max_memory(limit);
+            }
+        } else if size != size_of::<Choices>() {
             return Err(Failure::Invalid("options", "started from NOWCAST_OPTIONS_INIT"));
         }
-        let options = reference(options, "options")?;
+        let options = reference(options.cast::<Choices>(), "options")?;
         for dim in elements(options.dims, options.dims_len.into(), "dims")? {
             let name = text(dim.name, "the name of a dim")?;
             let (min, max) = (extent(dim.min)?, extent(dim.max)?);
@@ -86,7 +98,7 @@ fn extent(extent: u64) -> Result<usize, Failure> {
 /// The arrays that `value` names are valid.
 unsafe fn tensor(value: &Value) -> Result<Tensor, Failure> {
     let dtype = dtype(value.dtype)
-        .ok_or(Failure::Invalid("the dtype of a value", "one of NOWCAST_F32 to NOWCAST_U64"))?;
+        .ok_or(Failure::Invalid("the dtype of a value", "one of NOWCAST_F32 to NOWCAST_U2"))?;
     // SAFETY: promised by the caller.
     let (extents, bytes) = unsafe {
         let extents = elements(value.extents, value.rank.into(), "the extents of a value")?;

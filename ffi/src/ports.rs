@@ -144,6 +144,47 @@ unsafe extern "C" fn nowcast_program_input_dim(
 }
 
 #[unsafe(no_mangle)]
+unsafe extern "C" fn nowcast_program_output_labels_len(
+    program: *const Handle<ProgramObject>,
+    index: u32,
+    len: *mut u32,
+    error: *mut Error,
+) -> i32 {
+    // SAFETY: the header asks for live handles and valid pointers, or NULL.
+    unsafe {
+        guard(error, || {
+            let object = shared(program)?;
+            let out = Out::new(len, "len")?;
+            let found = object.program.outputs().nth(index as usize);
+            out.write(found.ok_or(Failure::NotFound("output"))?.labels().len() as u32);
+            Ok(())
+        })
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nowcast_program_output_label(
+    program: *const Handle<ProgramObject>,
+    index: u32,
+    label: u32,
+    text: *mut *const c_char,
+    error: *mut Error,
+) -> i32 {
+    // SAFETY: the header asks for live handles and valid pointers, or NULL.
+    unsafe {
+        guard(error, || {
+            let object = shared(program)?;
+            let out = Out::new(text, "text")?;
+            let found = object.program.outputs().nth(index as usize);
+            let found = found.ok_or(Failure::NotFound("output"))?;
+            let found = found.label_c_text(label as usize);
+            out.write(found.ok_or(Failure::NotFound("label"))?.as_ptr());
+            Ok(())
+        })
+    }
+}
+
+#[unsafe(no_mangle)]
 unsafe extern "C" fn nowcast_program_find_input(
     program: *const Handle<ProgramObject>,
     name: *const c_char,

@@ -4,7 +4,7 @@ use core::ffi::c_void;
 use core::ops::Range;
 
 use arrayvec::ArrayVec;
-use nowcast::runtime::{BindError, RunError, View, ViewMut};
+use nowcast::runtime::{BindError, Port, RunError, View, ViewMut};
 use nowcast::tensor::DType;
 
 use crate::guard::{Error, elements, elements_mut, guard, length};
@@ -67,12 +67,15 @@ unsafe extern "C" fn nowcast_session_run_with(
             let mut reads = ArrayVec::<_, MAX_BINDINGS>::new();
             for binding in inputs {
                 let port = binding.index as usize;
-                reads.push((port, view(binding).map_err(|e| at(port, e))?));
+                let ports = object.session.program().inputs();
+                reads.push((port, view(binding, ports).map_err(|e| at(port, e))?));
             }
             let mut writes = ArrayVec::<_, MAX_BINDINGS>::new();
             for binding in outputs {
                 let port = binding.index as usize;
-                writes.push((port, view_mut(binding).map_err(|e| at(inputs_all + port, e))?));
+                let ports = object.session.program().outputs();
+                let write = view_mut(binding, ports).map_err(|e| at(inputs_all + port, e))?;
+                writes.push((port, write));
             }
             Ok(object.session.run_with(&reads, &mut writes)?)
         })
@@ -90,7 +93,7 @@ fn at(port: usize, failure: Failure) -> Failure {
 /// Bytes of a binding, whole elements on an aligned address.
 pub(crate) fn checked_len(code: i32, address: usize, bytes: u64) -> Result<(DType, u64), Failure> {
     let dtype = dtype(code)
-        .ok_or(Failure::Invalid("the dtype of elements", "one of NOWCAST_F32 to NOWCAST_U64"))?;
+        .ok_or(Failure::Invalid("the dtype of elements", "one of NOWCAST_F32 to NOWCAST_U2"))?;
     let len = bytes / dtype.bytes() as u64;
     if !bytes.is_multiple_of(dtype.bytes() as u64) {
         let expected = (len as usize).saturating_mul(dtype.bytes());
@@ -102,14 +105,29 @@ pub(crate) fn checked_len(code: i32, address: usize, bytes: u64) -> Result<(DTyp
     Ok((dtype, len))
 }
 
+/// Small elements are handed on as their bits, which are those of other types, too: refuses a
+/// type that port `index` does not have.
+pub(crate) fn check_small<'p>(
+    mut ports: impl Iterator<Item = Port<'p>>,
+    index: usize,
+    got: DType,
+) -> Result<(), Failure> {
+    match ports.nth(index).map(|port| port.dtype) {
+        Some(expected) if got.is_small() && expected != got => {
+            Err(BindError::DType { expected, got }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
 macro_rules! by_type {
     ($dtype:expr, $view:ident, $of:ident, $pointer:expr, $len:expr, $what:literal) => {
-        match $dtype {
+        match $dtype.plain() {
             DType::F32 => $view::new($of::<f32>($pointer.cast(), $len, $what)?),
             DType::F64 => $view::new($of::<f64>($pointer.cast(), $len, $what)?),
             DType::I32 => $view::new($of::<i32>($pointer.cast(), $len, $what)?),
             DType::I64 => $view::new($of::<i64>($pointer.cast(), $len, $what)?),
-            DType::U8 | DType::Bool => $view::new($of::<u8>($pointer.cast(), $len, $what)?),
+            DType::U8 => $view::new($of::<u8>($pointer.cast(), $len, $what)?),
             DType::I8 => $view::new($of::<i8>($pointer.cast(), $len, $what)?),
             DType::U16 => $view::new($of::<u16>($pointer.cast(), $len, $what)?),
             DType::I16 => $view::new($of::<i16>($pointer.cast(), $len, $what)?),
@@ -122,8 +140,12 @@ macro_rules! by_type {
 
 /// # Safety
 /// The binding's memory is valid for reads during `'a`, or NULL.
-unsafe fn view<'a>(binding: &InputBinding) -> Result<View<'a>, Failure> {
+unsafe fn view<'a, 'p>(
+    binding: &InputBinding,
+    ports: impl Iterator<Item = Port<'p>>,
+) -> Result<View<'a>, Failure> {
     let (dtype, len) = checked_len(binding.dtype, binding.data.addr(), binding.bytes)?;
+    check_small(ports, binding.index as usize, dtype)?;
     let data = binding.data;
     // SAFETY: promised by the caller; aligned and whole, as just checked.
     Ok(unsafe { by_type!(dtype, View, elements, data, len, "the data of an input") })
@@ -131,8 +153,12 @@ unsafe fn view<'a>(binding: &InputBinding) -> Result<View<'a>, Failure> {
 
 /// # Safety
 /// The binding's memory is valid for writes during `'a` and nothing else refers to it, or NULL.
-unsafe fn view_mut<'a>(binding: &OutputBinding) -> Result<ViewMut<'a>, Failure> {
+unsafe fn view_mut<'a, 'p>(
+    binding: &OutputBinding,
+    ports: impl Iterator<Item = Port<'p>>,
+) -> Result<ViewMut<'a>, Failure> {
     let (dtype, len) = checked_len(binding.dtype, binding.data.addr(), binding.bytes)?;
+    check_small(ports, binding.index as usize, dtype)?;
     let data = binding.data;
     // SAFETY: promised by the caller; aligned and whole, as just checked.
     Ok(unsafe { by_type!(dtype, ViewMut, elements_mut, data, len, "the data of an output") })

@@ -158,9 +158,11 @@ fn of_load(error: &LoadError) -> Status {
                 Status::OptionNeeded
             }
             ImportError::Binding(_) => Status::InvalidArgument,
+            ImportError::Memory { .. } => Status::TooLarge,
             _ => Status::InvalidModel,
         },
         LoadError::Compile { source: CompileError::Unsupported { .. }, .. } => Status::Unsupported,
+        LoadError::Compile { source: CompileError::Memory { .. }, .. } => Status::TooLarge,
         _ => Status::NotCompiled,
     }
 }

@@ -146,7 +146,7 @@ impl<'g> Builder<'g> {
     pub(crate) fn append_in_place(&mut self, y: ValueId) -> bool {
         let Some(append) = self.appends.iter().find(|a| a.output == y) else { return false };
         let place = self.places[append.input.0 as usize].clone();
-        self.settle(y, place);
+        self.set_place(y, place);
         true
     }
 
@@ -241,8 +241,14 @@ impl<'g> Builder<'g> {
         self.storages.len() - 1
     }
 
-    /// Moves a value, and with it the readings that are to come: where it lay before.
-    fn set_place(&mut self, v: ValueId, place: Option<Place>) -> Option<Place> {
+    fn set_place(&mut self, v: ValueId, place: Option<Place>) {
+        let old = self.replace_place(v, place);
+        if self.depth > 0 {
+            self.journal.push((v, old));
+        }
+    }
+
+    fn replace_place(&mut self, v: ValueId, place: Option<Place>) -> Option<Place> {
         let readings = u64::from(self.remaining[v.0 as usize]);
         if let Some(place) = &place {
             self.readings[place.storage] += readings;
@@ -282,7 +288,7 @@ impl<'g> Builder<'g> {
         let storage = self.pack_bytes(tensor.bytes());
         let strides = contiguous(self.shape(v));
         let place = Place { storage, offset: Dim::Fixed(0), strides };
-        self.settle(v, Some(place.clone()));
+        self.set_place(v, Some(place.clone()));
         Ok(place)
     }
 
@@ -342,7 +348,7 @@ impl<'g> Builder<'g> {
         let bytes = self.max_bytes(v);
         let storage = self.new_storage(Home::Arena, bytes);
         let strides = contiguous(self.shape(v));
-        self.settle(v, Some(Place { storage, offset: Dim::Fixed(0), strides }));
+        self.set_place(v, Some(Place { storage, offset: Dim::Fixed(0), strides }));
         Out(self.region(storage, self.dtype(v)))
     }
 
@@ -358,8 +364,7 @@ impl<'g> Builder<'g> {
         let Some(a) = reusable else { return SharedOut(self.write(v).0) };
         let place = self.places[a.0 as usize].clone();
         let storage = place.as_ref().map_or(0, |p| p.storage);
-        let strides = contiguous(self.shape(v));
-        self.settle(v, place.map(|p| Place { strides, ..p }));
+        self.set_place(v, place.map(|p| Place { strides: contiguous(self.shape(v)), ..p }));
         SharedOut(self.region(storage, self.dtype(v)))
     }
 
@@ -384,13 +389,21 @@ impl<'g> Builder<'g> {
 
     /// Makes `v` a view of the storage that `place` names; nothing runs.
     pub(crate) fn alias(&mut self, v: ValueId, place: Place) {
-        self.settle(v, Some(place));
+        self.set_place(v, Some(place));
     }
 
     /// Working memory of the step that is written next.
     pub(crate) fn scratch(&mut self, dtype: DType, len: usize) -> Scratch {
         let storage = self.new_storage(Home::Arena, len.saturating_mul(dtype.bytes()));
         Scratch(self.region(storage, dtype))
+    }
+
+    /// A number that is zero in a new session and that the step alone reads and writes.
+    pub(crate) fn counter(&mut self) -> SharedOut {
+        let offset = self.state_bytes;
+        self.state_bytes += ALIGNMENT;
+        let storage = self.new_storage(Home::State(offset), size_of::<u64>());
+        SharedOut(self.region(storage, DType::U64))
     }
 
     /// Memory for a value between two steps of one node.

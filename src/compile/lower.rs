@@ -13,6 +13,7 @@ pub(super) mod movement;
 mod normalize;
 mod product;
 mod quantize;
+mod random;
 mod recurrent;
 mod vision;
 mod window;
@@ -63,6 +64,7 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::Tile { repeats } => movement::tile(b, node, repeats),
         Op::Fill { shape } => movement::fill(b, node, shape),
         Op::Pad(op) => movement::pad(b, node, op),
+        Op::Random(op) => random::random(b, node, op),
         Op::Range { len } => movement::range(b, node, len),
         Op::Trilu { upper, k } => movement::trilu(b, node, *upper, *k),
         Op::Gather { axis } => index::gather(b, node, *axis),
@@ -103,12 +105,12 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::PairCoupling { classes } => classical::pair_coupling(b, node, *classes),
         Op::Conv(op) => window::conv(b, node, op),
         Op::Pool(op) => window::pool(b, node, op),
+        Op::If(_) | Op::Loop(_) => Err("blocks are lowered around this".into()),
         Op::MaxPositions(op) => window::positions(b, node, op),
         Op::GridSample(op) => vision::grid_sample(b, node, op),
         Op::RoiAlign(op) => vision::roi_align(b, node, op),
         Op::MaxRoiPool(op) => vision::max_roi_pool(b, node, op),
         Op::DeformColumns(op) => vision::deform_columns(b, node, op),
         Op::Det => vision::determinant(b, node),
-        Op::If(_) | Op::Loop(_) => Err("blocks are lowered around this".into()),
     }
 }

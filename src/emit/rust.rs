@@ -391,8 +391,12 @@ impl Emitted<'_> {
     fn write(&self, text: &mut String, calls: &mut String) {
         let Self { what, port, i, id, call, is_input } = self;
         let (upper, quoted) = (id.to_uppercase(), quoted(port.name));
-        // A boolean is a byte, zero or one.
-        let element = if port.dtype == DType::Bool { "u8" } else { port.dtype.name() };
+        // A boolean is a byte, zero or one; a small type that Rust has no name for, its bits.
+        let element = match port.dtype {
+            DType::F16 => "::nowcast::tensor::F16",
+            DType::BF16 => "::nowcast::tensor::Bf16",
+            other => other.plain().name(),
+        };
         let kind = if *is_input { "input" } else { "output" };
         let axes: Option<Vec<usize>> = (0..port.rank()).map(|a| port.fixed_extent(a)).collect();
         let shaped =

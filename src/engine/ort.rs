@@ -90,7 +90,7 @@ impl OrtEngine {
             binding.bind_input(name.as_str(), value).map_err(run_error)?;
         }
         for output in &shapes {
-            let value = empty(&self.session, output.dtype, &output.shape)?;
+            let value = empty(&self.session, &output.name, output.dtype, &output.shape)?;
             binding.bind_output(output.name.as_str(), value).map_err(run_error)?;
         }
         Ok(OrtCall { session: &mut self.session, binding, inputs: bound_inputs })
@@ -110,7 +110,7 @@ impl OrtEngine {
                 let reason = format!("is {}, the model wants {}", array.dtype, port.dtype);
                 return Err(input_error(&port.name, &reason));
             }
-            let mut value = empty(&self.session, array.dtype, &array.shape)?;
+            let mut value = empty(&self.session, &array.name, array.dtype, &array.shape)?;
             fill(&mut value, &array.name, array.dtype, &array.bytes)?;
             Ok((port.name.clone(), value))
         };
@@ -234,8 +234,9 @@ fn dtype(name: &str, ty: TensorElementType) -> Result<DType, EngineError> {
     })
 }
 
-fn element_type(dtype: DType) -> TensorElementType {
-    match dtype {
+/// What ONNX Runtime calls a type; `None` for one that no array of it can be exchanged in.
+fn element_type(dtype: DType) -> Option<TensorElementType> {
+    Some(match dtype {
         DType::F32 => TensorElementType::Float32,
         DType::F64 => TensorElementType::Float64,
         DType::I32 => TensorElementType::Int32,
@@ -247,13 +248,25 @@ fn element_type(dtype: DType) -> TensorElementType {
         DType::I16 => TensorElementType::Int16,
         DType::U32 => TensorElementType::Uint32,
         DType::U64 => TensorElementType::Uint64,
-    }
+        _ => return None,
+    })
+}
+
+/// The error for a type that [`element_type`] does not have.
+fn foreign(name: &str, dtype: DType) -> EngineError {
+    EngineError::Type { name: name.to_owned(), found: dtype.name().to_owned() }
 }
 
 /// A tensor of zeros in ONNX Runtime's memory.
-fn empty(session: &Session, dtype: DType, shape: &[usize]) -> Result<DynTensor, EngineError> {
+fn empty(
+    session: &Session,
+    name: &str,
+    dtype: DType,
+    shape: &[usize],
+) -> Result<DynTensor, EngineError> {
+    let ty = element_type(dtype).ok_or_else(|| foreign(name, dtype))?;
     let dims: Vec<i64> = shape.iter().map(|&extent| extent as i64).collect();
-    DynTensor::new(session.allocator(), element_type(dtype), dims).map_err(run_error)
+    DynTensor::new(session.allocator(), ty, dims).map_err(run_error)
 }
 
 /// Copies `bytes` into a tensor that must have exactly their length.
@@ -279,6 +292,7 @@ fn fill(value: &mut DynTensor, name: &str, dtype: DType, bytes: &[u8]) -> Result
                     *element = byte != 0;
                 }
             }
+            _ => return Err(foreign(name, dtype)),
         }};
     }
     numbers!(F32 => f32, F64 => f64, I32 => i32, I64 => i64, U8 => u8, I8 => i8,
@@ -317,6 +331,7 @@ fn array(name: &str, value: &DynValue) -> Result<Array, EngineError> {
                 let (_, elements) = value.try_extract_tensor::<bool>().map_err(run_error)?;
                 elements.iter().map(|&element| u8::from(element)).collect()
             }
+            _ => return Err(foreign(name, dtype)),
         }};
     }
     let bytes = numbers!(F32 => f32, F64 => f64, I32 => i32, I64 => i64, U8 => u8, I8 => i8,

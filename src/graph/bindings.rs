@@ -27,8 +27,8 @@ pub struct Bindings {
     pub ranges: BTreeMap<String, (i64, i64)>,
     /// Pairs (output, input): the output is kept as the input of the next run.
     pub states: Vec<(String, String)>,
-    /// Bytes that loading may take at most; `None` for the default.
-    pub max_memory: Option<u64>,
     /// Iterations at most of loops whose number is decided at run time, by the node's name.
     pub trips: BTreeMap<String, usize>,
+    /// Bytes that loading may take at most; `None` for the default.
+    pub max_memory: Option<u64>,
 }

@@ -12,15 +12,17 @@ pub mod movement;
 pub mod normalize;
 pub mod product;
 pub mod quantize;
+pub mod random;
 pub mod recurrent;
 pub mod reduce;
+pub mod trees;
 pub mod vision;
 
 use crate::tensor::{DType, Rounding};
 
 use super::dim::{Dim, Variable};
 
-pub use classical::{Aggregate, SvmPairs, TreeEnsemble};
+pub use classical::SvmPairs;
 pub use dynamic::{Measure, NonMaxSuppression, Unique};
 pub use elementwise::{Binary, Compare, Logic, Unary};
 pub use flow::{Block, Branches, Collected, Loop};
@@ -28,8 +30,10 @@ pub use index::{ArgReduce, Scatter, TopK};
 pub use movement::{Pad, PadMode, SliceAxis};
 pub use product::{Activation, Conv, Gemm, MaxPositions, Pool, PoolKind};
 pub use quantize::Quantization;
+pub use random::Random;
 pub use recurrent::{Cell, CellActivation, Direction, Recurrent};
 pub use reduce::{Reduce, ReduceKind};
+pub use trees::TreeEnsemble;
 pub use vision::{DeformColumns, GridSample, MaxRoiPool, RoiAlign};
 
 /// What shape inference knows of a value.
@@ -124,6 +128,8 @@ pub enum Op {
         /// The shape.
         shape: Vec<Dim>,
     },
+    /// Random numbers. No operands.
+    Random(Random),
     /// `start + i * step`. Operands: start, step (scalars).
     Range {
         /// Number of elements.
@@ -320,6 +326,7 @@ impl Op {
             Self::Pad(_) => "Pad",
             Self::Tile { .. } => "Tile",
             Self::Fill { .. } => "ConstantOfShape",
+            Self::Random(_) => "Random",
             Self::Range { .. } => "Range",
             Self::Trilu { .. } => "Trilu",
             Self::Gather { .. } => "Gather",
@@ -374,6 +381,7 @@ impl Op {
             Self::Extents { dims } => vec![dims],
             Self::Reshape { shape } | Self::Expand { shape } | Self::Fill { shape } => vec![shape],
             Self::Tile { repeats } => vec![repeats],
+            Self::Random(op) => vec![&op.shape],
             Self::Pad(pad) => vec![&pad.before, &pad.after],
             Self::Range { len } | Self::NonZero { len } => vec![one(len)],
             Self::Unique(op) => vec![one(&op.len)],
@@ -454,6 +462,7 @@ impl Op {
             Self::Fill { shape } => {
                 Ok(vec![Fact { dtype: operands.at(0)?.dtype, shape: shape.clone() }])
             }
+            Self::Random(op) => Ok(vec![Fact { dtype: DType::F32, shape: op.shape.clone() }]),
             Self::Range { len } => {
                 Ok(vec![Fact { dtype: operands.at(0)?.dtype, shape: vec![len.clone()] }])
             }

@@ -196,3 +196,41 @@ pub fn tree_ensemble<T: NodeWords>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A branch on feature `x`, its children at `next`.
+    fn branch(x: u32, next: u32) -> [u32; 3] {
+        [Mode::LessOrEqual as u32 | x << HIGH_SHIFT, next, 0]
+    }
+
+    #[test]
+    fn trees_that_lead_nowhere_give_nothing() {
+        let far = Mode::Leaf as u32 | 9 << HIGH_SHIFT;
+        for nodes in [
+            [branch(0, 0), branch(0, 0)],
+            [branch(9, 1), branch(0, u32::MAX)],
+            [
+                [Mode::Member as u32, 1, 77],
+                [Mode::Leaf as u32 | ONE_WEIGHT | 5 << HIGH_SHIFT, 1, 0],
+            ],
+            [[far, 0, u32::MAX], [far, 0, 1]],
+        ] {
+            let roots = [0, 1, 77];
+            let forest = Forest {
+                nodes: nodes.as_flattened(),
+                roots: &roots,
+                targets: &[0, 0],
+                values: &[1.0f32, 2.0],
+                depth: 2,
+            };
+            for aggregate in Aggregate::ALL {
+                let mut y = [7.0f32; 2];
+                tree_ensemble(forest, *aggregate, [1, 1, 2], &[1.0], &mut y);
+                assert_eq!(y, [0.0, 0.0]);
+            }
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::proto::{AttributeProto, AttributeType, SparseTensorProto, TensorProto};
+use super::proto::{AttributeProto, AttributeType, GraphProto, SparseTensorProto, TensorProto};
 
 /// An attribute under the name that the node uses.
 pub(super) type Named<'m> = (&'m str, &'m AttributeProto);
@@ -91,6 +91,11 @@ impl<'m> Attributes<'m> {
     /// A tensor.
     pub(super) fn tensor(&self, name: &str) -> Read<&'m TensorProto> {
         Ok(self.find(name, AttributeType::Tensor)?.and_then(|a| a.t.as_ref()))
+    }
+
+    /// A graph.
+    pub(super) fn graph(&self, name: &str) -> Read<&'m GraphProto> {
+        Ok(self.find(name, AttributeType::Graph)?.and_then(|a| a.g.as_ref()))
     }
 
     /// A sparse tensor.

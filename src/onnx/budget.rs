@@ -138,17 +138,18 @@ mod tests {
 
     #[test]
     fn empty_messages_are_refused() {
-        // Attributes of two bytes each, in one node.
-        let attributes = [5u8 << 3 | 2, 0].repeat(1 << 19);
-        let node = NodeProto::decode(&attributes[..20]).expect("attributes");
-        assert_eq!(node.attribute.len(), 10);
-        let mut file = Vec::new();
-        // A model's graph of one node.
-        for (tag, inner) in [(7u8, attributes.len() + 5), (1, attributes.len())] {
-            file.push(tag << 3 | 2);
-            prost::encoding::encode_varint(inner as u64, &mut file);
-        }
-        file.extend(attributes);
+        let field = |tag: u8, inner: &[u8]| {
+            let mut bytes = vec![tag << 3 | 2];
+            prost::encoding::encode_varint(inner.len() as u64, &mut bytes);
+            bytes.extend_from_slice(inner);
+            bytes
+        };
+        // A model's graph of one node with attributes of two bytes each.
+        let attributes = field(5, &[]).repeat(1 << 19);
+        let file = field(7, &field(1, &attributes));
+        let few = ModelProto::decode(&field(7, &field(1, &attributes[..20]))[..]);
+        let nodes = few.expect("a model").graph.expect("a graph").node;
+        assert_eq!(nodes[0].attribute.len(), 10);
         let error = Budget::open(&file, u64::MAX).expect_err("is refused").to_string();
         assert!(error.contains("describe what takes"), "{error}");
     }

@@ -43,15 +43,15 @@ pub(super) struct Builder<'f> {
     known: BTreeMap<ValueId, Vec<Dim>>,
     /// Known values that no node computes yet.
     pending: BTreeSet<ValueId>,
-    /// The f32 of each half that has one, and the half of each f32 that has one of that type:
-    /// what `half.rs` converts, once.
-    pub(super) wide: BTreeMap<ValueId, ValueId>,
-    pub(super) rounded: BTreeMap<(ValueId, DType), ValueId>,
     /// What stands around the block whose nodes are being added, the outermost first.
     outer: Vec<Outer>,
     /// The elements of values that are sequences, `None` for an optional value that is not there;
     /// nothing computes those themselves.
     sequences: BTreeMap<ValueId, Option<Vec<ValueId>>>,
+    /// The f32 of each half that has one, and the half of each f32 that has one of that type:
+    /// what `half.rs` converts, once.
+    pub(super) wide: BTreeMap<ValueId, ValueId>,
+    pub(super) rounded: BTreeMap<(ValueId, DType), ValueId>,
     /// Bytes that constants made here may still take.
     fold_bytes: usize,
     /// Bounds of values that decide shapes, given by the caller.
@@ -77,10 +77,10 @@ impl<'f> Builder<'f> {
             fold,
             known: BTreeMap::new(),
             pending: BTreeSet::new(),
-            wide: BTreeMap::new(),
-            rounded: BTreeMap::new(),
             outer: Vec::new(),
             sequences: BTreeMap::new(),
+            wide: BTreeMap::new(),
+            rounded: BTreeMap::new(),
             fold_bytes: model_bytes.saturating_mul(4).saturating_add(16 << 20),
             ranges,
             bounded: BTreeSet::new(),

@@ -9,6 +9,7 @@ use crate::tensor::DType;
 use super::attributes::{AttributeProblem, Attributes};
 use super::builder::Builder;
 use super::error::{ImportError, NodeRef};
+use super::proto::GraphProto;
 use super::tensor::element_type;
 
 /// The result of importing an operator or a part of it.
@@ -117,6 +118,11 @@ impl<'m> Call<'_, 'm, '_> {
     pub(super) fn tensor(&self, name: &str) -> Imported<Option<Tensor>> {
         let Some(proto) = self.read(self.attributes.tensor(name))? else { return Ok(None) };
         super::tensor::decode(proto, self.folder).map(Some)
+    }
+
+    /// A graph attribute.
+    pub(super) fn graph(&self, name: &str) -> Imported<Option<&'m GraphProto>> {
+        self.read(self.attributes.graph(name))
     }
 
     /// An attribute that names an element type.

@@ -99,14 +99,68 @@ impl Builder<'_> {
         Ok(half)
     }
 
+    /// The same for a result of the nodes from `first` on. One that they only moved is moved as
+    /// a half, too: a cache stays a concatenation, which grows in place.
+    fn rounded_result(
+        &mut self,
+        name: &str,
+        wide: ValueId,
+        to: DType,
+        first: usize,
+    ) -> Result<ValueId, String> {
+        match self.moved(name, wide, to, first)? {
+            Some(half) => Ok(half),
+            None => self.rounded(name, wide, to),
+        }
+    }
+
+    /// The half of what nodes from `first` on moved, where they took it from what has one.
+    fn moved(
+        &mut self,
+        name: &str,
+        wide: ValueId,
+        to: DType,
+        first: usize,
+    ) -> Result<Option<ValueId>, String> {
+        if let Some(half) = self.rounded.get(&(wide, to)) {
+            return Ok(Some(*half));
+        }
+        let nodes = self.graph.nodes.get(first..).unwrap_or_default();
+        let Some(node) = nodes.iter().find(|node| node.outputs.contains(&Some(wide))) else {
+            return Ok(None);
+        };
+        if !matches!(node.op, Op::Concat { .. } | Op::Reshape { .. } | Op::Transpose { .. }) {
+            return Ok(None);
+        }
+        let (op, operands) = (node.op.clone(), node.inputs.clone());
+        let mut halves = Vec::with_capacity(operands.len());
+        for operand in operands.into_iter().flatten() {
+            match self.moved(name, operand, to, first)? {
+                Some(half) => halves.push(Some(half)),
+                None => return Ok(None),
+            }
+        }
+        let half = self.emit(name, op, &halves)?.first().copied();
+        if let Some(half) = half {
+            self.wide.insert(half, wide);
+            self.rounded.insert((wide, to), half);
+        }
+        Ok(half)
+    }
+
     fn converted(&mut self, name: &str, x: ValueId, to: DType) -> Result<ValueId, String> {
         let results = self.emit(name, Op::Cast { to }, &[Some(x)])?;
         results.first().copied().ok_or_else(|| "the conversion has no result".to_owned())
     }
 }
 
-/// The types that a node's operands have in the model, where some of them became f32.
-pub(super) struct Before(Option<Vec<Option<DType>>>);
+/// What a node is before its operator is imported.
+pub(super) struct Before {
+    /// The types that its operands have in the model, where some of them became f32.
+    dtypes: Option<Vec<Option<DType>>>,
+    /// How many nodes the graph has.
+    nodes: usize,
+}
 
 /// Makes halves among the operands f32, where the operator computes.
 pub(super) fn widen_operands(call: &mut Call, domain: &str) -> Imported<Before> {
@@ -117,7 +171,7 @@ pub(super) fn widen_operands(call: &mut Call, domain: &str) -> Imported<Before> 
     let asked = matches!(op.as_str(), "IsNaN" | "IsInf");
     let widens = |dtype: &DType| dtype.is_half() || (asked && dtype.is_small());
     if takes_any(call, domain)? || !dtypes.iter().flatten().any(widens) {
-        return Ok(Before(None));
+        return Ok(Before { dtypes: None, nodes: 0 });
     }
     let mut floats = dtypes.iter().flatten().filter(|dtype| dtype.is_float());
     if let Some(first) = floats.next()
@@ -136,7 +190,7 @@ pub(super) fn widen_operands(call: &mut Call, domain: &str) -> Imported<Before> 
             call.inputs[i] = Some(wide);
         }
     }
-    Ok(Before(Some(dtypes)))
+    Ok(Before { dtypes: Some(dtypes), nodes: call.builder.graph.nodes.len() })
 }
 
 fn takes_any(call: &Call, domain: &str) -> Imported<bool> {
@@ -156,7 +210,7 @@ pub(super) fn round_results(
     before: &Before,
     mut results: Vec<ValueId>,
 ) -> Imported {
-    let Some(dtypes) = &before.0 else { return Ok(results) };
+    let Some(dtypes) = &before.dtypes else { return Ok(results) };
     if TYPES.iter().any(|name| call.attributes.has(name)) {
         return Ok(results);
     }
@@ -164,7 +218,7 @@ pub(super) fn round_results(
         if call.dtype_of(*result) == DType::F32
             && let Some(to) = result_type(call, dtypes, i)
         {
-            let half = call.builder.rounded(&call.label, *result, to);
+            let half = call.builder.rounded_result(&call.label, *result, to, before.nodes);
             *result = half.map_err(|problem| call.problem(problem))?;
         }
     }

@@ -1,6 +1,6 @@
 //! Operators of ONNX, one line each.
 
-mod attention;
+pub(super) mod attention;
 mod constant;
 mod dynamic;
 mod einsum;
@@ -14,8 +14,10 @@ mod microsoft;
 mod ml;
 mod ngrams;
 mod normalize;
+mod old;
 mod product;
 mod quantize;
+mod random;
 mod recurrent;
 mod reduce;
 mod reshape;
@@ -37,7 +39,17 @@ pub(super) struct Entry {
     /// Outputs that are supported; more are refused where a model names them.
     pub(super) outputs: usize,
     /// Adds what it computes and returns its outputs.
-    pub(super) import: fn(&mut Call) -> Imported,
+    import: fn(&mut Call) -> Imported,
+}
+
+impl Entry {
+    /// Imports a node of the domain.
+    pub(super) fn import(self, domain: &str, call: &mut Call) -> Imported {
+        if domain.is_empty() {
+            old::modernize(call)?;
+        }
+        (self.import)(call)
+    }
 }
 
 const ANY: usize = usize::MAX;
@@ -224,6 +236,11 @@ fn standard(op: &str) -> Option<Line> {
         "Attention" => (7, 4, attention::attention),
         "RotaryEmbedding" => (4, 1, attention::rotary),
         "LinearAttention" => (6, 2, linear_attention::linear_attention),
+
+        "RandomNormal" | "RandomUniform" => (0, 1, random::random),
+        "RandomNormalLike" | "RandomUniformLike" => (1, 1, random::random),
+        "Bernoulli" => (1, 1, random::bernoulli),
+        "Multinomial" => (1, 1, random::multinomial),
 
         "NegativeLogLikelihoodLoss" => (3, 1, loss::negative_log_likelihood),
         "SoftmaxCrossEntropyLoss" => (3, 2, loss::softmax_cross_entropy),

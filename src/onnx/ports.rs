@@ -107,11 +107,11 @@ fn check_types(model: &GraphProto, initializers: &[TensorProto]) -> Result<(), I
     let Some((mut what, dtype)) = refused.next() else { return Ok(()) };
     let others: Vec<(String, String)> = refused.collect();
     if !others.is_empty() {
-        let shown = others.iter().take(4).map(|(what, dtype)| format!("{what} ({dtype})"));
+        let shown = others.iter().take(4).map(|(what, dtype)| format!("{what}: {dtype}"));
         let shown: Vec<String> = shown.collect();
         let more = others.len() - shown.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        what = format!("like {}{more}, {what}", shown.join(", "));
+        what = format!("{what} [likewise {}{more}]", shown.join(", "));
     }
     Err(ImportError::ElementType { what, dtype })
 }

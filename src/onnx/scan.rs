@@ -12,8 +12,8 @@ use super::proto::{
 
 /// Messages nest at most this deep; the decoder refuses more.
 const MOST_DEPTH: usize = 128;
-/// A vector that grows has room for up to four times its first element, or is moved from one of
-/// half the size to one of twice the size.
+/// A vector has room for four elements when it has one, and while it grows there are two of it:
+/// one of the old size and one of twice that.
 const GROWTH: u64 = 4;
 /// What the allocator and a string add to their contents.
 const STRING_BYTES: u64 = 32;
@@ -79,13 +79,18 @@ impl Kind {
         })
     }
 
-    /// Bytes in memory for each byte of the field `tag`, where it is a list of numbers.
-    fn expansion(self, tag: u64) -> u64 {
+    /// Bytes in memory of the field `tag`, which is no message.
+    fn expanded(self, tag: u64, field: &[u8]) -> u64 {
+        let len = field.len() as u64;
+        // Numbers of one to ten bytes; the last byte of each has no high bit.
+        let numbers = || field.iter().filter(|byte| **byte < 128).count() as u64;
         match (self, tag) {
-            // Numbers of any length up to ten bytes become eight.
-            (Self::Attribute, 8) | (Self::Tensor, 1 | 5 | 7 | 11) | (Self::Sparse, 3) => 8 * GROWTH,
-            (Self::Attribute, 7) | (Self::Tensor, 4 | 10) => GROWTH,
-            _ => 1,
+            (Self::Tensor, 5) => 4 * GROWTH * numbers(),
+            (Self::Attribute, 8) | (Self::Tensor, 1 | 7 | 11) | (Self::Sparse, 3) => {
+                8 * GROWTH * numbers()
+            }
+            (Self::Attribute, 7) | (Self::Tensor, 4 | 10) => GROWTH * len,
+            _ => STRING_BYTES * GROWTH + len,
         }
     }
 }
@@ -107,13 +112,15 @@ fn message(mut bytes: &[u8], kind: Kind, depth: usize) -> u64 {
             0 => varint(&mut bytes).map(|_| 0),
             1 => Some(8),
             2 => varint(&mut bytes),
+            // Groups are skipped by the decoder; what is in them counts as if it stood here.
+            3 | 4 => Some(0),
             5 => Some(4),
             _ => None,
         };
         let Some(field) = len.and_then(|len| take(&mut bytes, len)) else { break };
         total = total.saturating_add(match (key & 7, kind.child(tag)) {
             (2, Some(child)) => message(field, child, depth + 1),
-            (2, None) => STRING_BYTES * GROWTH + field.len() as u64 * kind.expansion(tag),
+            (2, None) => kind.expanded(tag, field),
             _ => 8 * GROWTH,
         });
     }

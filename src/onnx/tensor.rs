@@ -146,7 +146,7 @@ fn decode_as(proto: &TensorProto, dtype: DType, folder: Option<&Path>) -> Result
     let packed = || {
         given(proto.int32_data.len(), "elements")?;
         if let Some(v) = proto.int32_data.iter().find(|v| u8::try_from(**v).is_err()) {
-            return Err(format!("{v} are no elements {dtype}"));
+            return Err(format!("{v} is no byte of elements {dtype}"));
         }
         let raw: Vec<u8> = proto.int32_data.iter().map(|v| *v as u8).collect();
         Ok(whole(&raw))
@@ -303,3 +303,6 @@ pub(super) fn decode_sparse(
     }
     Ok(Tensor::from_bytes(values.dtype(), &shape, &dense))
 }
+
+#[cfg(test)]
+mod tests;

@@ -409,3 +409,103 @@ fn outputs_have_memory_of_their_own() {
     let graph = load(&model(17, graph), &Bindings::default()).unwrap();
     assert_eq!(graph.nodes.len(), 3, "{graph}");
 }
+
+const F16: i32 = 10;
+
+/// The operators that a chain over the f16 `x` becomes.
+fn half_chain(nodes: Vec<NodeProto>, constants: Vec<super::proto::TensorProto>) -> Vec<String> {
+    let graph = body(vec![port("x", F16, &["2"])], constants, nodes, vec![port("y", F16, &["2"])]);
+    let graph = load(&model(21, graph), &Bindings::default()).unwrap_or_else(|e| panic!("{e}"));
+    let text = |op: &Op| match op {
+        Op::Cast { to } => format!("Cast to {to}"),
+        op => op.name().to_owned(),
+    };
+    graph.nodes.iter().map(|n| text(&n.op)).collect()
+}
+
+#[test]
+fn halves_are_rounded_once_behind_a_chain() {
+    let nodes = vec![node("Exp", &["x"], &["a"]), node("Tanh", &["a"], &["b"])];
+    let mut all = nodes.clone();
+    all.push(node("Add", &["b", "x"], &["y"]));
+    assert_eq!(
+        half_chain(all, vec![]),
+        ["Cast to f32", "Exp", "Tanh", "Add", "Cast to f16"],
+        "x is converted once"
+    );
+    // What moves elements moves the rounded ones; what the model casts is rounded.
+    let mut all = nodes.clone();
+    all.push(node("Unsqueeze", &["b", "axis"], &["c"]));
+    all.push(node("Squeeze", &["c", "axis"], &["d"]));
+    all.push(node("Neg", &["d"], &["y"]));
+    let axis = || vec![numbers("axis", &[0])];
+    let moved = half_chain(all, axis());
+    assert_eq!(
+        moved,
+        [
+            "Cast to f32",
+            "Exp",
+            "Tanh",
+            "Cast to f16",
+            "Reshape",
+            "Reshape",
+            "Cast to f32",
+            "Neg",
+            "Cast to f16"
+        ]
+    );
+    let cast =
+        |from: &str, to: &str, code| node_with("Cast", &[from], &[to], vec![int("to", code)]);
+    let mut all = nodes;
+    all.push(cast("b", "c", i64::from(F32)));
+    all.push(cast("c", "y", i64::from(F16)));
+    assert_eq!(
+        half_chain(all, vec![]),
+        ["Cast to f32", "Exp", "Tanh", "Cast to f16", "Cast to f32", "Cast to f16"]
+    );
+}
+
+#[test]
+fn a_half_that_comes_back_is_the_half() {
+    // In inference a dropout, and a sum of one, are their operand.
+    let nodes = vec![
+        node("Sum", &["x"], &["a"]),
+        node("Dropout", &["a"], &["b"]),
+        node("Identity", &["b"], &["y"]),
+    ];
+    assert_eq!(half_chain(nodes, vec![]), ["Identity"]);
+}
+
+#[test]
+fn a_half_and_another_float_are_not_of_one_type() {
+    let graph = body(
+        vec![port("x", F16, &["2"]), port("w", F32, &["2"])],
+        vec![],
+        vec![node("Add", &["x", "w"], &["y"])],
+        vec![port("y", F16, &["2"])],
+    );
+    let error = load(&model(21, graph), &Bindings::default()).expect_err("two types");
+    assert_eq!(error.to_string(), "node #0 (Add): operands are f16 and f32, not of one type");
+}
+
+#[test]
+fn a_cache_of_halves_stays_a_concatenation() {
+    let axes: [&str; 4] = ["1", "2", "t", "4"];
+    let new = |name| port(name, F16, &["1", "2", "1", "4"]);
+    let past = |name| port(name, F16, &axes);
+    let inputs = vec![new("q"), new("k"), new("v"), past("pk"), past("pv")];
+    let attention = node("Attention", &["q", "k", "v", "", "pk", "pv"], &["y", "nk", "nv"]);
+    let outputs = ["y", "nk", "nv"].map(|name| port(name, F16, &["?", "?", "?", "?"])).to_vec();
+    let graph = ranged_t(&model(23, body(inputs, vec![], vec![attention], outputs)));
+    for output in &graph.outputs[1..] {
+        let node = graph.nodes.iter().find(|n| n.outputs.contains(&Some(output.value)));
+        assert!(matches!(node, Some(n) if matches!(n.op, Op::Concat { axis: 2 })), "{graph}");
+    }
+}
+
+/// Imports with the open dimension `t` of 0 to 16.
+fn ranged_t(model: &ModelProto) -> Graph {
+    let mut bindings = Bindings::default();
+    bindings.dims.insert("t".into(), Extent::Range(0, 16));
+    load(model, &bindings).unwrap_or_else(|e| panic!("{e}"))
+}

@@ -1,6 +1,7 @@
 //! The walk over the nodes: names to values, functions and branches inlined.
 
 mod branch;
+mod flex;
 mod repeat;
 mod scan;
 
@@ -24,7 +25,7 @@ use super::{half, ops, order};
 type Imported<T = Vec<ValueId>> = Result<T, ImportError>;
 
 /// The operator sets that are supported, of the standard domain.
-const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
+const OPSETS: std::ops::RangeInclusive<i64> = 1..=28;
 /// Nodes that a model may have whatever its size; functions that call functions multiply them.
 const FREE_NODES: usize = 100_000;
 /// Nodes that each node of the file may become.
@@ -99,6 +100,11 @@ pub(super) fn check_supported(
         for node in nodes {
             let key = node_key(node);
             if is_known(node) {
+                continue;
+            }
+            if flex::is_flex_attention(node) {
+                let graphs = node.attribute.iter().filter_map(|a| a.g.as_ref());
+                open.extend(graphs.map(|graph| (&graph.node, opsets.clone())));
                 continue;
             }
             match functions.find(key, opsets.version(key.0).ok()) {
@@ -303,6 +309,8 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
                 "Scan" => self.scan(&node, frame)?,
                 _ => self.map(&node, frame)?,
             }
+        } else if flex::is_flex_attention(node) {
+            self.flex_attention(node, &name, inputs, attributes, frame)?
         } else if let Some(entry) = ops::entry(key.0, key.1) {
             let version = frame.opsets.version(key.0)?;
             self.operator(node, name.clone(), inputs, attributes, (entry, version))?
@@ -356,7 +364,8 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         }
         let texts = passed_on(&call, text_use(domain(&node.domain), &node.op_type))?;
         let before = half::widen_operands(&mut call, domain(&node.domain))?;
-        let results = match ((entry.import)(&mut call), call.unbounded.first()) {
+        let results = match (entry.import(domain(&node.domain), &mut call), call.unbounded.first())
+        {
             (Err(error), Some(i)) => return Err(call.not_bounded(*i, &error)),
             (Ok(results), Some(i)) => {
                 let open = results.iter().flat_map(|id| call.shape(*id));

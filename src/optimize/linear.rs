@@ -28,9 +28,8 @@ fn fuse_nodes(graph: &mut Graph, uses: &mut [u32]) {
     for i in 0..graph.nodes.len() {
         let Some(mut node) = as_linear(graph, i) else { continue };
         while let Some(y) = node.outputs[0].filter(|y| uses[y.0 as usize] == 1) {
-            let Some((reader, step)) = next(graph, &node, y, readers.get(&y).copied()) else {
-                break;
-            };
+            let reader = readers.get(&y).copied();
+            let Some((reader, step)) = next(graph, &node, y, reader) else { break };
             match step {
                 Step::Bias(bias) => node.inputs.push(Some(bias)),
                 Step::Activation(activation) => node.op = Op::Linear { activation },

@@ -14,6 +14,7 @@ pub(crate) mod movement;
 pub(crate) mod normalize;
 pub(crate) mod product;
 pub(crate) mod quantize;
+pub(crate) mod random;
 pub(crate) mod recurrent;
 pub(crate) mod small;
 pub(super) mod types;
@@ -209,6 +210,8 @@ macro_rules! for_each_kernel {
             DeformColumns = 125, "deform_columns", vision::DEFORM_COLUMNS;
             /// Determinants.
             Determinant = 126, "determinant", vision::DETERMINANT;
+            /// Random numbers.
+            Random = 150, "random", random::RANDOM;
             /// Decision trees.
             TreeEnsemble = 160, "tree_ensemble", classical::TREE_ENSEMBLE;
             /// Places in a sorted list.

@@ -1,4 +1,5 @@
 //! An allocator that counts, for the test binaries that install it.
+#![allow(clippy::disallowed_types, reason = "counts belong to a thread: cases run side by side")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

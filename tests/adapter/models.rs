@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use nowcast::tensor::DType;
+use nowcast::tensor::{DType, Rounding, narrow};
 
 /// Every ONNX file under `models/`, in order of path.
 pub(crate) fn models() -> Vec<PathBuf> {
@@ -74,6 +74,9 @@ impl Random {
             match dtype {
                 DType::F32 => bytes.extend((unit as f32).to_ne_bytes()),
                 DType::F64 => bytes.extend(unit.to_ne_bytes()),
+                DType::F16 | DType::BF16 => {
+                    bytes.extend(narrow(dtype, unit, Rounding::default()).to_ne_bytes());
+                }
                 _ => {
                     let start = bytes.len();
                     bytes.resize(start + dtype.bytes(), 0);

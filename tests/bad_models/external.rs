@@ -71,7 +71,10 @@ fn behind_a_link() {
 fn missing_or_short() {
     let folder = folder("short");
     let missing = load(Some(&folder), "none.bin", &[]).unwrap();
-    assert!(missing.starts_with("tensor \"w\": its external file \"none.bin\": "), "{missing}");
+    assert_eq!(
+        missing,
+        "tensor \"w\": its external file \"none.bin\" is missing; put it beside the model"
+    );
     let text = |more| load(Some(&folder), "data.bin", more).unwrap();
     assert_eq!(
         text(&[("offset", "1")]),
@@ -94,4 +97,24 @@ fn missing_or_short() {
         "tensor \"w\": its data lies in the file \"data.bin\"; load the model from a path, not \
          from bytes"
     );
+}
+
+#[test]
+#[cfg(unix)]
+fn no_plain_file() {
+    let folder = folder("special");
+    std::os::unix::fs::symlink("/dev/zero", folder.join("zero")).unwrap();
+    fs::create_dir(folder.join("inner")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(folder.join("fifo")).status();
+    assert!(made.is_ok_and(|status| status.success()), "mkfifo is there");
+    let text = |location: &str| load(Some(&folder), location, &[]).unwrap();
+    assert!(text("zero").ends_with("lies outside the model's folder"));
+    for location in ["inner", "fifo"] {
+        assert_eq!(
+            text(location),
+            format!("tensor \"w\": its external file {location:?} is not a file")
+        );
+    }
+    assert!(text("data\0.bin").starts_with("tensor \"w\": its external file"));
+    assert!(load(Some(&folder), "data.bin", &[("length", "18446744073709551615")]).is_some());
 }

@@ -36,8 +36,13 @@ pub(crate) struct Value {
 
 /// The folder that `cargo xtask test` exports the suite to.
 pub(crate) fn folder() -> PathBuf {
+    folder_of("node")
+}
+
+/// A folder of cases that `cargo xtask test` exports.
+pub(crate) fn folder_of(name: &str) -> PathBuf {
     let oracle = std::env::var_os("NOWCAST_ORACLE").expect("run through cargo xtask test");
-    Path::new(&oracle).join("node")
+    Path::new(&oracle).join(name)
 }
 
 /// Every case, in order of name.

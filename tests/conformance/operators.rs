@@ -96,6 +96,10 @@ fn short(text: &str) -> String {
         Some((node, rest)) if node.starts_with("node ") => rest.to_owned(),
         _ => text,
     };
+    let text = match text.split_once(" [likewise ").map(|(a, b)| (a, b.split_once(']'))) {
+        Some((before, Some((_, after)))) => format!("{before}{after}"),
+        _ => text,
+    };
     let mut short: String = text.chars().take(110).collect();
     if short.len() < text.len() {
         short.push('…');

@@ -51,8 +51,13 @@ const FLAGS: &[&str] = &[
 
 /// What one input may take: memory out of proportion to the file, and a hang, are findings. The
 /// clock is that of the wall, so a busy machine needs the time.
-const LIMITS: &[&str] =
-    &["-rss_limit_mb=2048", "-malloc_limit_mb=512", "-timeout=120", "-report_slow_units=60"];
+const LIMITS: &[&str] = &[
+    "-rss_limit_mb=2048",
+    "-malloc_limit_mb=512",
+    "-timeout=120",
+    "-report_slow_units=60",
+    "-print_funcs=0",
+];
 
 /// The outcome of one target.
 struct Report {

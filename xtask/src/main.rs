@@ -6,6 +6,7 @@
 
 mod context;
 mod fuzz;
+mod models;
 mod steps;
 
 use std::process::ExitCode;
@@ -47,6 +48,12 @@ enum Verb {
     Rtsan,
     /// Run the Cortex-M example and the library's tests for other CPUs, under emulation.
     Targets,
+    /// Make the models under models/families again, with the exporters that wrote them.
+    Models {
+        /// Only this group: sklearn, or networks (PyTorch and JAX, some 5 GB).
+        #[arg(long, value_name = "GROUP")]
+        only: Option<String>,
+    },
     /// Fuzz the readers and the C interface under AddressSanitizer.
     Fuzz {
         /// Only this target: onnx, graph, program, bundle or c_api.
@@ -75,6 +82,7 @@ fn main() -> ExitCode {
             realtime::sanitizer(&context)
         }
         Verb::Targets => targets::all(&context),
+        Verb::Models { only } => models::make(&context, only.as_deref()),
         Verb::Fuzz { target, seconds } => {
             steps::run_needs(&context, "conformance")?;
             fuzz::fuzz(&context, target.as_deref(), seconds)

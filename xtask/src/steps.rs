@@ -39,7 +39,12 @@ const STEPS: &[Step] = &[
     step("lint", "clippy finds nothing, with and without the oracles", &[], checks::lint),
     step("no-std", "the serving side builds without std", &[], checks::no_std),
     step("oracle", "install ONNX Runtime and onnx, pinned", &[], oracle::install),
-    step("node-suite", "export the ONNX node suite", &["oracle"], oracle::node_suite),
+    step(
+        "node-suite",
+        "export the ONNX node suite and single operators",
+        &["oracle"],
+        oracle::node_suite,
+    ),
     step(
         "unit",
         "unit tests and tests without a step of their own",
@@ -48,6 +53,13 @@ const STEPS: &[Step] = &[
     ),
     step("conformance", "the ONNX node suite", &["node-suite"], cargo_tests::conformance),
     step("parity", "the answers of ONNX Runtime on every model", &["oracle"], cargo_tests::parity),
+    step("rewrite", "let ONNX Runtime rewrite models", &["oracle"], oracle::contrib),
+    step(
+        "contrib",
+        "the answers of ONNX Runtime to its own operators",
+        &["rewrite"],
+        cargo_tests::contrib,
+    ),
     step("realtime", "no allocation, no system call, no page fault", &["oracle"], realtime::tests),
     step("c", "C and C++ programs", &["oracle"], cargo_tests::c),
     step("cortex-m", "forecasts on a Cortex-M under emulation", &[], cortex_m::example),

@@ -13,7 +13,7 @@ SIZE(nowcast_error, 520);
 SIZE(nowcast_dim, 24);
 SIZE(nowcast_state, 16);
 SIZE(nowcast_value, 40);
-SIZE(nowcast_options, 40);
+SIZE(nowcast_options, 48);
 SIZE(nowcast_memory, 48);
 SIZE(nowcast_port, 160);
 SIZE(nowcast_shape, 136);
@@ -66,6 +66,9 @@ static void loading(const char *affine, const char *reshape, const char *unknown
     options.struct_size = 3;
     EXPECT(nowcast_program_load(affine, &options, &program, &error), NOWCAST_INVALID_ARGUMENT);
     options.struct_size = sizeof options;
+    options.max_memory = 1;
+    EXPECT(nowcast_program_load(affine, &options, &program, &error), NOWCAST_TOO_LARGE);
+    options.max_memory = 0;
     options.dims_len = 1;
     EXPECT(nowcast_program_load(affine, &options, &program, &error), NOWCAST_NULL_ARGUMENT);
     nowcast_dim dim = { "rows", 8, 1 };
@@ -106,6 +109,7 @@ static void questions(nowcast_program *program)
     nowcast_memory memory = NOWCAST_MEMORY_INIT;
     nowcast_port port = NOWCAST_PORT_INIT;
     nowcast_dim dim = { NULL, 0, 0 };
+    const char *label = NULL;
     uint32_t number = 77;
     uint64_t bytes = 77;
 
@@ -140,6 +144,14 @@ static void questions(nowcast_program *program)
     CHECK(!port.is_state);
     EXPECT(nowcast_program_output(program, 1, &port, &error), NOWCAST_OK);
     CHECK(strcmp(port.name, "positive") == 0 && port.dtype == NOWCAST_BOOL);
+
+    EXPECT(nowcast_program_output_labels_len(program, 2, &number, &error), NOWCAST_NOT_FOUND);
+    EXPECT(nowcast_program_output_labels_len(program, 0, NULL, &error), NOWCAST_NULL_ARGUMENT);
+    EXPECT(nowcast_program_output_labels_len(program, 0, &number, &error), NOWCAST_OK);
+    CHECK(number == 0);
+    EXPECT(nowcast_program_output_label(program, 0, 0, &label, &error), NOWCAST_NOT_FOUND);
+    EXPECT(nowcast_program_output_label(program, 0, 0, NULL, &error), NOWCAST_NULL_ARGUMENT);
+    CHECK(label == NULL);
 
     EXPECT(nowcast_program_input_dim(program, 0, 1, &dim, &error), NOWCAST_NOT_FOUND);
     EXPECT(nowcast_program_input_dim(program, 0, 9, &dim, &error), NOWCAST_NOT_FOUND);

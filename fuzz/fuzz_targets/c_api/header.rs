@@ -157,6 +157,19 @@ unsafe extern "C" {
         dim: *mut Dim,
         e: Error,
     ) -> i32;
+    pub(crate) fn nowcast_program_output_labels_len(
+        p: Object,
+        i: u32,
+        len: *mut u32,
+        e: Error,
+    ) -> i32;
+    pub(crate) fn nowcast_program_output_label(
+        p: Object,
+        i: u32,
+        label: u32,
+        text: *mut *const c_char,
+        e: Error,
+    ) -> i32;
     pub(crate) fn nowcast_program_find_input(
         p: Object,
         name: *const c_char,

@@ -38,6 +38,9 @@ pub(crate) fn read_input(path: &Path) -> Result<(String, Vec<u8>), Failure> {
         };
     }
     let name = path.display().to_string();
+    if path.is_dir() {
+        return Err(Failure::User(format!("{name} is a folder: name a file in it")));
+    }
     match std::fs::read(path) {
         Ok(bytes) => Ok((name, bytes)),
         Err(error) => Err(Failure::User(format!("{name} cannot be read: {error}"))),

@@ -10,7 +10,7 @@ use nowcast::load::{self, LoadError};
 use nowcast::onnx::ImportError;
 use nowcast::runtime::{BindError, KERNELS, Port, Program, Session};
 use nowcast::sampling::{PathAddress, PathWords};
-use nowcast::tensor::DType;
+use nowcast::tensor::{DType, Rounding, narrow};
 
 use crate::choices::{ChoiceArgs, pair};
 use crate::failure::Failure;
@@ -225,12 +225,13 @@ impl Model {
         for (i, port) in self.program.inputs().enumerate() {
             let internal = |error: BindError| Failure::Internal(error.to_string());
             if let Some(given) = given(&port) {
-                if given.tensor.dtype() != port.dtype {
-                    let (expected, got) = (port.dtype, given.tensor.dtype());
+                let tensor = npy::as_input(given.tensor.clone(), port.dtype);
+                if tensor.dtype() != port.dtype {
+                    let (expected, got) = (port.dtype, tensor.dtype());
                     return Err(refused(given, &port, BindError::DType { expected, got }));
                 }
                 let elements = session.input_bytes_mut(i).map_err(internal)?;
-                elements.copy_from_slice(given.tensor.bytes());
+                elements.copy_from_slice(tensor.bytes());
             } else if !port.is_state() {
                 let seed = seed.ok_or_else(|| {
                     Failure::User(format!(
@@ -309,7 +310,7 @@ fn copied(
             Tensor::from_bytes(dtype, shape, &bytes)
         }};
     }
-    Ok(match dtype {
+    Ok(match dtype.plain() {
         DType::F32 => of!(f32),
         DType::F64 => of!(f64),
         DType::I32 => of!(i32),
@@ -328,7 +329,8 @@ fn refused(given: &Given, port: &Port<'_>, error: BindError) -> Failure {
     Failure::User(match error {
         BindError::DType { expected, got } => format!(
             "{file}: the elements are {got}, input {name:?} is {expected}: save it with \
-             astype({:?})",
+             {}({:?})",
+            npy::conversion(expected),
             npy::numpy_name(expected)
         ),
         _ => format!(
@@ -352,6 +354,12 @@ fn random(dtype: DType, bytes: &mut [u8], address: PathAddress) {
         DType::F64 => {
             for element in bytes.chunks_exact_mut(8) {
                 element.copy_from_slice(&float().to_le_bytes());
+            }
+        }
+        _ if dtype.is_float() => {
+            for element in bytes.chunks_exact_mut(dtype.bytes()) {
+                let bits = narrow(dtype, float(), Rounding::default()).to_le_bytes();
+                element.copy_from_slice(&bits[..element.len()]);
             }
         }
         _ => {

@@ -8,6 +8,7 @@ use nowcast::bundle::File;
 use nowcast::kernels::Level;
 use nowcast::load::{self, LoadError};
 use nowcast::runtime::{KERNELS, Port, Program};
+use nowcast::tensor::DType;
 use serde::Serialize;
 
 use crate::contents::Contents;
@@ -63,6 +64,9 @@ struct PortReport {
     is_state: bool,
     /// Its shape is known only behind a run.
     is_measured: bool,
+    /// Of i64 what each number means, of floats the names of the columns.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<String>,
     #[serde(skip)]
     text: String,
 }
@@ -197,6 +201,7 @@ impl Report {
             for port in ports {
                 let state = if port.is_state { "  (kept between runs)" } else { "" };
                 writeln!(out, "  {}{state}", port.text)?;
+                port.write_labels(out)?;
             }
         }
         writeln!(out, "Memory in bytes")?;
@@ -230,6 +235,22 @@ impl Report {
 }
 
 impl PortReport {
+    /// What its numbers mean, as far as a line has room for it.
+    fn write_labels(&self, out: &mut String) -> std::fmt::Result {
+        const SHOWN: usize = 20;
+        if self.labels.is_empty() {
+            return Ok(());
+        }
+        let what = if self.dtype == DType::I64.name() { "numbers" } else { "columns" };
+        let shown = self.labels.iter().take(SHOWN).enumerate();
+        let shown: Vec<String> = shown.map(|(i, label)| format!("{i} {label:?}")).collect();
+        let more = match self.labels.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        writeln!(out, "    {what}: {}{more}", shown.join(", "))
+    }
+
     fn new(port: Port<'_>) -> Self {
         let axes = || 0..port.rank();
         let extent = |axis| match (port.fixed_extent(axis), port.variable(axis)) {
@@ -247,6 +268,7 @@ impl PortReport {
             max_bytes: port.max_bytes(),
             is_state: port.is_state(),
             is_measured: port.is_measured(),
+            labels: port.labels().map(str::to_owned).collect(),
             text: format!("{port:?}"),
         }
     }

@@ -11,8 +11,9 @@ use crate::arrays::read_input;
 use crate::failure::Failure;
 use crate::output;
 
-/// NumPy's names of our types, little-endian.
-const NAMES: [(&str, DType); 11] = [
+/// NumPy's names of our types, little-endian. It has none for the others: they are written as
+/// their bits, unsigned integers of as many bytes, and read as such where an input has their type.
+const NAMES: [(&str, DType); 12] = [
     ("<f4", DType::F32),
     ("<f8", DType::F64),
     ("<i4", DType::I32),
@@ -24,11 +25,12 @@ const NAMES: [(&str, DType); 11] = [
     ("<i2", DType::I16),
     ("<u4", DType::U32),
     ("<u8", DType::U64),
+    ("<f2", DType::F16),
 ];
 
-/// What NumPy calls a type when it converts to it.
+/// What NumPy calls a type when it converts to it; of the bits of a type that it has no name for.
 pub(crate) fn numpy_name(dtype: DType) -> &'static str {
-    match dtype {
+    match named(dtype) {
         DType::F32 => "float32",
         DType::F64 => "float64",
         DType::I32 => "int32",
@@ -39,8 +41,27 @@ pub(crate) fn numpy_name(dtype: DType) -> &'static str {
         DType::U16 => "uint16",
         DType::I16 => "int16",
         DType::U32 => "uint32",
+        DType::F16 => "float16",
         _ => "uint64",
     }
+}
+
+/// The type of a file that holds elements of this one.
+fn named(dtype: DType) -> DType {
+    if NAMES.iter().any(|(_, name)| *name == dtype) { dtype } else { dtype.plain() }
+}
+
+/// What NumPy calls the conversion to [`numpy_name`]: of the numbers, or of their bits.
+pub(crate) fn conversion(dtype: DType) -> &'static str {
+    if named(dtype) == dtype { "astype" } else { "view" }
+}
+
+/// What a file gives an input of type `wanted`: itself, or elements whose bits it holds.
+pub(crate) fn as_input(tensor: Tensor, wanted: DType) -> Tensor {
+    if tensor.dtype() != wanted && tensor.dtype() == named(wanted) {
+        return Tensor::from_bytes(wanted, tensor.shape(), tensor.bytes());
+    }
+    tensor
 }
 
 /// Reads a file; `-` is standard input.
@@ -111,7 +132,8 @@ pub(crate) fn write(path: &Path, tensor: &Tensor) -> Result<(), Failure> {
 }
 
 fn header<W: Write>(writer: W, tensor: &Tensor) -> std::io::Result<W> {
-    let name = NAMES.iter().find(|(_, dtype)| *dtype == tensor.dtype()).map_or("", |n| n.0);
+    let named = named(tensor.dtype());
+    let name = NAMES.iter().find(|(_, dtype)| *dtype == named).map_or("", |n| n.0);
     let dtype = name.parse().map(npyz::DType::Plain).map_err(std::io::Error::other)?;
     let shape: Vec<u64> = tensor.shape().iter().map(|extent| *extent as u64).collect();
     let options = npyz::WriteOptions::new_header_only().dtype(dtype).shape(&shape);
@@ -137,6 +159,15 @@ mod tests {
                 let tensor = Tensor::from_bytes(dtype, shape, &bytes);
                 assert_eq!(parse(&file(&tensor)), Ok(tensor), "{dtype}");
             }
+        }
+    }
+
+    #[test]
+    fn types_without_a_name_are_their_bits() {
+        for dtype in DType::ALL {
+            let tensor = Tensor::from_bytes(dtype, &[2], &vec![1; 2 * dtype.bytes()]);
+            let read = parse(&file(&tensor)).expect("a file");
+            assert_eq!(as_input(read, dtype), tensor, "{dtype}");
         }
     }
 

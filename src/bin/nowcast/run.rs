@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use nowcast::graph::Tensor;
 use nowcast::kernels::Isa;
-use nowcast::runtime::Session;
+use nowcast::runtime::{Port, Session};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -28,6 +29,9 @@ pub(crate) struct RunArgs {
     json: bool,
 }
 
+/// Texts of an output on its line.
+const SHOWN: usize = 8;
+
 #[derive(Serialize)]
 struct Report {
     isa: &'static str,
@@ -41,6 +45,22 @@ struct Output {
     dtype: &'static str,
     shape: Vec<usize>,
     file: String,
+    /// Of i64 the text of each element, of floats the names of the columns.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<String>,
+}
+
+/// The texts of an output whose port has labels.
+fn texts(port: &Port<'_>, tensor: &Tensor) -> Vec<String> {
+    let labels: Vec<&str> = port.labels().collect();
+    let text = |index: &i64| usize::try_from(*index).ok().and_then(|i| labels.get(i));
+    match tensor.as_slice::<i64>() {
+        Some(_) if labels.is_empty() => Vec::new(),
+        Some(indices) => {
+            indices.iter().map(|i| text(i).map_or(String::new(), |t| (*t).to_owned())).collect()
+        }
+        None => labels.into_iter().map(str::to_owned).collect(),
+    }
 }
 
 pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
@@ -58,7 +78,8 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
         constants: model.bound.iter().map(|given| given.name.clone()).collect(),
         outputs: Vec::new(),
     };
-    for (i, (name, tensor)) in model.outputs(&session)?.into_iter().enumerate() {
+    let ports = model.program.outputs();
+    for (i, ((name, tensor), port)) in model.outputs(&session)?.into_iter().zip(ports).enumerate() {
         let path = dir.join(format!("{i}.npy"));
         npy::write(&path, &tensor)?;
         report.outputs.push(Output {
@@ -66,11 +87,19 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
             dtype: tensor.dtype().name(),
             shape: tensor.shape().to_vec(),
             file: path.display().to_string(),
+            labels: texts(&port, &tensor),
         });
     }
     if args.json {
         return output::print_json(&report);
     }
-    let line = |o: &Output| format!("{}  {} {}{:?}\n", o.file, o.name, o.dtype, o.shape);
+    let line = |o: &Output| {
+        let (shown, more) = match o.labels.split_at_checked(SHOWN) {
+            Some((shown, more)) if !more.is_empty() => (shown, ", .."),
+            _ => (&o.labels[..], ""),
+        };
+        let labels = if shown.is_empty() { String::new() } else { format!("  {shown:?}{more}") };
+        format!("{}  {} {}{:?}{labels}\n", o.file, o.name, o.dtype, o.shape)
+    };
     output::print(&report.outputs.iter().map(line).collect::<String>())
 }

@@ -16,14 +16,6 @@ use super::{Builder, Home, Lowered, Place, contiguous, is_contiguous};
 use crate::compile::lower::movement;
 
 impl Builder<'_> {
-    /// Notes where a value lies now.
-    pub(super) fn settle(&mut self, v: ValueId, place: Option<Place>) {
-        let old = self.set_place(v, place);
-        if self.depth > 0 {
-            self.journal.push((v, old));
-        }
-    }
-
     /// The position of the step that is written next.
     pub(in crate::compile) fn next_step(&self) -> usize {
         self.steps.len()
@@ -50,11 +42,10 @@ impl Builder<'_> {
     pub(in crate::compile) fn end_block(&mut self, mark: usize) {
         self.depth -= 1;
         for (v, old) in self.journal.split_off(mark).into_iter().rev() {
-            let constant = self.places[v.0 as usize]
-                .as_ref()
-                .is_some_and(|p| matches!(self.storages[p.storage].home, Home::Constant(_)));
-            if old.is_some() || !constant {
-                self.set_place(v, old);
+            let now = self.places[v.0 as usize].as_ref();
+            let home = now.map(|p| self.storages[p.storage].home);
+            if old.is_some() || !matches!(home, Some(Home::Constant(_))) {
+                self.replace_place(v, old);
             }
         }
     }
@@ -70,7 +61,7 @@ impl Builder<'_> {
         }
     }
 
-    /// One reading of `v`, which lies somewhere, is to come.
+    /// One reading of `v` more is to come.
     fn will_read(&mut self, v: ValueId) {
         self.remaining[v.0 as usize] += 1;
         if let Some(place) = &self.places[v.0 as usize] {
@@ -122,9 +113,8 @@ impl Builder<'_> {
         }
         let moved: BTreeSet<ValueId> = self.journal[mark..].iter().map(|(v, _)| *v).collect();
         for v in moved {
-            let place = self.places[v.0 as usize].clone().filter(|p| p.storage == from);
-            if let Some(place) = place {
-                self.set_place(v, Some(Place { storage: to, ..place }));
+            if let Some(place) = self.places[v.0 as usize].clone().filter(|p| p.storage == from) {
+                self.replace_place(v, Some(Place { storage: to, ..place }));
             }
         }
         let gone = &mut self.storages[from];

@@ -1,8 +1,12 @@
 //! Operators of classical models.
 
+mod tables;
+
 use crate::graph::Node;
 use crate::graph::dim::product;
+use crate::graph::ops::trees::Aggregate;
 use crate::graph::ops::{SvmPairs, TreeEnsemble};
+use crate::kernels::trees;
 use crate::runtime::KernelId;
 use crate::runtime::record::Out;
 use crate::runtime::steps::classical::{
@@ -12,6 +16,7 @@ use crate::tensor::DType;
 
 use super::super::builder::{Builder, Lowered};
 use super::{operand, optional_result, result};
+use tables::tables;
 
 fn word(n: usize, what: &str) -> Lowered<u32> {
     u32::try_from(n).map_err(|_| format!("{n} {what} are too many"))
@@ -20,18 +25,27 @@ fn word(n: usize, what: &str) -> Lowered<u32> {
 pub(super) fn tree_ensemble(b: &mut Builder<'_>, node: &Node, op: &TreeEnsemble) -> Lowered<()> {
     let (x, y) = (operand(node, 0)?, result(node, 0)?);
     let [rows, features] = b.shape(x) else { return Err("the data is no table".into()) };
+    let tables = match b.dtype(x) {
+        DType::F64 => tables::<f64>(&op.trees)?,
+        _ => tables::<f32>(&op.trees)?,
+    };
     let record = TreeEnsembleRecord {
         x: b.read(x)?,
-        nodes: b.read(operand(node, 1)?)?,
-        roots: b.read(operand(node, 2)?)?,
-        targets: b.read(operand(node, 3)?)?,
-        values: b.read(operand(node, 4)?)?,
+        nodes: b.table(&tables.nodes),
+        roots: b.table(&tables.roots),
+        targets: b.table(&tables.targets),
+        values: b.table(&tables.values),
         y: b.write(y),
         rows: b.extent(rows),
         features: b.extent(features),
         outputs: word(op.targets, "targets")?,
-        depth: word(op.depth, "branches")?,
-        aggregate: op.aggregate as u32,
+        depth: word(tables.depth, "branches")?,
+        aggregate: match op.aggregate {
+            Aggregate::Sum => trees::Aggregate::Sum,
+            Aggregate::Average => trees::Aggregate::Average,
+            Aggregate::Min => trees::Aggregate::Min,
+            Aggregate::Max => trees::Aggregate::Max,
+        } as u32,
     };
     b.step(KernelId::TreeEnsemble, &record);
     Ok(())
@@ -106,3 +120,6 @@ pub(super) fn pair_coupling(b: &mut Builder<'_>, node: &Node, classes: usize) ->
     b.step(KernelId::PairCoupling, &record);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,38 +5,6 @@ use crate::tensor::DType;
 use super::super::dim::Dim;
 use super::{Fact, Operands, ShapeError};
 
-pub use crate::kernels::trees::Aggregate;
-
-/// Decision trees. Operands: data `[rows, features]` (f32 or f64), then the tables that
-/// [`kernels::trees`](crate::kernels::trees) describes: nodes, roots and targets (u32), values
-/// (as the data). Result: `[rows, targets]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TreeEnsemble {
-    /// Numbers a row.
-    pub targets: usize,
-    /// Branches on the longest way from a root to a leaf.
-    pub depth: usize,
-    /// How the trees' weights become one.
-    pub aggregate: Aggregate,
-}
-
-impl TreeEnsemble {
-    pub(super) fn infer(&self, operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
-        let x = operands.at(0)?;
-        let [rows, _] = &x.shape[..] else {
-            return Err(ShapeError(format!("the data {} is no table", operands.show(&x.shape))));
-        };
-        for i in 1..5 {
-            let want = if i < 4 { DType::U32 } else { x.dtype };
-            if !x.dtype.is_float() || operands.at(i)?.dtype != want {
-                return Err(ShapeError(format!("operand {i} does not suit data of {}", x.dtype)));
-            }
-        }
-        let shape = vec![rows.clone(), Dim::Fixed(self.targets as i64)];
-        Ok(vec![Fact { dtype: x.dtype, shape }])
-    }
-}
-
 pub(super) fn infer_lookup(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
     let (x, list) = (operands.at(0)?, operands.at(1)?);
     if x.dtype != list.dtype || list.shape.len() != 1 {

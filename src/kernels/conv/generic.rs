@@ -128,14 +128,14 @@ pub fn pool_positions<T: Number>(
                     best = Some(at);
                 }
             });
-            let best = best.unwrap_or(0);
-            let place = if column_major {
+            let place = best.map_or(0, |best| {
+                if !column_major {
+                    return best;
+                }
                 let [depth, height, width] = window.input;
                 let (d, h, w) = (best / (height * width), best / width % height, best % width);
                 d + depth * (h + height * w)
-            } else {
-                best
-            };
+            });
             *y = (channel * input_len + place) as i64;
         }
     }

@@ -33,7 +33,7 @@ fn split_heads(call: &mut Call, x: ValueId, attribute: &'static str) -> Imported
 }
 
 /// The four extents of a value that `split_heads` made.
-fn four(call: &Call, x: ValueId) -> Imported<[Dim; 4]> {
+pub(in super::super) fn four(call: &Call, x: ValueId) -> Imported<[Dim; 4]> {
     <[Dim; 4]>::try_from(call.shape(x))
         .map_err(|shape| call.problem(format!("{} is not of rank 4", call.show(&shape))))
 }
@@ -155,7 +155,11 @@ fn widened(call: &mut Call, mask: ValueId, keys: &Dim) -> Imported<ValueId> {
 }
 
 /// `[batch, heads, rows, ..]` times `[batch, kv heads, ..]`, each kv head used by its group.
-pub(super) fn grouped_product(call: &mut Call, a: ValueId, b: ValueId) -> Imported<ValueId> {
+pub(in super::super) fn grouped_product(
+    call: &mut Call,
+    a: ValueId,
+    b: ValueId,
+) -> Imported<ValueId> {
     let ([batch, heads, rows, inner], [_, groups, ..]) = (four(call, a)?, four(call, b)?);
     if heads == groups {
         return call.one(Op::MatMul, &[a, b]);

@@ -43,7 +43,6 @@ pub(super) fn entry(op: &str) -> Option<Line> {
         "QuickGelu" => (1, 1, fused::quick_gelu),
         "BiasSplitGelu" => (2, 1, fused::bias_split_gelu),
         "BiasAdd" => (3, 1, fused::bias_add),
-        "BiasSoftmax" => (2, 1, fused::bias_softmax),
         "BiasDropout" => (5, 2, fused::bias_dropout),
         "BitmaskDropout" => (3, 1, like!(elementwise::dropout)),
         "ExpandDims" => (2, 1, fused::expand_dims),

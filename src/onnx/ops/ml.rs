@@ -1,6 +1,5 @@
 //! Operators of classical models, as converters write them.
 
-mod ensemble;
 pub(super) mod labels;
 pub(super) mod linear;
 mod scores;

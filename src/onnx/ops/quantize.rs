@@ -111,7 +111,8 @@ fn spread(
     call.slice(joined, axis, Dim::Fixed(0), dim.clone())
 }
 
-/// `x / scale + zero` as quantized values of the type in `op`. Halves are divided in f32.
+/// `x / scale + zero` as quantized values of the type in `op`. Halves are divided in f32, as ONNX
+/// Runtime divides them.
 fn quantized(
     call: &mut Call,
     [x, scale]: [ValueId; 2],

@@ -169,7 +169,8 @@ fn axes(call: &mut Call, x: ValueId, coordinates: &str) -> Imported<(Vec<Axis>, 
         }
         let from = call.fixed(&dim, "an axis that is resampled")?;
         let (to, scale) = match (scale, size) {
-            (Some(scale), _) => ((from as f64 * scale).floor() as i64, scale),
+            // The product is of f32, as shape inference of the standard has it: 10 times 0.7 is 7.
+            (Some(scale), _) => ((from as f32 * scale as f32).floor() as i64, scale),
             (None, Some(to)) => {
                 let to = call.fixed(to, "the size of an axis that is resampled")?;
                 (to, to as f64 / from as f64)
@@ -197,11 +198,14 @@ fn axes(call: &mut Call, x: ValueId, coordinates: &str) -> Imported<(Vec<Axis>, 
         }
     }
     for axis in &out {
-        if coordinates == "align_corners" && axis.scale * axis.from as f64 != axis.to as f64 {
+        let broken = (axis.scale * axis.from as f64 - axis.to as f64).abs() > 1e-5 * axis.to as f64;
+        if broken && matches!(coordinates, "align_corners" | "tf_crop_and_resize") {
             return call.refuse(
                 "coordinate_transformation_mode",
-                "is align_corners, on which engines differ where a scale gives a broken size; \
-                 export the model with sizes",
+                format!(
+                    "is {coordinates}, on which engines differ where a scale gives a broken size; \
+                     export the model with sizes"
+                ),
             );
         }
         let sane = axis.scale.is_finite() && axis.scale > 0.0;
@@ -214,26 +218,37 @@ fn axes(call: &mut Call, x: ValueId, coordinates: &str) -> Imported<(Vec<Axis>, 
 }
 
 impl Sampler<'_> {
+    /// A result of arithmetic, in f32 where the nearest element depends on its rounding: 3 / 0.6
+    /// is 5, whose floor is not that of the quotient of f64.
+    fn rounded(&self, x: f64) -> f64 {
+        if self.mode == Mode::Nearest { f64::from(x as f32) } else { x }
+    }
+
     /// Where position `i` of the result lies in the data.
     fn coordinate(&self, i: i64, axis: &Axis) -> Option<f64> {
+        let r = |x: f64| self.rounded(x);
         let (i, from, to) = (i as f64, axis.from as f64, axis.to as f64);
-        let half_pixel = (i + 0.5) / axis.scale - 0.5;
+        let scale = r(axis.scale);
+        let half_pixel = r(r((i + 0.5) / scale) - 0.5);
         Some(match self.coordinates {
             "half_pixel" => half_pixel,
-            "pytorch_half_pixel" if axis.to == 1 => -0.5,
+            "pytorch_half_pixel" if axis.to == 1 => 0.0,
             "pytorch_half_pixel" => half_pixel,
             "half_pixel_symmetric" => {
-                let adjustment = to / (axis.scale * from);
-                from / 2.0 * (1.0 - adjustment) + half_pixel
+                let adjustment = r(to / r(scale * from));
+                r(r(from / 2.0 * r(1.0 - adjustment)) + half_pixel)
             }
             "align_corners" if axis.to == 1 => 0.0,
-            "align_corners" => i * (from - 1.0) / (to - 1.0),
-            "asymmetric" => i / axis.scale,
+            "align_corners" => r(r(i * (from - 1.0)) / (to - 1.0)),
+            "asymmetric" => r(i / scale),
             "tf_crop_and_resize" => {
                 let (start, end) = axis.region?;
-                let width = (end - start) * (from - 1.0);
-                let step = if axis.to == 1 { width / 2.0 } else { i * width / (to - 1.0) };
-                step + start * (from - 1.0)
+                let width = r(r(end - start) * (from - 1.0));
+                if axis.to == 1 {
+                    r(0.5 * r(start + end) * (from - 1.0))
+                } else {
+                    r(r(start * (from - 1.0)) + r(r(i * width) / (to - 1.0)))
+                }
             }
             _ => return None,
         })

@@ -13,7 +13,7 @@ pub(crate) const FEATURES: &str = "ort,oracle-tests";
 
 /// Integration tests that have a step of their own.
 const OWN_STEP: &[&str] =
-    &["conformance", "parity", "no_alloc", "no_syscall", "examples", "embedded"];
+    &["conformance", "contrib", "parity", "no_alloc", "no_syscall", "examples", "embedded"];
 
 /// Folders with integration tests: the root package and the C interface.
 const FOLDERS: &[&str] = &["tests", "ffi/tests"];
@@ -66,6 +66,13 @@ pub(crate) fn parity(context: &Context) -> Outcome {
     run(
         cargo_test(context)?.args(["--test", "parity", "--", "--nocapture"]),
         "an answer differs from ONNX Runtime's",
+    )
+}
+
+pub(crate) fn contrib(context: &Context) -> Outcome {
+    run(
+        cargo_test(context)?.args(["--test", "contrib", "--", "--nocapture"]),
+        "an answer to an operator of com.microsoft differs from ONNX Runtime's",
     )
 }
 

@@ -43,12 +43,21 @@ pub(crate) fn install(context: &Context) -> Outcome {
     stamp.set()
 }
 
-/// Writes the node suite to `.oracle/node`; does nothing if it is there.
+/// Writes the node suite to `.oracle/node`, and models of single operators with ONNX Runtime's
+/// answers to `.oracle/single/node`; does nothing if they are there.
 pub(crate) fn node_suite(context: &Context) -> Outcome {
-    let script = context.root.join("tests/oracle/export_node_suite.py");
+    export(context, "export_node_suite.py", "node")?;
+    export(context, "single_operators.py", "single/node")
+}
+
+/// Has a script of tests/oracle write cases to a folder of the oracle.
+fn export(context: &Context, script: &str, to: &str) -> Outcome {
+    let script = context.root.join("tests/oracle").join(script);
     let requirements = context.root.join("tests/oracle/requirements.txt");
-    let folder = context.oracle.join("node");
-    let stamp = Stamp::new(context.oracle.join("node.stamp"), &[requirements, script.clone()])?;
+    let folder = context.oracle.join(to);
+    fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
+    let stamp = folder.with_extension("stamp");
+    let stamp = Stamp::new(stamp, &[requirements, script.clone()])?;
     if stamp.is_current() && folder.join("index.json").exists() {
         println!("    already exported");
         return Ok(());
@@ -56,8 +65,30 @@ pub(crate) fn node_suite(context: &Context) -> Outcome {
     stamp.clear();
     let report = output(
         context.command(python(context)).arg(&script).arg(&folder),
-        "the node suite was not exported",
+        "the cases were not exported",
     )?;
+    print!("    {report}");
+    stamp.set()
+}
+
+/// Writes what ONNX Runtime rewrites, with its answers, to `.oracle/contrib`; does nothing if it is
+/// there.
+pub(crate) fn contrib(context: &Context) -> Outcome {
+    let scripts = context.root.join("tests/oracle");
+    let models = context.root.join("models/families");
+    let sources = ["requirements.txt", "contrib.py", "contrib_nodes.py", "contrib_models.py"];
+    let mut sources: Vec<PathBuf> = sources.iter().map(|name| scripts.join(name)).collect();
+    sources.push(models.join("make_families.py"));
+    let folder = context.oracle.join("contrib");
+    let stamp = Stamp::new(context.oracle.join("contrib.stamp"), &sources)?;
+    if stamp.is_current() && folder.join("index.json").exists() {
+        println!("    already written");
+        return Ok(());
+    }
+    stamp.clear();
+    let mut command = context.command(python(context));
+    command.arg(scripts.join("contrib.py")).arg(&folder).arg(&models);
+    let report = output(&mut command, "ONNX Runtime did not rewrite the models")?;
     print!("    {report}");
     stamp.set()
 }

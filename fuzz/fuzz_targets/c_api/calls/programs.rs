@@ -71,7 +71,7 @@ fn with_options<T>(
             let listed = if choices.one_in(12) { null() } else { extents.as_ptr() };
             values.push(Value {
                 name: name(choices),
-                dtype: 1 + choices.below(13) as i32,
+                dtype: 1 + choices.below(27) as i32,
                 rank: rank.min(3),
                 extents: listed,
                 data: if choices.one_in(12) { null() } else { place.cast() },
@@ -135,7 +135,7 @@ pub(super) fn ask_program(world: &World, choices: &mut Choices<'_>) {
     let index = choices.hostile() as u32;
     // SAFETY: handles are live or refused; structs are as long as they say.
     unsafe {
-        match choices.below(9) {
+        match choices.below(11) {
             0 => sized(choices, MEMORY_BYTES, |to, choices| {
                 checked(choices, |e| nowcast_program_memory(program, to, e))
             }),
@@ -171,6 +171,18 @@ pub(super) fn ask_program(world: &World, choices: &mut Choices<'_>) {
                 out::<u32>(choices, |to, choices| {
                     checked(choices, |e| nowcast_program_find_output(program, name, to, e))
                 });
+            }
+            8 => drop(out::<u32>(choices, |to, choices| {
+                checked(choices, |e| nowcast_program_output_labels_len(program, index, to, e))
+            })),
+            9 => {
+                let label = choices.hostile() as u32;
+                let text = out::<*const c_char>(choices, |to, choices| {
+                    checked(choices, |e| nowcast_program_output_label(program, index, label, to, e))
+                });
+                if let Some(text) = text {
+                    assert!(CStr::from_ptr(text).to_str().is_ok());
+                }
             }
             _ => drop(out::<u64>(choices, |to, choices| {
                 checked(choices, |e| nowcast_session_bytes(program, to, e))

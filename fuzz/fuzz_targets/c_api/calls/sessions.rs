@@ -90,7 +90,7 @@ fn port_bytes(session: *mut c_void, index: u32, input: bool) -> u64 {
 fn dtype(choices: &mut Choices<'_>) -> i32 {
     match choices.byte() {
         0..216 => 1,
-        byte @ 216..248 => i32::from(byte % 13),
+        byte @ 216..248 => i32::from(byte % 27),
         _ => choices.hostile() as i32,
     }
 }

@@ -111,3 +111,17 @@ fn one_value_is_hot() {
     let want = [2., 0.5, 0.5, 0.5, 0.5, 2., 0.5, 2., 0.5];
     check_ranged(ranged, &[at, values], &[(0, 0)], f32s(&[3, 3], &want));
 }
+
+#[test]
+fn elements_of_small_types_are_placed() {
+    let data = Tensor::narrowed(DType::F16, &[2, 2], &[1.0, 2.0, 3.0, 4.0]);
+    let updates = Tensor::narrowed(DType::F16, &[1, 2], &[5.0, 6.0]);
+    let want = Tensor::narrowed(DType::F16, &[2, 2], &[1.0, 6.0, 5.0, 4.0]);
+    let indices = i64s(&[1, 2], &[1, 0]);
+    let op = Op::ScatterElements(Scatter::Replace { axis: 0 });
+    check(op, &[Some(data.clone()), indices, Some(updates)], Some(want));
+    let updates = Tensor::narrowed(DType::F16, &[1, 2], &[5.0, 6.0]);
+    let want = Tensor::narrowed(DType::F16, &[2, 2], &[1.0, 2.0, 5.0, 6.0]);
+    let op = Op::ScatterNd(Scatter::Replace { axis: 0 });
+    check(op, &[Some(data), i64s(&[1, 1], &[1]), Some(updates)], Some(want));
+}

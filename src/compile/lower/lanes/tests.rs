@@ -48,3 +48,12 @@ fn the_largest_in_order() {
     let got = run_ranged(|n| op(n, true, 0), &[f32s(&[0, 2], &[])], &[(0, 0)]);
     assert_same(&got, &[Tensor::new::<f32>(&[0, 2], &[]), Tensor::new::<i64>(&[0, 2], &[])]);
 }
+
+#[test]
+fn running_products() {
+    let x = f32s(&[2, 3], &[1., 2., 3., 4., 5., 6.]);
+    let op = |axis, exclusive, reverse| Op::CumProd { axis, exclusive, reverse };
+    check(op(1, false, false), from_ref(&x), f32s(&[2, 3], &[1., 2., 6., 4., 20., 120.]));
+    check(op(1, true, true), from_ref(&x), f32s(&[2, 3], &[6., 3., 1., 30., 6., 1.]));
+    check(op(0, true, false), &[x], f32s(&[2, 3], &[1., 1., 1., 1., 2., 3.]));
+}

@@ -1,7 +1,7 @@
 use std::slice::from_ref;
 
 use super::super::super::harness::{
-    assert_same, check, check_ranged, doubled, f32s, noise, run, run_ranged,
+    assert_same, check, check_ranged, doubled, f32s, i64s, noise, run, run_ranged,
 };
 use super::*;
 use crate::graph::{Op, Tensor};
@@ -115,4 +115,24 @@ fn integers_are_convolved() {
     let ints = |shape: &[usize], data: &[i32]| Some(Tensor::new(shape, data));
     let operands = [ints(&[1, 1, 3], &[1, 2, -3]), ints(&[1, 1, 2], &[10, 1])];
     check(Op::Conv(plain(&[2])), &operands, ints(&[1, 1, 2], &[12, 17]));
+}
+
+#[test]
+fn places_of_the_largest() {
+    let x = f32s(&[1, 2, 2, 3], &[1., 5., 3., 5., 2., f32::NAN, -1., -1., -2., -1., 0., 7.]);
+    let window = Conv {
+        kernel: vec![2, 2],
+        strides: vec![1, 1],
+        dilations: vec![1, 1],
+        pads_before: vec![0, 1],
+        pads_after: vec![0, 0],
+        group: 1,
+    };
+    let op = |column_major| {
+        let pool = Pool { kind: PoolKind::Max, window: window.clone(), ceil_mode: false };
+        Op::MaxPositions(MaxPositions { pool, column_major })
+    };
+    let shape = [1, 2, 1, 3];
+    check(op(false), from_ref(&x), i64s(&shape, &[3, 1, 5, 6, 10, 11]));
+    check(op(true), &[x], i64s(&shape, &[1, 2, 5, 6, 9, 11]));
 }

@@ -1,6 +1,5 @@
 //! Activations with the bias before them, and other small fusions.
 
-use crate::graph::dim::product;
 use crate::graph::ops::{Binary, Unary};
 use crate::graph::{Dim, Op, Tensor, ValueId};
 
@@ -58,24 +57,6 @@ pub(in super::super) fn bias_split_gelu(call: &mut Call) -> Imported {
 pub(in super::super) fn bias_add(call: &mut Call) -> Imported {
     let (x, skip) = (biased(call, 1)?, call.input(2)?);
     Ok(vec![call.binary(Binary::Add, x, skip)?])
-}
-
-/// Softmax of `x + bias` over all axes from `axis` on.
-pub(in super::super) fn bias_softmax(call: &mut Call) -> Imported {
-    let (x, bias) = (call.input(0)?, call.input(1)?);
-    let shape = call.shape(x);
-    let axis = call.int_or("axis", 1)?;
-    let axis = call.axis(axis, shape.len())?;
-    // The bias lacks outer axes, or has ones in the middle: both broadcast as in NumPy.
-    call.attributes.ignore("is_inner_broadcast");
-    let sum = call.binary(Binary::Add, x, bias)?;
-    if call.shape(sum) != shape {
-        return call.fail("the bias does not broadcast to the data");
-    }
-    let flat = vec![product(shape.iter().take(axis)), product(shape.iter().skip(axis))];
-    let flat = call.reshape(sum, flat)?;
-    let y = call.one(Op::Softmax { axis: 1 }, &[flat])?;
-    Ok(vec![call.reshape(y, shape)?])
 }
 
 /// `x + bias + residual`: nothing is dropped when a model is served.

@@ -79,14 +79,17 @@ fn softmax_zero(call: &mut Call, x: ValueId) -> Imported<ValueId> {
 /// Source: Winitzki, "A handy approximation for the error function and its inverse", 2008.
 fn probit(call: &mut Call, x: ValueId) -> Imported<ValueId> {
     const A: f32 = 0.147;
+    /// 2 / (pi A), with the six digits of pi that engines take.
+    const LEVEL: f64 = 4.330750465393066;
     let twice = call.with(Binary::Mul, x, 2.0)?;
     let y = call.with(Binary::Sub, twice, 1.0)?;
-    let square = call.binary(Binary::Mul, y, y)?;
-    let rest = call.with(Binary::Sub, square, 1.0)?;
-    let rest = call.unary(Unary::Neg, rest)?;
+    let above = call.with(Binary::Add, y, 1.0)?;
+    let opposite = call.unary(Unary::Neg, y)?;
+    let below = call.with(Binary::Add, opposite, 1.0)?;
+    let rest = call.binary(Binary::Mul, below, above)?;
     let log = call.unary(Unary::Log, rest)?;
     let half = call.with(Binary::Mul, log, 0.5)?;
-    let v = call.with(Binary::Add, half, f64::from(2.0 / (3.14159_f32 * A)))?;
+    let v = call.with(Binary::Add, half, LEVEL)?;
     let squared = call.binary(Binary::Mul, v, v)?;
     let scaled = call.with(Binary::Mul, log, f64::from(1.0 / A))?;
     let under = call.binary(Binary::Sub, squared, scaled)?;

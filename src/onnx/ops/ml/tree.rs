@@ -1,14 +1,14 @@
 //! Decision trees.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use crate::graph::ops::{Aggregate, Binary, TreeEnsemble};
+use crate::graph::ops::trees::{Aggregate, Branch, Child, Ensemble, Split};
+use crate::graph::ops::{Binary, TreeEnsemble};
 use crate::graph::{Op, Tensor, ValueId};
-use crate::kernels::trees::Mode;
 use crate::tensor::DType;
 
 use super::super::super::call::{Call, Imported};
-use super::ensemble::{Branch, Child, Ensemble};
 use super::scores::{self, First, Labels};
 
 /// The data as a table of floats: doubles stay doubles, everything else is compared as f32.
@@ -58,17 +58,18 @@ fn of_nodes<'l, T>(call: &Call, name: &str, list: Option<&'l [T]>, n: usize) -> 
     }
 }
 
-fn mode(name: &str) -> Option<Mode> {
-    Some(match name {
-        "BRANCH_LEQ" => Mode::LessOrEqual,
-        "BRANCH_LT" => Mode::Less,
-        "BRANCH_GTE" => Mode::GreaterOrEqual,
-        "BRANCH_GT" => Mode::Greater,
-        "BRANCH_EQ" => Mode::Equal,
-        "BRANCH_NEQ" => Mode::NotEqual,
-        "LEAF" => Mode::Leaf,
-        _ => return None,
-    })
+/// The comparison of this name; `None` for a leaf.
+fn split(call: &Call, name: &str, threshold: f64) -> Imported<Option<Split>> {
+    Ok(Some(match name {
+        "BRANCH_LEQ" => Split::LessOrEqual(threshold),
+        "BRANCH_LT" => Split::Less(threshold),
+        "BRANCH_GTE" => Split::GreaterOrEqual(threshold),
+        "BRANCH_GT" => Split::Greater(threshold),
+        "BRANCH_EQ" => Split::Equal(threshold),
+        "BRANCH_NEQ" => Split::NotEqual(threshold),
+        "LEAF" => return Ok(None),
+        _ => return call.refuse("nodes_modes", format!("holds {name:?}, which is unknown")),
+    }))
 }
 
 /// The trees of the older operators: lists over all nodes, and weights for some of them under
@@ -94,16 +95,14 @@ fn listed(call: &Call, of_weights: &str, outputs: usize, dtype: DType) -> Import
     // Places of nodes among the branches or the leaves.
     let mut places: HashMap<(i64, i64), Child> = HashMap::with_capacity(n);
     let (mut branches_len, mut leaves_len) = (0, 0);
-    let mut is_leaf = Vec::with_capacity(n);
+    let mut splits = Vec::with_capacity(n);
     for i in 0..n {
-        let Some(mode) = mode(modes[i]) else {
-            return call.refuse("nodes_modes", format!("holds {:?}, which is unknown", modes[i]));
-        };
-        let leaf = mode == Mode::Leaf;
+        let split = split(call, modes[i], thresholds[i])?;
+        let leaf = split.is_none();
+        splits.push(split);
         let len = if leaf { &mut leaves_len } else { &mut branches_len };
         let place = if leaf { Child::Leaf(*len) } else { Child::Branch(*len) };
         *len += 1;
-        is_leaf.push(leaf);
         if places.insert((trees[i], ids[i]), place).is_some() {
             let (tree, id) = (trees[i], ids[i]);
             return call.fail(format!("tree {tree} has two nodes {id}"));
@@ -111,10 +110,8 @@ fn listed(call: &Call, of_weights: &str, outputs: usize, dtype: DType) -> Import
     }
     let mut ensemble = Ensemble { leaves: vec![Vec::new(); leaves_len], ..Ensemble::default() };
     let mut has_parent: HashMap<(i64, i64), ()> = HashMap::with_capacity(n);
-    for i in 0..n {
-        if is_leaf[i] {
-            continue;
-        }
+    for (i, split) in splits.into_iter().enumerate() {
+        let Some(split) = split else { continue };
         let child = |id: i64| {
             let missing = format!(
                 "node {} of tree {} leads to node {id}, which is missing",
@@ -133,10 +130,8 @@ fn listed(call: &Call, of_weights: &str, outputs: usize, dtype: DType) -> Import
             return call.refuse("nodes_featureids", format!("holds {}", features[i]));
         };
         ensemble.branches.push(Branch {
-            mode: mode(modes[i]).unwrap_or(Mode::Leaf),
             feature,
-            threshold: thresholds[i],
-            set: Vec::new(),
+            split,
             nan_holds: nan_holds.get(i).is_some_and(|flag| *flag != 0),
             children,
         });
@@ -211,25 +206,14 @@ fn weights(
 fn emit(
     call: &mut Call,
     x: ValueId,
-    ensemble: &Ensemble,
+    trees: Ensemble,
     targets: usize,
     aggregate: Aggregate,
 ) -> Imported<ValueId> {
-    if targets == 1 && ensemble.leaves.iter().any(|weights| weights.len() != 1) {
-        return call.fail("a leaf has not one weight; engines differ on what that means");
-    }
     let features = call.shape(x)[1].clone();
-    let features = call.size(&features, "the number of features")?;
-    let tables = match ensemble.tables(call.dtype_of(x), features) {
-        Ok(tables) => tables,
-        Err(problem) => return call.fail(problem),
-    };
-    let mut operands = vec![x];
-    for table in tables.operands {
-        operands.push(call.constant(table));
-    }
-    let op = TreeEnsemble { targets, depth: tables.depth, aggregate };
-    call.one(Op::TreeEnsemble(op), &operands)
+    call.size(&features, "the number of features")?;
+    let op = TreeEnsemble { trees: Arc::new(trees), targets, aggregate };
+    call.one(Op::TreeEnsemble(op), &[x])
 }
 
 /// Scores with the base values added, one for each column.
@@ -268,16 +252,29 @@ pub(in super::super) fn regressor(call: &mut Call) -> Imported {
         }
     };
     let how = scores::transform(call)?;
-    let ensemble = listed(call, "target", targets, dtype)?;
+    let mut ensemble = listed(call, "target", targets, dtype)?;
+    if targets == 1 {
+        // Of several weights the first counts, as in ONNX Runtime: converters repeat them.
+        ensemble.leaves.iter_mut().for_each(|weights| weights.truncate(1));
+        if ensemble.leaves.iter().any(Vec::is_empty) {
+            return call.fail("a leaf has no weight; engines differ on what that means");
+        }
+    }
     let base = numbers(call, "base_values", dtype)?;
     if !base.is_empty() && base.len() != targets {
         let problem = format!("has {} numbers for {targets} targets", base.len());
         return call.refuse("base_values", problem);
     }
-    let sums = emit(call, x, &ensemble, targets, aggregate)?;
+    if !base.is_empty() && targets > 1 && !gives_all(&ensemble, targets) {
+        return call.refuse(
+            "base_values",
+            "are given, but a target may get no weight; engines differ on what it gets then",
+        );
+    }
+    let sums = emit(call, x, ensemble, targets, aggregate)?;
     let scores = with_base(call, sums, &base)?;
-    let y = scores::of_targets(call, scores, targets, how)?;
-    Ok(vec![call.cast(y, DType::F32)?])
+    let scores = call.cast(scores, DType::F32)?;
+    Ok(vec![scores::of_targets(call, scores, targets, how)?])
 }
 
 pub(in super::super) fn classifier(call: &mut Call) -> Imported {
@@ -290,19 +287,20 @@ pub(in super::super) fn classifier(call: &mut Call) -> Imported {
     let base = numbers(call, "base_values", dtype)?;
     let (top, scores) = match classes {
         1 => return call.fail("an ensemble of one class is not supported, since engines differ"),
-        2 => of_two(call, x, &ensemble, &base, how)?,
+        2 => of_two(call, x, ensemble, &base, how)?,
         _ => {
             if !base.is_empty() && base.len() != classes {
                 let problem = format!("has {} numbers for {classes} classes", base.len());
                 return call.refuse("base_values", problem);
             }
-            if base.is_empty() && !is_complete(&ensemble, classes) {
+            let negative = ensemble.leaves.iter().flatten().any(|(_, weight)| *weight < 0.0);
+            if base.is_empty() && negative && !gives_all(&ensemble, classes) {
                 return call.fail(
                     "a class may get no weight, where others get negative ones; engines differ on \
                      the label then",
                 );
             }
-            let sums = emit(call, x, &ensemble, classes, Aggregate::Sum)?;
+            let sums = emit(call, x, ensemble, classes, Aggregate::Sum)?;
             let scores = with_base(call, sums, &base)?;
             (scores::top(call, scores)?, scores::transformed(call, scores, how)?)
         }
@@ -311,24 +309,17 @@ pub(in super::super) fn classifier(call: &mut Call) -> Imported {
     Ok(vec![label, call.cast(scores, DType::F32)?])
 }
 
-/// Whether every class gets a weight whatever the data, or no weight is below the zero of a class
-/// that gets none.
-fn is_complete(ensemble: &Ensemble, classes: usize) -> bool {
-    let weights = || ensemble.leaves.iter().flatten();
-    if weights().all(|(_, weight)| *weight >= 0.0) {
-        return true;
-    }
+/// Whether every target gets a weight, whatever the data. The nodes are those of [`listed`]: none is
+/// reached twice.
+fn gives_all(ensemble: &Ensemble, targets: usize) -> bool {
     let mut open: Vec<Child> = Vec::new();
-    let mut given = vec![false; classes];
+    let mut given = vec![false; targets];
     for root in &ensemble.roots {
         // How many leaves the tree has, and in how many of them each class has a weight.
         let (mut leaves, mut counts) = (0usize, HashMap::new());
         open.push(*root);
-        let mut steps = 0;
         while let Some(child) = open.pop() {
-            steps += 1;
             match child {
-                _ if steps > ensemble.branches.len() + ensemble.leaves.len() => return false,
                 Child::Branch(branch) => open.extend(ensemble.branches[branch].children),
                 Child::Leaf(leaf) => {
                     leaves += 1;
@@ -350,24 +341,24 @@ fn is_complete(ensemble: &Ensemble, classes: usize) -> bool {
 fn of_two(
     call: &mut Call,
     x: ValueId,
-    ensemble: &Ensemble,
+    ensemble: Ensemble,
     base: &[f64],
     how: scores::Transform,
 ) -> Imported<(ValueId, ValueId)> {
     let weights = || ensemble.leaves.iter().flatten();
     let positive = weights().all(|(_, weight)| *weight >= 0.0);
     let limit = if positive { 0.5 } else { 0.0 };
-    let uses = |class: usize| weights().any(|(target, _)| *target == class);
+    let [first, second] = [0, 1].map(|class| weights().any(|(target, _)| *target == class));
     let differ = "is a form of two classes that engines differ on; give one column of weights, \
                   under class 0, and one base value";
-    if !uses(1) {
+    if !second {
         if base.len() > 1 {
             return call.refuse("base_values", differ);
         }
         let sum = emit(call, x, ensemble, 1, Aggregate::Sum)?;
         let score = with_base(call, sum, base)?;
-        let first = if positive { First::Complement } else { First::Negative };
-        return Ok((scores::above(call, score, limit)?, scores::both(call, score, first, how)?));
+        let other = if positive { First::Complement } else { First::Negative };
+        return Ok((scores::above(call, score, limit)?, scores::both(call, score, other, how)?));
     }
     if !base.is_empty() {
         return call.refuse("base_values", differ);
@@ -376,13 +367,13 @@ fn of_two(
         [(a, v), (b, w)] => a != b && v == -w,
         _ => false,
     };
-    if uses(0) && !ensemble.leaves.iter().all(opposite) {
+    if first && !ensemble.leaves.iter().all(opposite) {
         return call.refuse("class_ids", differ);
     }
     let sums = emit(call, x, ensemble, 2, Aggregate::Sum)?;
     let one = crate::graph::Dim::Fixed(1);
-    let second = call.slice(sums, 1, one.clone(), one)?;
-    let label = scores::above(call, second, if uses(0) { 0.0 } else { limit })?;
+    let score = call.slice(sums, 1, one.clone(), one)?;
+    let label = scores::above(call, score, if first { 0.0 } else { limit })?;
     Ok((label, scores::transformed(call, sums, how)?))
 }
 
@@ -400,19 +391,24 @@ pub(in super::super) fn ensemble(call: &mut Call) -> Imported {
     };
     let how = match call.int_or("post_transform", 0)? {
         0 => scores::Transform::None,
-        1 => scores::Transform::Softmax,
-        2 => scores::Transform::Logistic,
+        1 | 2 => {
+            return call.refuse(
+                "post_transform",
+                "is SOFTMAX or LOGISTIC, which ONNX Runtime takes one for the other; leave it out \
+                 and apply Softmax or Sigmoid behind the node",
+            );
+        }
         3 => scores::Transform::SoftmaxZero,
         4 => scores::Transform::Probit,
         other => return call.refuse("post_transform", format!("is {other}, which is unknown")),
     };
-    let ensemble = split(call, targets, dtype)?;
-    let sums = emit(call, x, &ensemble, targets, aggregate)?;
+    let ensemble = separate(call, targets, dtype)?;
+    let sums = emit(call, x, ensemble, targets, aggregate)?;
     Ok(vec![scores::of_targets(call, sums, targets, how)?])
 }
 
 /// The trees of version 5.
-fn split(call: &Call, outputs: usize, dtype: DType) -> Imported<Ensemble> {
+fn separate(call: &Call, outputs: usize, dtype: DType) -> Imported<Ensemble> {
     let features = call.ints("nodes_featureids")?;
     let features = call.required("nodes_featureids", features)?;
     let n = features.len();
@@ -461,31 +457,25 @@ fn split(call: &Call, outputs: usize, dtype: DType) -> Imported<Ensemble> {
         }
     };
     for i in 0..n {
-        let mode = match modes[i] {
-            0.0 => Mode::LessOrEqual,
-            1.0 => Mode::Less,
-            2.0 => Mode::GreaterOrEqual,
-            3.0 => Mode::Greater,
-            4.0 => Mode::Equal,
-            5.0 => Mode::NotEqual,
-            6.0 => Mode::Member,
-            other => return call.refuse("nodes_modes", format!("holds {other}")),
-        };
-        let set = match mode {
-            Mode::Member => match sets.next() {
-                Some(set) => set.to_vec(),
+        let split = match (modes[i], splits[i]) {
+            (0.0, threshold) => Split::LessOrEqual(threshold),
+            (1.0, threshold) => Split::Less(threshold),
+            (2.0, threshold) => Split::GreaterOrEqual(threshold),
+            (3.0, threshold) => Split::Greater(threshold),
+            (4.0, threshold) => Split::Equal(threshold),
+            (5.0, threshold) => Split::NotEqual(threshold),
+            (6.0, _) => match sets.next() {
+                Some(set) => Split::Member(set.to_vec()),
                 None => return call.refuse("membership_values", "has fewer sets than are asked"),
             },
-            _ => Vec::new(),
+            (other, _) => return call.refuse("nodes_modes", format!("holds {other}")),
         };
         let Ok(feature) = usize::try_from(features[i]) else {
             return call.refuse("nodes_featureids", format!("holds {}", features[i]));
         };
         ensemble.branches.push(Branch {
-            mode,
             feature,
-            threshold: splits[i],
-            set,
+            split,
             nan_holds: nan_holds.get(i).is_some_and(|flag| *flag != 0),
             children: [child(holds[i], holds_leaf[i])?, child(fails[i], fails_leaf[i])?],
         });
