@@ -149,7 +149,7 @@ fn collect(b: &mut Builder<'_>, node: &Node, op: &Loop, pieces: &[Option<ValueId
         let strides = contiguous(b.shape(y));
         let counter = Dim::var(op.counter);
         let at = match kind.reverse {
-            true => op.trips.clone() - Dim::Fixed(1) - counter,
+            true => op.reversed(&b.graph.variables),
             false => counter,
         };
         let offset = at * strides[kind.axis].clone();
@@ -182,3 +182,6 @@ fn carry(
     }
     moves.into_iter().try_for_each(|(v, place)| b.bring(v, place, scope))
 }
+
+#[cfg(test)]
+mod tests;

@@ -127,7 +127,8 @@ fn attempt(
 fn survives(program: &Program<'_>, seed: u64) -> bool {
     // The check looks at the least and the largest extents. A program that measures extents runs
     // between them, where the bounds of slices are what holds: a panic, and no more.
-    let measures = program.steps().any(|step| step.id == KernelId::Measure);
+    let sets = [KernelId::Measure, KernelId::EnterLoop, KernelId::SetExtent];
+    let measures = program.steps().any(|step| sets.contains(&step.id));
     panic::catch_unwind(AssertUnwindSafe(|| exercise(program, seed))).is_ok() || measures
 }
 

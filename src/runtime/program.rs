@@ -20,6 +20,7 @@ use super::record::Extent;
 use super::step::{KernelId, Kernels};
 #[cfg(feature = "std")]
 use super::steps::KERNELS;
+use super::steps::flow::Control;
 
 /// A compiled model: steps, packed weights, memory plan. Plain data, shared by any number of
 /// sessions on any number of threads.
@@ -153,6 +154,8 @@ pub struct StepInfo<'p> {
     pub kernel: &'static str,
     /// The node it came from.
     pub node: &'p str,
+    /// The step that may be next in place of the one behind it.
+    pub target: Option<usize>,
 }
 
 impl<'a> Program<'a> {
@@ -289,7 +292,10 @@ impl<'a> Program<'a> {
             let step = image.step(i);
             // The check of the image has found each kernel.
             let id = KernelId::from_word(step.kernel).unwrap_or(KernelId::Copy);
-            StepInfo { id, kernel: id.name(), node: step.name }
+            let record = image.step_record(i);
+            let control = record.and_then(|(kernel, words)| Control::decode(kernel, words));
+            let target = control.and_then(|control| control.target());
+            StepInfo { id, kernel: id.name(), node: step.name, target }
         })
     }
 }

@@ -75,6 +75,9 @@ struct PortReport {
 struct StepReport {
     kernel: &'static str,
     node: String,
+    /// The step that may be next in place of the one behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<usize>,
 }
 
 pub(crate) fn run(args: InspectArgs) -> Result<(), Failure> {
@@ -172,6 +175,7 @@ impl Report {
         let step = |s: nowcast::runtime::StepInfo<'_>| StepReport {
             kernel: s.kernel,
             node: s.node.to_owned(),
+            target: s.target,
         };
         Self {
             inputs: program.inputs().map(PortReport::new).collect(),
@@ -222,7 +226,11 @@ impl Report {
             }
         }
         for (i, step) in self.steps.iter().enumerate() {
-            writeln!(out, "  {i:>4} {:<24} {}", step.kernel, step.node)?;
+            let kernel = match step.target {
+                Some(target) => format!("{} -> {target}", step.kernel),
+                None => step.kernel.to_owned(),
+            };
+            writeln!(out, "  {i:>4} {kernel:<24} {}", step.node)?;
         }
         if let Some(graph) = &self.graph {
             writeln!(out, "Graph")?;

@@ -4,7 +4,7 @@
 //! without naming them as operands.
 
 use super::Fact;
-use crate::graph::dim::{Dim, VarId};
+use crate::graph::dim::{Dim, VarId, Variable};
 use crate::graph::{Node, ValueId};
 
 /// Nodes that a control operator runs, and what they give.
@@ -69,4 +69,18 @@ pub struct Loop {
     pub body: Block,
     /// What is known of the results.
     pub facts: Vec<Fact>,
+}
+
+impl Loop {
+    /// The number of the iteration, counted from the last one.
+    pub fn reversed(&self, variables: &[Variable]) -> Dim {
+        reversed(&self.trips, &Dim::var(self.counter), variables)
+    }
+}
+
+/// The number of an iteration, counted from the last one; zero where there is none, so that it is
+/// a position under any extents.
+pub fn reversed(trips: &Dim, counter: &Dim, variables: &[Variable]) -> Dim {
+    let from_last = trips.clone() - Dim::Fixed(1) - counter.clone();
+    Dim::max(&from_last, &Dim::Fixed(0), variables)
 }

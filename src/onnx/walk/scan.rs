@@ -1,5 +1,6 @@
 //! `Scan`: a loop over slices of its inputs.
 
+use crate::graph::ops::flow::reversed;
 use crate::graph::ops::{Collected, SliceAxis};
 use crate::graph::{Dim, Op, ValueId};
 use crate::onnx::attributes::Attributes;
@@ -98,7 +99,7 @@ impl<'m> Walker<'m, '_, '_> {
         for part in taken {
             let counter = Dim::var(body.counter);
             let start = match part.reverse {
-                true => trips.clone() - Dim::Fixed(1) - counter,
+                true => reversed(&trips, &counter, &self.builder.graph.variables),
                 false => counter,
             };
             let cut = SliceAxis { axis: part.axis, start, step: 1, extent: Dim::Fixed(1) };

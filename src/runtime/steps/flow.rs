@@ -104,6 +104,17 @@ pub(crate) enum Control {
 }
 
 impl Control {
+    /// The step that it may lead to.
+    pub(crate) fn target(&self) -> Option<usize> {
+        match self {
+            Self::Jump(JumpRecord { target })
+            | Self::JumpUnless(JumpUnlessRecord { target, .. })
+            | Self::EnterLoop(EnterLoopRecord { target, .. })
+            | Self::RepeatLoop(RepeatLoopRecord { target, .. }) => Some(*target as usize),
+            Self::SetExtent(_) => None,
+        }
+    }
+
     /// The control step of this kernel and record; `None` for a step that computes.
     #[inline(always)]
     pub(crate) fn decode(kernel: u32, words: &[u32]) -> Option<Self> {
