@@ -206,10 +206,10 @@ fn constants() {
         ..floats("w", &[1], &[])
     };
     assert_eq!(with(narrow), "tensor \"w\": the element 300 is no u8");
-    let text = TensorProto { data_type: 8, ..floats("w", &[1], &[]) };
+    let complex = TensorProto { data_type: 14, ..floats("w", &[1], &[]) };
     assert_eq!(
-        with(text),
-        "tensor \"w\" is string, which is not supported; export the model with float32, float64, \
+        with(complex),
+        "tensor \"w\" is complex64, which is not supported; export the model with float32, float64, \
          bool or integers of 8 to 64 bits"
     );
 }
