@@ -2,6 +2,7 @@
 
 pub(super) mod labels;
 pub(super) mod linear;
+mod nodes;
 mod scores;
 pub(super) mod svm;
 pub(super) mod tree;

@@ -1,5 +1,7 @@
 //! Tables from keys to values: labels, categories.
 
+use std::collections::HashMap;
+
 use crate::graph::ops::Compare;
 use crate::graph::{Dim, Op, Tensor, ValueId};
 use crate::tensor::DType;
@@ -60,8 +62,11 @@ fn column(call: &Call, side: &str) -> Imported<Column> {
 fn places(call: &mut Call, x: ValueId, keys: &Column) -> Imported<(ValueId, Vec<Option<usize>>)> {
     match (call.builder.texts.of(x).cloned(), keys) {
         (Some(table), Column::Texts(keys)) => {
-            let key_of = |text: &String| keys.iter().position(|key| key == text);
-            Ok((x, table.iter().map(key_of).collect()))
+            let mut places = HashMap::new();
+            for (i, key) in keys.iter().enumerate() {
+                places.entry(key).or_insert(i);
+            }
+            Ok((x, table.iter().map(|text| places.get(text).copied()).collect()))
         }
         (None, Column::Numbers(keys)) if keys.dtype() == call.dtype_of(x) => {
             let (list, mut order) = sorted(keys, call.version < 4);

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::graph::ops::trees::{Aggregate, Branch, Child, Ensemble, Split};
+use crate::graph::ops::trees::{Aggregate, Child, Ensemble};
 use crate::graph::ops::{Binary, TreeEnsemble};
-use crate::graph::{Op, Tensor, ValueId};
+use crate::graph::{Dim, Op, Tensor, ValueId};
 use crate::tensor::DType;
 
 use super::super::super::call::{Call, Imported};
+use super::nodes::{listed, numbers, separate};
 use super::scores::{self, First, Labels};
 
 /// The data as a table of floats: doubles stay doubles, everything else is compared as f32.
@@ -19,187 +20,9 @@ fn data(call: &mut Call) -> Imported<ValueId> {
     }
     match &call.shape(x)[..] {
         [_, _] => Ok(x),
-        [n] => call.reshape(x, vec![crate::graph::Dim::Fixed(1), n.clone()]),
+        [n] => call.reshape(x, vec![Dim::Fixed(1), n.clone()]),
         other => call.fail(format!("the data {} is no table", call.show(other))),
     }
-}
-
-/// An attribute of floats, or the same as a tensor, of floats or doubles.
-fn numbers(call: &Call, name: &str, dtype: DType) -> Imported<Vec<f64>> {
-    let as_tensor = format!("{name}_as_tensor");
-    if let Some(tensor) = call.tensor(&as_tensor)? {
-        return tensor_numbers(call, &as_tensor, &tensor, dtype);
-    }
-    Ok(call.floats(name)?.unwrap_or_default().iter().map(|v| f64::from(*v)).collect())
-}
-
-/// The numbers of a tensor that the data's type can hold.
-fn tensor_numbers(call: &Call, name: &str, tensor: &Tensor, dtype: DType) -> Imported<Vec<f64>> {
-    let numbers = tensor.to_f64s();
-    let lost = |v: &&f64| !v.is_nan() && f64::from(**v as f32) != **v;
-    if dtype == DType::F32
-        && let Some(lost) = numbers.iter().find(lost)
-    {
-        let problem = format!("holds {lost:?}, which is no f32, but the data is f32; give doubles");
-        return call.refuse(name, problem);
-    }
-    Ok(numbers)
-}
-
-/// A list that is as long as the list of nodes.
-fn of_nodes<'l, T>(call: &Call, name: &str, list: Option<&'l [T]>, n: usize) -> Imported<&'l [T]> {
-    match list {
-        Some(list) if list.len() == n => Ok(list),
-        Some(list) => {
-            let have = list.len();
-            call.refuse(name, format!("has {have} elements, there are {n} nodes"))
-        }
-        None => call.refuse(name, "is missing"),
-    }
-}
-
-/// The comparison of this name; `None` for a leaf.
-fn split(call: &Call, name: &str, threshold: f64) -> Imported<Option<Split>> {
-    Ok(Some(match name {
-        "BRANCH_LEQ" => Split::LessOrEqual(threshold),
-        "BRANCH_LT" => Split::Less(threshold),
-        "BRANCH_GTE" => Split::GreaterOrEqual(threshold),
-        "BRANCH_GT" => Split::Greater(threshold),
-        "BRANCH_EQ" => Split::Equal(threshold),
-        "BRANCH_NEQ" => Split::NotEqual(threshold),
-        "LEAF" => return Ok(None),
-        _ => return call.refuse("nodes_modes", format!("holds {name:?}, which is unknown")),
-    }))
-}
-
-/// The trees of the older operators: lists over all nodes, and weights for some of them under
-/// names that begin with `target` or `class`.
-fn listed(call: &Call, of_weights: &str, outputs: usize, dtype: DType) -> Imported<Ensemble> {
-    let ids = call.ints("nodes_nodeids")?;
-    let ids = call.required("nodes_nodeids", ids)?;
-    let n = ids.len();
-    let ints = |name: &str| of_nodes(call, name, call.ints(name)?, n);
-    let (trees, features) = (ints("nodes_treeids")?, ints("nodes_featureids")?);
-    let (holds, fails) = (ints("nodes_truenodeids")?, ints("nodes_falsenodeids")?);
-    let modes = call.strings("nodes_modes")?;
-    let modes = of_nodes(call, "nodes_modes", modes.as_deref(), n)?;
-    let thresholds = numbers(call, "nodes_values", dtype)?;
-    let thresholds = of_nodes(call, "nodes_values", Some(&thresholds), n)?;
-    let nan_holds = match call.ints("nodes_missing_value_tracks_true")? {
-        None | Some([]) => &[],
-        some => of_nodes(call, "nodes_missing_value_tracks_true", some, n)?,
-    };
-    call.attributes.ignore("nodes_hitrates");
-    call.attributes.ignore("nodes_hitrates_as_tensor");
-
-    // Places of nodes among the branches or the leaves.
-    let mut places: HashMap<(i64, i64), Child> = HashMap::with_capacity(n);
-    let (mut branches_len, mut leaves_len) = (0, 0);
-    let mut splits = Vec::with_capacity(n);
-    for i in 0..n {
-        let split = split(call, modes[i], thresholds[i])?;
-        let leaf = split.is_none();
-        splits.push(split);
-        let len = if leaf { &mut leaves_len } else { &mut branches_len };
-        let place = if leaf { Child::Leaf(*len) } else { Child::Branch(*len) };
-        *len += 1;
-        if places.insert((trees[i], ids[i]), place).is_some() {
-            let (tree, id) = (trees[i], ids[i]);
-            return call.fail(format!("tree {tree} has two nodes {id}"));
-        }
-    }
-    let mut ensemble = Ensemble { leaves: vec![Vec::new(); leaves_len], ..Ensemble::default() };
-    let mut has_parent: HashMap<(i64, i64), ()> = HashMap::with_capacity(n);
-    for (i, split) in splits.into_iter().enumerate() {
-        let Some(split) = split else { continue };
-        let child = |id: i64| {
-            let missing = format!(
-                "node {} of tree {} leads to node {id}, which is missing",
-                ids[i], trees[i]
-            );
-            places.get(&(trees[i], id)).copied().ok_or_else(|| call.problem(missing))
-        };
-        let children = [child(holds[i])?, child(fails[i])?];
-        for id in [holds[i], fails[i]] {
-            if has_parent.insert((trees[i], id), ()).is_some() {
-                let tree = trees[i];
-                return call.fail(format!("node {id} of tree {tree} is reached in two ways"));
-            }
-        }
-        let Ok(feature) = usize::try_from(features[i]) else {
-            return call.refuse("nodes_featureids", format!("holds {}", features[i]));
-        };
-        ensemble.branches.push(Branch {
-            feature,
-            split,
-            nan_holds: nan_holds.get(i).is_some_and(|flag| *flag != 0),
-            children,
-        });
-    }
-    // Trees in the order in which they are first named, as their weights are added.
-    let mut order: HashMap<i64, usize> = HashMap::new();
-    let mut roots: Vec<Option<Child>> = Vec::new();
-    for i in 0..n {
-        let tree = *order.entry(trees[i]).or_insert_with(|| {
-            roots.push(None);
-            roots.len() - 1
-        });
-        if has_parent.contains_key(&(trees[i], ids[i])) {
-            continue;
-        }
-        if roots[tree].is_some() {
-            return call.fail(format!("tree {} has two roots", trees[i]));
-        }
-        roots[tree] = places.get(&(trees[i], ids[i])).copied();
-    }
-    if let Some(rootless) = roots.iter().position(Option::is_none) {
-        return call.fail(format!("tree #{rootless} has no root: its nodes lead in circles"));
-    }
-    ensemble.roots = roots.into_iter().flatten().collect();
-    weights(call, of_weights, outputs, dtype, &places, &mut ensemble)?;
-    Ok(ensemble)
-}
-
-/// Gives the leaves their weights.
-fn weights(
-    call: &Call,
-    prefix: &str,
-    outputs: usize,
-    dtype: DType,
-    places: &HashMap<(i64, i64), Child>,
-    ensemble: &mut Ensemble,
-) -> Imported<()> {
-    let name = |part: &str| format!("{prefix}_{part}");
-    let values = numbers(call, &name("weights"), dtype)?;
-    let ints = |part: &str| {
-        let given = call.ints(&name(part))?.unwrap_or_default();
-        if given.len() == values.len() {
-            return Ok(given);
-        }
-        let problem = format!("has {} elements for {} weights", given.len(), values.len());
-        call.refuse(&name(part), problem)
-    };
-    let (trees, nodes, targets) = (ints("treeids")?, ints("nodeids")?, ints("ids")?);
-    for (i, value) in values.iter().enumerate() {
-        let target = usize::try_from(targets[i]).ok().filter(|t| *t < outputs);
-        let Some(target) = target else {
-            let problem = format!("holds {}, there are {outputs} outputs", targets[i]);
-            return call.refuse(&name("ids"), problem);
-        };
-        let (tree, node) = (trees[i], nodes[i]);
-        match places.get(&(tree, node)) {
-            Some(Child::Leaf(leaf)) => ensemble.leaves[*leaf].push((target, *value)),
-            Some(Child::Branch(_)) => {
-                return call
-                    .fail(format!("node {node} of tree {tree} has a weight, but is no leaf"));
-            }
-            None => {
-                return call
-                    .fail(format!("node {node} of tree {tree} has a weight, but is missing"));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Adds what the trees compute: `[rows, outputs]`.
@@ -371,7 +194,7 @@ fn of_two(
         return call.refuse("class_ids", differ);
     }
     let sums = emit(call, x, ensemble, 2, Aggregate::Sum)?;
-    let one = crate::graph::Dim::Fixed(1);
+    let one = Dim::Fixed(1);
     let score = call.slice(sums, 1, one.clone(), one)?;
     let label = scores::above(call, score, if first { 0.0 } else { limit })?;
     Ok((label, scores::transformed(call, sums, how)?))
@@ -405,84 +228,4 @@ pub(in super::super) fn ensemble(call: &mut Call) -> Imported {
     let ensemble = separate(call, targets, dtype)?;
     let sums = emit(call, x, ensemble, targets, aggregate)?;
     Ok(vec![scores::of_targets(call, sums, targets, how)?])
-}
-
-/// The trees of version 5.
-fn separate(call: &Call, outputs: usize, dtype: DType) -> Imported<Ensemble> {
-    let features = call.ints("nodes_featureids")?;
-    let features = call.required("nodes_featureids", features)?;
-    let n = features.len();
-    let ints = |name: &str| of_nodes(call, name, call.ints(name)?, n);
-    let (holds, fails) = (ints("nodes_truenodeids")?, ints("nodes_falsenodeids")?);
-    let (holds_leaf, fails_leaf) = (ints("nodes_trueleafs")?, ints("nodes_falseleafs")?);
-    let tensor = |name: &str| {
-        let tensor = call.tensor(name)?;
-        let tensor = call.required(name, tensor)?;
-        tensor_numbers(call, name, &tensor, dtype)
-    };
-    let (splits, modes) = (tensor("nodes_splits")?, tensor("nodes_modes")?);
-    let splits = of_nodes(call, "nodes_splits", Some(&splits), n)?;
-    let modes = of_nodes(call, "nodes_modes", Some(&modes), n)?;
-    let nan_holds = match call.ints("nodes_missing_value_tracks_true")? {
-        None | Some([]) => &[],
-        some => of_nodes(call, "nodes_missing_value_tracks_true", some, n)?,
-    };
-    if call.attributes.tensor("nodes_hitrates").is_err() {
-        return call.refuse("nodes_hitrates", "is no tensor");
-    }
-    let members = match call.tensor("membership_values")? {
-        None => Vec::new(),
-        Some(members) => tensor_numbers(call, "membership_values", &members, dtype)?,
-    };
-    let mut sets = members.split(|v| v.is_nan());
-    let weights = tensor("leaf_weights")?;
-    let of_leaves = call.ints("leaf_targetids")?.unwrap_or_default();
-    if of_leaves.len() != weights.len() {
-        let problem = format!("has {} elements for {} weights", of_leaves.len(), weights.len());
-        return call.refuse("leaf_targetids", problem);
-    }
-    let mut ensemble = Ensemble::default();
-    for (target, weight) in of_leaves.iter().zip(&weights) {
-        match usize::try_from(*target).ok().filter(|t| *t < outputs) {
-            Some(target) => ensemble.leaves.push(vec![(target, *weight)]),
-            None => return call.refuse("leaf_targetids", format!("holds {target}")),
-        }
-    }
-    let child = |at: i64, is_leaf: i64| {
-        let place = usize::try_from(at).ok();
-        match (is_leaf, place) {
-            (0, Some(branch)) if branch < n => Ok(Child::Branch(branch)),
-            (1, Some(leaf)) if leaf < weights.len() => Ok(Child::Leaf(leaf)),
-            _ => call.fail(format!("there is no node or leaf {at}")),
-        }
-    };
-    for i in 0..n {
-        let split = match (modes[i], splits[i]) {
-            (0.0, threshold) => Split::LessOrEqual(threshold),
-            (1.0, threshold) => Split::Less(threshold),
-            (2.0, threshold) => Split::GreaterOrEqual(threshold),
-            (3.0, threshold) => Split::Greater(threshold),
-            (4.0, threshold) => Split::Equal(threshold),
-            (5.0, threshold) => Split::NotEqual(threshold),
-            (6.0, _) => match sets.next() {
-                Some(set) => Split::Member(set.to_vec()),
-                None => return call.refuse("membership_values", "has fewer sets than are asked"),
-            },
-            (other, _) => return call.refuse("nodes_modes", format!("holds {other}")),
-        };
-        let Ok(feature) = usize::try_from(features[i]) else {
-            return call.refuse("nodes_featureids", format!("holds {}", features[i]));
-        };
-        ensemble.branches.push(Branch {
-            feature,
-            split,
-            nan_holds: nan_holds.get(i).is_some_and(|flag| *flag != 0),
-            children: [child(holds[i], holds_leaf[i])?, child(fails[i], fails_leaf[i])?],
-        });
-    }
-    let roots = call.ints("tree_roots")?;
-    for root in call.required("tree_roots", roots)? {
-        ensemble.roots.push(child(*root, 0)?);
-    }
-    Ok(ensemble)
 }
