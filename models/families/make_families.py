@@ -26,6 +26,7 @@ from torch import nn
 from torch.export import Dim
 
 import jax_models
+import keras_models
 import more_cases
 import torch_models as tm
 from torch_case import DYNAMO, TORCHSCRIPT, TorchCase, tokens, window
@@ -219,6 +220,11 @@ def write_all() -> dict[Path, str]:
         model = to_onnx(build(), [shape], model_name=name, opset=OTHER_OPSET)
         path.write_bytes(model.SerializeToString())
         written[path] = "jax2onnx"
+    for name, build in keras_models.CASES.items():
+        path = FOLDER / f"{name}.onnx"
+        keras_models.export(build, path)
+        strip_origins(path)
+        written[path] = "Keras"
     for name, model in SKLEARN_CASES.items():
         path = FOLDER / f"{name}.onnx"
         export_sklearn(model, path)
@@ -266,10 +272,10 @@ def readme(rows: list[str], union: collections.Counter) -> str:
         [
             "# Model families",
             "",
-            "Small networks with random, seeded weights, as real exporters write them.",
-            "The parity tests run each one beside ONNX Runtime. Models of scikit-learn, LightGBM",
-            "and XGBoost: [sklearn](sklearn/README.md). To make these again, in an environment",
-            "with `requirements-families.txt` below `.oracle/`:",
+            "Small networks with random, seeded weights, as real exporters write them: from PyTorch by both",
+            "of its exporters, from JAX and Flax, and from Keras on PyTorch; models of scikit-learn, LightGBM",
+            "and XGBoost are in [sklearn](sklearn/README.md). The parity tests run each one beside ONNX Runtime.",
+            "To make these again, in an environment with `requirements-families.txt` below `.oracle/`:",
             "",
             "```sh",
             "cargo xtask models --only networks",

@@ -249,6 +249,11 @@ fn products_and_windows() {
     let conv = |mode| node_with("Conv", &["x", "w"], &["y"], vec![string("auto_pad", mode)]);
     assert_eq!(one(13, &["b", "2", "9"], kernel(), conv("SAME_UPPER")).1, "f32 [b, 4, 9]");
     assert_eq!(one(13, &["b", "2", "9"], kernel(), conv("VALID")).1, "f32 [b, 4, 7]");
+    // Whether rounding up adds a window depends on the extent.
+    let attributes = vec![ints("kernel_shape", &[2]), ints("strides", &[3]), int("ceil_mode", 1)];
+    let pool = node_with("MaxPool", &["x"], &["y"], attributes);
+    let text = "f32 [1, 2, floor((b + 2)/(3))]";
+    assert_eq!(one(13, &["1", "2", "b"], vec![], pool).1, text);
     let back = node_with("ConvTranspose", &["x", "v"], &["y"], vec![ints("strides", &[2])]);
     let turned = vec![floats("v", &[2, 4, 3], &[0.5; 24])];
     assert_eq!(one(13, &["b", "2", "9"], turned, back).1, "f32 [b, 4, 19]");

@@ -160,9 +160,7 @@ impl Conv {
         }
         let mut shape = vec![x.shape[0].clone(), w.shape[0].clone()];
         shape.extend((0..space).map(|i| self.extent(i, &x.shape[i + 2])));
-        if shape.iter().any(|d| d.bounds(operands.variables).0 < 0) {
-            return Err(ShapeError("the window is larger than the padded data".into()));
-        }
+        check_extents(&shape, operands)?;
         Ok(vec![Fact { dtype: x.dtype, shape }])
     }
 }
@@ -195,6 +193,18 @@ pub struct Pool {
     pub ceil_mode: bool,
 }
 
+/// Windows leave nothing of an axis that is too short for them, and no less.
+fn check_extents(shape: &[Dim], operands: &Operands<'_>) -> Result<(), ShapeError> {
+    let short = |dim: &&Dim| dim.bounds(operands.variables).0 < 0;
+    match shape.iter().find(short) {
+        None => Ok(()),
+        Some(Dim::Fixed(_)) => Err(ShapeError("the window is larger than the padded data".into())),
+        Some(_) => Err(ShapeError(
+            "the window may be larger than the padded data; narrow the --dim ranges".into(),
+        )),
+    }
+}
+
 impl Pool {
     pub(super) fn name(&self) -> &'static str {
         match self.kind {
@@ -215,9 +225,8 @@ impl Pool {
         }
         let mut shape = x.shape[..2].to_vec();
         for (i, n) in x.shape[2..].iter().enumerate() {
-            let floor = w.extent(i, n);
             if !self.ceil_mode {
-                shape.push(floor);
+                shape.push(w.extent(i, n));
                 continue;
             }
             let window = (w.dilations[i] * (w.kernel[i].max(1) - 1) + 1) as i64;
@@ -226,13 +235,11 @@ impl Pool {
             let room = n.clone() + Dim::Fixed(margin - window);
             let ceil = room.ceil_div(&stride) + Dim::Fixed(1);
             // The last window must begin inside the data or the margin before it.
-            let begins = (ceil.clone() - Dim::Fixed(1)) * stride;
-            let inside = n.clone() + Dim::Fixed(w.pads_before[i] as i64) - begins;
-            shape.push(if inside.bounds(operands.variables).0 > 0 { ceil } else { floor });
+            let last = n.clone() + Dim::Fixed(w.pads_before[i] as i64 - 1);
+            let begins = last.floor_div(&stride) + Dim::Fixed(1);
+            shape.push(Dim::min(&ceil, &begins, operands.variables));
         }
-        if shape.iter().any(|d| d.bounds(operands.variables).0 < 0) {
-            return Err(ShapeError("the window is larger than the padded data".into()));
-        }
+        check_extents(&shape, operands)?;
         Ok(vec![Fact { dtype: x.dtype, shape }])
     }
 }
