@@ -333,3 +333,19 @@ fn products_of_no_matrices_are_none() {
         assert_eq!(session.output::<f32>(0), Ok(&[][..]));
     });
 }
+
+#[test]
+fn a_value_is_not_overwritten_while_a_row_of_it_is_read() {
+    let mut g = Graph::default();
+    let x = input(&mut g, "x", fixed(&[3, 2]));
+    let whole = node(&mut g, Op::Unary(Unary::Neg), &[x]);
+    let axes = vec![SliceAxis { axis: 0, start: Dim::Fixed(0), step: 1, extent: Dim::Fixed(1) }];
+    let row = node(&mut g, Op::Slice { axes }, &[whole]);
+    let sum = node(&mut g, Op::Binary(Binary::Add), &[row, whole]);
+    output(&mut g, "y", sum);
+    run_all_levels(&compile(&g).expect("compiles"), |session| {
+        session.input_mut::<f32>(0).expect("f32").copy_from_slice(&[1., 2., 3., 4., 5., 6.]);
+        session.run().expect("runs");
+        assert_eq!(session.output::<f32>(0), Ok(&[-2., -4., -4., -6., -6., -8.][..]));
+    });
+}

@@ -136,6 +136,7 @@ pub(super) fn one_hot(call: &mut Call) -> Imported {
     let (indices, values) = (call.input(0)?, call.input(2)?);
     let depth = match call.builder.constant(call.input(1)?).map(Tensor::to_f64s).as_deref() {
         Some([depth]) if depth.fract() == 0.0 && depth.abs() < 1e15 => Dim::Fixed(*depth as i64),
+        _ if call.dtype_of(call.input(1)?).is_float() => return Err(call.not_constant(1)),
         _ => call.known_scalar(1)?,
     };
     if depth.bounds(call.variables()).0 < 1 {

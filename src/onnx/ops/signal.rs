@@ -307,6 +307,9 @@ fn number(call: &Call, i: usize) -> Imported<f64> {
             _ => call.fail(format!("input {i} is not one number")),
         };
     }
+    if call.dtype_of(id).is_float() {
+        return Err(call.not_constant(i));
+    }
     call.known_number(i).map(|n| n as f64)
 }
 
