@@ -27,6 +27,39 @@ pub struct Array {
     pub labels: Vec<String>,
 }
 
+impl Array {
+    /// Numbers texts as `labels` does, or puts the columns in its order; a text that is not there
+    /// becomes -1. Changes nothing where one of the two has no labels.
+    pub fn relabel(&mut self, labels: &[String]) {
+        if self.labels.is_empty() || labels.is_empty() {
+            return;
+        }
+        let place = |text: &String| labels.iter().position(|label| label == text);
+        if self.dtype == DType::I64 {
+            let number = |bytes: &[u8; 8]| {
+                let text = usize::try_from(i64::from_ne_bytes(*bytes)).ok();
+                let text = text.and_then(|i| self.labels.get(i));
+                text.and_then(place).map_or(-1, |i| i as i64).to_ne_bytes()
+            };
+            self.bytes = self.bytes.as_chunks().0.iter().flat_map(number).collect();
+        } else {
+            let (width, columns) = (self.dtype.bytes(), self.labels.len());
+            let places: Vec<Option<usize>> = self.labels.iter().map(place).collect();
+            let mut bytes = vec![0xff; self.bytes.len() / columns * labels.len()];
+            let rows = bytes.chunks_exact_mut(labels.len() * width);
+            for (from, to) in self.bytes.chunks_exact(columns * width).zip(rows) {
+                for (element, place) in from.chunks_exact(width).zip(&places) {
+                    if let Some(place) = place {
+                        to[place * width..][..width].copy_from_slice(element);
+                    }
+                }
+            }
+            (self.bytes, self.shape) = (bytes, vec![self.shape[0], labels.len()]);
+        }
+        self.labels = labels.to_vec();
+    }
+}
+
 /// An input or output that a model declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port {

@@ -149,32 +149,11 @@ fn difference(model: &Path) -> Result<f64, String> {
 }
 
 /// An array whose labels are numbered as those of another: text is compared as text.
-fn relabelled(mut got: adapter::Array, like: &adapter::Array) -> adapter::Array {
-    if got.labels.is_empty() || like.labels.is_empty() {
-        return got;
-    }
-    let place = |text: &String| like.labels.iter().position(|label| label == text);
-    if got.dtype == DType::I64 {
-        let meaning = |b: &[u8]| {
-            let index = i64::from_ne_bytes(b.try_into().expect("eight bytes"));
-            let text = usize::try_from(index).ok().and_then(|i| got.labels.get(i));
-            text.and_then(place).map_or(-1, |i| i as i64).to_ne_bytes()
-        };
-        got.bytes = got.bytes.chunks_exact(8).flat_map(meaning).collect();
-        return got;
-    }
-    let width = got.dtype.bytes();
-    let mut bytes = vec![0xff; got.bytes.len()];
-    let rows = got.bytes.chunks_exact(got.labels.len() * width);
-    for (from, to) in rows.zip(bytes.chunks_exact_mut(got.labels.len() * width)) {
-        for (i, text) in got.labels.iter().enumerate() {
-            if let Some(place) = place(text).map(|place| place * width) {
-                to[place..][..width].copy_from_slice(&from[i * width..][..width]);
-            }
-        }
-    }
-    got.bytes = bytes;
-    got
+fn relabelled(array: adapter::Array, like: &adapter::Array) -> adapter::Array {
+    let adapter::Array { name, dtype, shape, bytes, labels } = array;
+    let mut array = Array { name, dtype, shape, bytes, labels };
+    array.relabel(&like.labels);
+    to_adapter(array)
 }
 
 /// Whether the model computes in integers anywhere: the names of such operators are in its bytes.

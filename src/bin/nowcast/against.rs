@@ -115,7 +115,11 @@ mod engine {
         inputs: &[Given],
     ) -> Result<Vec<Tensor>, Failure> {
         let mut engine = load(model, path, Rewrite::None)?;
-        let outputs = engine.run(&arrays(inputs)).map_err(failed)?;
+        let mut outputs = engine.run(&arrays(inputs)).map_err(failed)?;
+        for (array, port) in outputs.iter_mut().zip(model.program.outputs()) {
+            let labels: Vec<String> = port.labels().map(str::to_owned).collect();
+            array.relabel(&labels);
+        }
         let tensor = |array: &Array| Tensor::from_bytes(array.dtype, &array.shape, &array.bytes);
         Ok(outputs.iter().map(tensor).collect())
     }
