@@ -322,6 +322,22 @@ typedef struct nowcast_value {
     uint64_t bytes;
 } nowcast_value;
 
+/* Bounds, both included, of the elements of an integer value that decides a shape while the program
+ * runs: of an input, or of any other value of the model. A run with a number outside fails with
+ * NOWCAST_OUT_OF_RANGE. */
+typedef struct nowcast_value_range {
+    const char *name;
+    int64_t min;
+    int64_t max;
+} nowcast_value_range;
+
+/* Iterations at most of a loop whose number is decided while the program runs. A node without a
+ * name is called Loop_ and its position. A run that would go on fails with NOWCAST_OUT_OF_RANGE. */
+typedef struct nowcast_max_trips {
+    const char *node;
+    uint64_t trips;
+} nowcast_max_trips;
+
 /* What is chosen of a model. Start from NOWCAST_OPTIONS_INIT. An array may be NULL if its length
  * is zero. */
 typedef struct nowcast_options {
@@ -333,9 +349,14 @@ typedef struct nowcast_options {
     const nowcast_state *states;
     const nowcast_value *values;
     uint64_t max_memory; /* bytes that loading, and then a session, may take; 0 for 2 GiB */
+    uint32_t ranges_len;
+    uint32_t trips_len;
+    const nowcast_value_range *ranges;
+    const nowcast_max_trips *trips;
 } nowcast_options;
 
-#define NOWCAST_OPTIONS_INIT { (uint32_t)sizeof(nowcast_options), 0, NULL, 0, 0, NULL, NULL, 0 }
+#define NOWCAST_OPTIONS_INIT \
+    { (uint32_t)sizeof(nowcast_options), 0, NULL, 0, 0, NULL, NULL, 0, 0, 0, NULL, NULL }
 
 #endif /* NOWCAST_MINIMAL */
 

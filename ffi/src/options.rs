@@ -28,16 +28,24 @@ pub(crate) struct Value {
     bytes: u64,
 }
 
+/// `nowcast_value_range`.
+#[repr(C)]
+pub(crate) struct ValueRange {
+    name: *const c_char,
+    min: i64,
+    max: i64,
+}
+
+/// `nowcast_max_trips`.
+#[repr(C)]
+pub(crate) struct MaxTrips {
+    node: *const c_char,
+    trips: u64,
+}
+
 /// `nowcast_options`.
 #[repr(C)]
 pub(crate) struct CallerOptions {
-    choices: Choices,
-    max_memory: u64,
-}
-
-/// `nowcast_options` as it was when it ended there.
-#[repr(C)]
-struct Choices {
     struct_size: u32,
     dims_len: u32,
     dims: *const Dim,
@@ -45,6 +53,11 @@ struct Choices {
     values_len: u32,
     states: *const State,
     values: *const Value,
+    max_memory: u64,
+    ranges_len: u32,
+    trips_len: u32,
+    ranges: *const ValueRange,
+    trips: *const MaxTrips,
 }
 
 /// # Safety
@@ -56,16 +69,14 @@ pub(crate) unsafe fn options(options: *const CallerOptions) -> Result<Options, F
     }
     // SAFETY: promised by the caller; the size field is read before the others.
     unsafe {
-        let size = *reference(options.cast::<u32>(), "options")? as usize;
-        if size == size_of::<CallerOptions>() {
-            let limit = reference(options, "options")?.max_memory;
-            if limit > 0 {
-                chosen = chosen.max_memory(limit);
-            }
-        } else if size != size_of::<Choices>() {
+        let size = *reference(options.cast::<u32>(), "options")?;
+        if size as usize != size_of::<CallerOptions>() {
             return Err(Failure::Invalid("options", "started from NOWCAST_OPTIONS_INIT"));
         }
-        let options = reference(options.cast::<Choices>(), "options")?;
+        let options = reference(options, "options")?;
+        if options.max_memory > 0 {
+            chosen = chosen.max_memory(options.max_memory);
+        }
         for dim in elements(options.dims, options.dims_len.into(), "dims")? {
             let name = text(dim.name, "the name of a dim")?;
             let (min, max) = (extent(dim.min)?, extent(dim.max)?);
@@ -82,6 +93,17 @@ pub(crate) unsafe fn options(options: *const CallerOptions) -> Result<Options, F
         for value in elements(options.values, options.values_len.into(), "values")? {
             let name = text(value.name, "the name of a value")?;
             chosen = chosen.bind_value(name, tensor(value)?);
+        }
+        for range in elements(options.ranges, options.ranges_len.into(), "ranges")? {
+            let name = text(range.name, "the name of a range")?;
+            if range.min > range.max {
+                return Err(Failure::Invalid("the min of a range", "at most its max"));
+            }
+            chosen = chosen.value_range(name, range.min, range.max);
+        }
+        for bound in elements(options.trips, options.trips_len.into(), "trips")? {
+            let node = text(bound.node, "the node of trips")?;
+            chosen = chosen.max_trips(node, extent(bound.trips)?);
         }
     }
     Ok(chosen)

@@ -69,6 +69,15 @@ static void loading(const char *affine, const char *reshape, const char *unknown
     options.max_memory = 1;
     EXPECT(nowcast_program_load(affine, &options, &program, &error), NOWCAST_TOO_LARGE);
     options.max_memory = 0;
+    options.ranges_len = 1;
+    EXPECT(nowcast_program_load(affine, &options, &program, &error), NOWCAST_NULL_ARGUMENT);
+    nowcast_value_range range = { "x", 2, 1 };
+    options.ranges = &range;
+    EXPECT(nowcast_program_load(affine, &options, &program, &error), NOWCAST_INVALID_ARGUMENT);
+    options.ranges_len = 0;
+    options.trips_len = 1;
+    EXPECT(nowcast_program_load(affine, &options, &program, &error), NOWCAST_NULL_ARGUMENT);
+    options.trips_len = 0;
     options.dims_len = 1;
     EXPECT(nowcast_program_load(affine, &options, &program, &error), NOWCAST_NULL_ARGUMENT);
     nowcast_dim dim = { "rows", 8, 1 };

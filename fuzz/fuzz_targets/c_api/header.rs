@@ -42,6 +42,24 @@ pub(crate) struct Options {
     pub(crate) values_len: u32,
     pub(crate) states: *const State,
     pub(crate) values: *const Value,
+    pub(crate) max_memory: u64,
+    pub(crate) ranges_len: u32,
+    pub(crate) trips_len: u32,
+    pub(crate) ranges: *const ValueRange,
+    pub(crate) trips: *const MaxTrips,
+}
+
+#[repr(C)]
+pub(crate) struct ValueRange {
+    pub(crate) name: *const c_char,
+    pub(crate) min: i64,
+    pub(crate) max: i64,
+}
+
+#[repr(C)]
+pub(crate) struct MaxTrips {
+    pub(crate) node: *const c_char,
+    pub(crate) trips: u64,
 }
 
 #[repr(C)]

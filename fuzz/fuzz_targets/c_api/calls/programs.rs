@@ -1,6 +1,6 @@
 //! Programs from models: loading with options that may name anything, questions.
 
-use core::ffi::{CStr, c_void};
+use core::ffi::{CStr, c_char, c_void};
 use core::ptr::{null, null_mut};
 
 use nowcast_fuzz::aligned::Aligned;
@@ -81,6 +81,15 @@ fn with_options<T>(
     }
     let array = |len: usize, wrong: bool| if wrong { 3 } else { len as u32 };
     let (no_dims, no_states) = (choices.byte() == 255, choices.byte() == 255);
+    let mut ranges = Vec::new();
+    for _ in 0..if choices.one_in(8) { choices.below(3) } else { 0 } {
+        let (min, max) = (choices.hostile() as i64, choices.hostile() as i64);
+        ranges.push(ValueRange { name: name(choices), min, max });
+    }
+    let mut trips = Vec::new();
+    if choices.one_in(16) {
+        trips.push(MaxTrips { node: name(choices), trips: choices.hostile() });
+    }
     let options = Options {
         struct_size: match choices.byte() {
             0..230 => size_of::<Options>() as u32,
@@ -92,6 +101,11 @@ fn with_options<T>(
         values_len: values.len() as u32,
         states: if no_states { null() } else { states.as_ptr() },
         values: values.as_ptr(),
+        max_memory: if choices.one_in(8) { choices.hostile() } else { 0 },
+        ranges_len: ranges.len() as u32,
+        trips_len: trips.len() as u32,
+        ranges: ranges.as_ptr(),
+        trips: trips.as_ptr(),
     };
     load(&raw const options, choices)
 }
