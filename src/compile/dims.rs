@@ -72,7 +72,10 @@ impl DimTable {
 
     fn atom(&mut self, atom: &Atom) -> Extent {
         let (op, a, b) = match atom {
-            Atom::Var(id) => return self.extent(&Dim::var(*id)),
+            // The table begins with all variables of the graph; there is no other.
+            Atom::Var(id) => {
+                return self.known.get(&Dim::var(*id)).copied().unwrap_or(Extent(0));
+            }
             Atom::FloorDiv(a, b) => (DimOp::FloorDiv, a, b),
             Atom::Min(a, b) => (DimOp::Min, a, b),
             Atom::Max(a, b) => (DimOp::Max, a, b),
