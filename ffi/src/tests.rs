@@ -92,7 +92,7 @@ fn structs_have_the_sizes_of_the_header() {
     assert_eq!(size_of::<ports::Dim>(), 24);
     assert_eq!(size_of::<options::State>(), 16);
     assert_eq!(size_of::<options::Value>(), 40);
-    assert_eq!(size_of::<options::CallerOptions>(), 48);
+    assert_eq!(size_of::<options::CallerOptions>(), 72);
     assert_eq!(size_of::<program::Memory>(), 48);
     assert_eq!(size_of::<ports::PortInfo>(), 160);
     assert_eq!(size_of::<session::ShapeInfo>(), 136);
