@@ -38,8 +38,10 @@ def inputs_of(path):
     inputs = {}
     for port in session(path).get_inputs():
         shape = [extent(axis, dim) for axis, dim in enumerate(port.shape)]
-        if port.type == "tensor(float)":
-            inputs[port.name] = random.standard_normal(shape).astype(np.float32)
+        floats = {"tensor(float)": np.float32, "tensor(double)": np.float64,
+                  "tensor(float16)": np.float16}
+        if port.type in floats:
+            inputs[port.name] = random.standard_normal(shape).astype(floats[port.type])
         else:
             dtype = {"tensor(int64)": np.int64, "tensor(int32)": np.int32,
                      "tensor(bool)": np.bool_}[port.type]

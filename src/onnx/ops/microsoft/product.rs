@@ -13,9 +13,8 @@ fn activated(
     call: &mut Call,
     x: ValueId,
     name: &str,
-    parameters: [Option<f32>; 2],
+    [alpha, beta, gamma]: [Option<f32>; 3],
 ) -> Imported<ValueId> {
-    let [alpha, beta] = parameters;
     let or = |given: Option<f32>, usual: f32| given.unwrap_or(usual);
     let op = match name {
         "" => return Ok(x),
@@ -29,6 +28,7 @@ fn activated(
         "LeakyRelu" => Unary::LeakyRelu { alpha: or(alpha, 0.01) },
         "ThresholdedRelu" => Unary::ThresholdedRelu { alpha: or(alpha, 1.0) },
         "Elu" => Unary::Elu { alpha: or(alpha, 1.0) },
+        "Selu" => Unary::Selu { alpha: or(alpha, 1.673_263_2), gamma: or(gamma, 1.050_701) },
         "HardSigmoid" => Unary::HardSigmoid { alpha: or(alpha, 0.2), beta: or(beta, 0.5) },
         "Clip" => Unary::Clip {
             min: alpha.map_or(f64::NEG_INFINITY, f64::from),
@@ -42,10 +42,13 @@ fn activated(
 /// The activation of a product's own attributes.
 fn finished(call: &mut Call, x: ValueId) -> Imported<ValueId> {
     let name = call.string_or("activation", "")?;
-    let parameters = [call.float("activation_alpha")?, call.float("activation_beta")?];
-    for unused in ["activation_gamma", "activation_axis"] {
-        call.attributes.ignore(unused);
-    }
+    let parameter = |name: &str| call.float(name);
+    let parameters = [
+        parameter("activation_alpha")?,
+        parameter("activation_beta")?,
+        parameter("activation_gamma")?,
+    ];
+    call.attributes.ignore("activation_axis");
     activated(call, x, name, parameters)
 }
 
@@ -109,7 +112,10 @@ pub(in super::super) fn conv(call: &mut Call) -> Imported {
     }
     let name = call.string_or("activation", "")?;
     let given = call.floats("activation_params")?.unwrap_or_default();
-    let parameters = [given.first().copied(), given.get(1).copied()];
+    // Selu alone has a gamma, which stands where others have their beta.
+    let (second, is_selu) = (given.get(1).copied(), name == "Selu");
+    let parameters =
+        [given.first().copied(), second.filter(|_| !is_selu), second.filter(|_| is_selu)];
     Ok(vec![activated(call, y, name, parameters)?])
 }
 
