@@ -13,7 +13,7 @@ SIZE(nowcast_error, 520);
 SIZE(nowcast_dim, 24);
 SIZE(nowcast_state, 16);
 SIZE(nowcast_value, 40);
-SIZE(nowcast_options, 48);
+SIZE(nowcast_options, 72);
 SIZE(nowcast_memory, 48);
 SIZE(nowcast_port, 160);
 SIZE(nowcast_shape, 136);
