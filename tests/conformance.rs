@@ -77,11 +77,13 @@ fn node_suite() {
         let lines: BTreeSet<String> = cases.iter().zip(&outcomes).filter_map(passing).collect();
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
         fs::write(list_path("passing.txt"), text).expect("the list can be written");
+    }
+    if env::var_os("NOWCAST_REPORT").is_some() {
         fs::write(page_path(), &page).expect("the page can be written");
     }
     check(&cases, &outcomes);
     let written = fs::read_to_string(page_path()).unwrap_or_default();
-    assert!(written == page, "docs/operators.md is out of date: `cargo xtask conformance --bless`");
+    assert!(written == page, "docs/operators.md is out of date: `cargo xtask conformance`");
 }
 
 fn page_path() -> PathBuf {

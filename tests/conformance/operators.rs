@@ -44,12 +44,13 @@ pub(crate) fn page(cases: &[Case], outcomes: &[Outcome], excluded: &[String]) ->
 
 const HEAD: &str = "# Operators
 
-What runs, as the node suite of the pinned `onnx` package shows it. `cargo xtask conformance --bless`
+What runs, as the node suite of the pinned `onnx` package shows it. `cargo xtask conformance`
 writes this page; `cargo xtask test` fails where it is out of date.
 
 A case counts for every operator in it; an expanded case (the operator's function body written out)
-for the operators of the case that it is made from. *Versions*: those of the operator that are in
-force in an operator set from 7 to 28, of all that it has had. *Element types*: of the inputs of
+for the operators of the case that it is made from. *Versions*: all that the operator has had up to
+operator set 28; those in parentheses held before set 7 alone, and are read where a later form says
+the same. *Element types*: of the inputs of
 cases that pass. A case that does not pass is refused with an error when it is loaded; none gives a
 wrong answer.
 

@@ -35,7 +35,7 @@ enum Verb {
         #[arg(long)]
         list: bool,
     },
-    /// Run the ONNX node suite and print its errors, grouped by text.
+    /// Run the ONNX node suite, print its errors, grouped by text, and write docs/operators.md.
     Conformance {
         /// Rewrite tests/conformance/passing.txt from this run.
         #[arg(long)]
