@@ -7,7 +7,7 @@ use crate::index::Case;
 use crate::report::{count, without_names};
 use crate::runner::Outcome;
 
-/// Operator sets of the standard domain that a model may declare.
+/// Operator sets of the standard domain whose forms are all of today; earlier ones stand apart.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
 
 /// Versions by domain and operator: tests/conformance/schemas.json.
