@@ -4,65 +4,26 @@
 //! `cargo xtask rtsan` runs the same file under the realtime sanitizer, where a serving call may
 //! not block in any other way either.
 #![cfg_attr(nowcast_rtsan, feature(sanitize))]
-#![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
-#![expect(clippy::disallowed_types, reason = "counts belong to a thread: tests run side by side")]
 
 mod adapter;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::hint::black_box;
+
+use adapter::counting::{Counting, heap_calls_so_far};
 
 /// How often a serving call is repeated: state that grows is seen in the second call or later.
 const CALLS: usize = 20;
 
-struct Counting;
-
 #[global_allocator]
 static COUNTING: Counting = Counting;
-
-thread_local! {
-    static HEAP_CALLS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    HEAP_CALLS.set(HEAP_CALLS.get() + 1);
-}
-
-// SAFETY: every method is `System`'s, which keeps the contract; counting does not allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count();
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.realloc(pointer, layout, new_size) }
-    }
-}
 
 /// Heap calls of this thread while `serve` runs, once a call.
 fn heap_calls(serve: &mut dyn FnMut()) -> Vec<u64> {
     let mut counts = vec![0; CALLS];
     for calls in &mut counts {
-        let before = HEAP_CALLS.get();
+        let before = heap_calls_so_far();
         nonblocking(serve);
-        *calls = HEAP_CALLS.get() - before;
+        *calls = heap_calls_so_far() - before;
     }
     counts
 }

@@ -46,6 +46,11 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// Heap calls of this thread.
+pub(crate) fn heap_calls_so_far() -> u64 {
+    HEAP_CALLS.get()
+}
+
 /// Runs a session's `run` and adds the heap calls of this thread meanwhile to the total.
 pub(crate) fn counted<T>(run: impl FnOnce() -> T) -> T {
     let before = HEAP_CALLS.get();

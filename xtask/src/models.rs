@@ -1,8 +1,7 @@
 //! The models under `models/families`, made again by their exporters.
 
-use std::fs;
-
 use crate::context::{Context, Failure, Outcome, Stamp, run};
+use crate::steps::oracle;
 
 /// A group of models: its script and what that needs, under `models/families`.
 struct Group {
@@ -52,24 +51,7 @@ fn environment(context: &Context, group: &Group) -> Outcome<std::path::PathBuf> 
         return Ok(python);
     }
     stamp.clear();
-    if venv.exists() {
-        fs::remove_dir_all(&venv).map_err(|error| Failure::io(&venv, &error))?;
-    }
-    fs::create_dir_all(&context.oracle).map_err(|error| Failure::io(&context.oracle, &error))?;
-    let host = Context::tool("PYTHON", "python3");
-    run(
-        context.command(&host).args(["-m", "venv", "--without-pip"]).arg(&venv),
-        "the models need Python 3.11 or later (set PYTHON to name it)",
-    )?;
-    run(
-        context
-            .command(&host)
-            .args(["-m", "pip", "--python"])
-            .arg(&python)
-            .args(["install", "--quiet", "--requirement"])
-            .arg(&requirements),
-        "the models need pip 22.3 or later and a network",
-    )?;
+    oracle::environment(context, &venv, &[], &requirements)?;
     stamp.set()?;
     Ok(python)
 }

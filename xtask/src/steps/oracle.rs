@@ -1,7 +1,7 @@
 //! The oracle: ONNX Runtime and the ONNX node suite, installed in `.oracle/`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::context::{Context, Failure, Outcome, Stamp, output, run};
 
@@ -19,28 +19,40 @@ pub(crate) fn install(context: &Context) -> Outcome {
         return Ok(());
     }
     stamp.clear();
+    environment(context, &venv, &["--no-deps", "--only-binary", ":all:"], &requirements)?;
+    runtime_library(context)?;
+    stamp.set()
+}
+
+/// Makes a Python environment anew, with packages pinned in a file.
+pub(crate) fn environment(
+    context: &Context,
+    venv: &Path,
+    options: &[&str],
+    requirements: &Path,
+) -> Outcome {
     if venv.exists() {
-        fs::remove_dir_all(&venv).map_err(|error| Failure::io(&venv, &error))?;
+        fs::remove_dir_all(venv).map_err(|error| Failure::io(venv, &error))?;
     }
     fs::create_dir_all(&context.oracle).map_err(|error| Failure::io(&context.oracle, &error))?;
     // pip of the host installs into the environment: one without a pip of its own can be made
     // where Python comes without `ensurepip`.
     let host = Context::tool("PYTHON", "python3");
     run(
-        context.command(&host).args(["-m", "venv", "--without-pip"]).arg(&venv),
-        "the oracle needs Python 3.11 or later (set PYTHON to name it)",
+        context.command(&host).args(["-m", "venv", "--without-pip"]).arg(venv),
+        "Python 3.11 or later is needed (set PYTHON to name it)",
     )?;
     run(
         context
             .command(&host)
             .args(["-m", "pip", "--python"])
-            .arg(python(context))
-            .args(["install", "--quiet", "--no-deps", "--only-binary", ":all:", "--requirement"])
-            .arg(&requirements),
-        "the oracle needs pip 22.3 or later and, on the first run, a network",
-    )?;
-    runtime_library(context)?;
-    stamp.set()
+            .arg(venv.join("bin/python"))
+            .args(["install", "--quiet"])
+            .args(options)
+            .arg("--requirement")
+            .arg(requirements),
+        "pip 22.3 or later is needed and, on the first run, a network",
+    )
 }
 
 /// Writes the node suite to `.oracle/node`, and models of single operators with ONNX Runtime's
