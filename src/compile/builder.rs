@@ -235,7 +235,7 @@ impl<'g> Builder<'g> {
             last_read: None,
             held: false,
             shared_write: None,
-            piecewise: false,
+            roomy: false,
         });
         self.readings.push(0);
         self.storages.len() - 1
@@ -545,7 +545,7 @@ impl<'g> Builder<'g> {
             lens.get(&place.storage).is_none_or(|lens| lens.keys().all(|other| *other == len));
         let own = sole
             && storage.home == Home::Arena
-            && !storage.piecewise
+            && !storage.roomy
             && !claimed.contains(&place.storage)
             && storage.bytes == self.max_bytes(v)
             && place.offset.is(0)

@@ -244,3 +244,36 @@ fn too_many_iterations_are_refused() {
     let error = compile(&g).expect_err("is refused").to_string();
     assert!(error.contains("33554432 times"), "{error}");
 }
+
+/// The branch cuts its result, of `n` elements, from one of four that is its own.
+#[test]
+fn a_result_is_not_longer_than_the_callers_memory() {
+    let mut g = Graph { variables: vec![Variable::chosen("n", 1, 4)], ..Graph::default() };
+    let n = Dim::var(VarId(0));
+    let x = input(&mut g, "x", vec![n.clone()]);
+    let c = g.add_constant("c", Tensor::new(&[4], &[1.0f32, 2.0, 3.0, 4.0]));
+    let (total, zero) = (sum(&mut g, x), scalar(&mut g, 0.0));
+    let below = node(&mut g, Op::Compare(Compare::Less), &[total, zero]);
+    let then = block(&mut g, |g| {
+        let four = node(g, Op::Binary(Binary::Add), &[c, total]);
+        let axes = vec![SliceAxis { axis: 0, start: Dim::Fixed(0), step: 1, extent: n.clone() }];
+        vec![node(g, Op::Slice { axes }, &[four])]
+    });
+    let otherwise = block(&mut g, |g| vec![node(g, Op::Unary(Unary::Neg), &[x])]);
+    let facts = vec![Fact { dtype: DType::F32, shape: vec![n] }];
+    let y = control(&mut g, Op::If(Branches { then, otherwise, facts }), &[below]);
+    outputs(&mut g, &y);
+    on_all_levels(&g, |session| {
+        assert_eq!(run(session, &[-9.0, 2.0]), [[-6.0, -5.0]]);
+        assert_eq!(run(session, &[9.0, 2.0]), [[-9.0, -2.0]]);
+        session.set_input_shape(0, &[2]).expect("suits");
+        let (x, mut y) = ([-9.0f32, 2.0], [0.0f32; 2]);
+        session
+            .run_with(
+                &[(0, crate::runtime::View::new(&x))],
+                &mut [(0, crate::runtime::ViewMut::new(&mut y))],
+            )
+            .expect("runs");
+        assert_eq!(y, [-6.0, -5.0]);
+    });
+}
