@@ -112,3 +112,25 @@ fn texts_and_doubled_places_of_n_grams_are_refused() {
     let text = refusal(&counts(&[0], &[7, 8]));
     assert!(text.contains("are not 2, one an n-gram"), "{text}");
 }
+
+/// What one mask picks of two values has one length; what two masks pick has not.
+#[test]
+fn one_mask_picks_one_length() {
+    let picks = |masks: [&str; 2]| {
+        let nodes = vec![
+            node_with("Compress", &["x", masks[0]], &["a"], vec![int("axis", 0)]),
+            node_with("Compress", &["z", masks[1]], &["b"], vec![int("axis", 0)]),
+            node("Add", &["a", "b"], &["y"]),
+        ];
+        let floats = ["x", "z"].map(|name| port(name, F32, &["4"]));
+        let inputs = floats.into_iter().chain(["m", "n"].map(|name| port(name, BOOL, &["4"])));
+        let graph = body(inputs.collect(), vec![], nodes, vec![port("y", F32, &[])]);
+        load(&model(17, graph), &Bindings::default())
+    };
+    assert_eq!(shape(&picks(["m", "m"]).expect("one length"), 0), "f32 [Compress_0.len]");
+    assert_eq!(
+        picks(["m", "n"]).unwrap_err().to_string(),
+        "node #2 (Add): shapes [Compress_0.len] and [Compress_1.len] do not broadcast: lengths \
+         that are found in the data are equal only where one node finds them"
+    );
+}
