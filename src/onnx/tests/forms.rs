@@ -134,3 +134,19 @@ fn one_mask_picks_one_length() {
          that are found in the data are equal only where one node finds them"
     );
 }
+
+/// A loop as often as an input says that the caller has bounded.
+#[test]
+fn a_bounded_value_says_how_often_a_loop_runs() {
+    let results = vec![port("on", BOOL, &[]), port("q", F32, &[]), port("p", F32, &[])];
+    let inputs = vec![port("i", I64, &[]), port("on", BOOL, &[]), port("p", F32, &["2"])];
+    let step = body(inputs, vec![], vec![node("Neg", &["p"], &["q"])], results);
+    let nodes = vec![node_with("Loop", &["n", "", "x"], &["", "y"], vec![graph("body", step)])];
+    let inputs = vec![port("x", F32, &["2"]), port("n", I64, &[])];
+    let model = model(17, body(inputs, vec![], nodes, vec![port("y", F32, &[])]));
+    let mut bindings = Bindings::default();
+    let error = load(&model, &bindings).unwrap_err().to_string();
+    assert!(error.contains("bound the number of iterations"), "{error}");
+    bindings.ranges.insert("n".into(), (0, 7));
+    assert_eq!(shape(&load(&model, &bindings).expect("is bounded"), 0), "f32 [n, 2]");
+}

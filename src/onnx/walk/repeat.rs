@@ -68,6 +68,12 @@ impl<'m> Walker<'m, '_, '_> {
             }
         }
         let first = of.input(1).map(|id| self.condition(of, id)).transpose()?;
+        if let Some(id) = of.input(0)
+            && self.known_one(id).is_none()
+            && self.builder.is_bounded(id)
+        {
+            self.builder.measured(id);
+        }
         let limit = of.input(0).and_then(|id| self.known_one(id));
         let starts = first.map_or(Some(true), |id| Some(self.known_one(id)?.fixed()? != 0));
         let trips = match (of.input(0), &limit) {
