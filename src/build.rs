@@ -1,8 +1,8 @@
 //! Models and forecasters ahead of time: files in, a bundle out, and source that has it built in.
 //!
 //! Owns what `nowcast compile` and build scripts share: which sections a model gets, what is said
-//! of it as JSON, and which files are written. Its invariant: the same models and options give the same bytes on every
-//! host; nothing of the time, the machine or a path goes into a bundle.
+//! of it as JSON, and which files are written. Its invariant: the same models and options give the
+//! same bytes on every host; nothing of the time, the machine or a path goes into a bundle.
 //!
 //! # Examples
 //! ```

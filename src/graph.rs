@@ -4,8 +4,8 @@
 //! has an element type and a shape; nodes stand in topological order; a value is written once.
 //! Inputs that decide shapes (the target of a reshape, the bounds of a slice) are attributes
 //! here, as [`Dim`]s; where only a run knows the numbers, a [`Measure`](Op::Measure) node makes
-//! them variables, and whatever has such a variable in its shape comes behind that node. The graph knows
-//! nothing of files, memory or kernels.
+//! them variables, and whatever has such a variable in its shape comes behind that node. The graph
+//! knows nothing of files, memory or kernels.
 
 mod bindings;
 pub mod dim;

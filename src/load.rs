@@ -102,8 +102,8 @@ impl Options {
         self
     }
 
-    /// Bounds the elements of an integer value that decides a shape while the program runs: an
-    /// input, or any other value of the model, by its name. Memory is planned for the largest
+    /// Bounds the elements of an integer value that decides a shape, or how often a loop runs,
+    /// while the program runs: an input, or any other value of the model, by its name. Memory is planned for the largest
     /// shape; a number outside its bounds ends a run with
     /// [`RunError::OutOfRange`](crate::runtime::RunError::OutOfRange).
     #[must_use]

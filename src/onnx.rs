@@ -83,7 +83,8 @@ pub fn import(
     let (builder, scope) = walker.run(&graph.node, scope, &opsets).map_err(completed)?;
     if let Some(name) = builder.unused_range() {
         return Err(ImportError::Binding(format!(
-            "--value-range {name}: no value of this name decides a shape at run time"
+            "--value-range {name}: no value of this name decides a shape or the length of a loop \
+             at run time"
         )));
     }
     ports::close(builder, &graph, &scope, bindings)

@@ -29,8 +29,9 @@ pub(super) struct Storage {
     pub(super) held: bool,
     /// The first step that writes it, where it does so through cells.
     pub(super) shared_write: Option<usize>,
-    /// Steps write it piece by piece, though there may be less of it than a piece.
-    pub(super) piecewise: bool,
+    /// Steps need room beyond the value that is left in it: for a piece of it though there may be
+    /// none, or for a longer value that lay here before.
+    pub(super) roomy: bool,
 }
 
 /// A value as a view of a storage.

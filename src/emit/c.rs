@@ -305,8 +305,8 @@ impl Files {
         self.header += match (port.is_state(), axes.contains(&None)) {
             (false, false) => "\n",
             (true, false) => "\n/* Kept between runs. */\n",
-            (false, true) => "\n/* -1: chosen per call; elements at most. */\n",
-            (true, true) => "\n/* Kept between runs. -1: chosen per call; elements at most. */\n",
+            (false, true) => "\n/* -1: not fixed; elements at most. */\n",
+            (true, true) => "\n/* Kept between runs. -1: not fixed; elements at most. */\n",
         };
         let axes: Vec<String> = axes
             .iter()

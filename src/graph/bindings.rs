@@ -22,8 +22,8 @@ pub struct Bindings {
     pub shapes: BTreeMap<String, Vec<usize>>,
     /// Inputs that become constants, by name.
     pub values: BTreeMap<String, Tensor>,
-    /// Bounds, both included, of the elements of integer values that decide shapes while the
-    /// program runs, by name: of an input or of any other value of the model.
+    /// Bounds, both included, of the elements of integer values that decide shapes, or how often a
+    /// loop runs, while the program runs, by name: of an input or of any other value of the model.
     pub ranges: BTreeMap<String, (i64, i64)>,
     /// Pairs (output, input): the output is kept as the input of the next run.
     pub states: Vec<(String, String)>,

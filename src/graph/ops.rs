@@ -571,11 +571,17 @@ impl<'a> Operands<'a> {
                 (x, y) if x == y => Ok(x),
                 (x, y) if x.is(1) => Ok(y),
                 (x, y) if y.is(1) => Ok(x),
-                _ => Err(ShapeError(format!(
-                    "shapes {} and {} do not broadcast",
-                    self.show(a),
-                    self.show(b)
-                ))),
+                (x, y) => {
+                    let found = [x, y].iter().any(|dim| dim.is_measured(self.variables));
+                    let hint = if found {
+                        ": lengths that are found in the data are equal only where one node \
+                         finds them"
+                    } else {
+                        ""
+                    };
+                    let (a, b) = (self.show(a), self.show(b));
+                    Err(ShapeError(format!("shapes {a} and {b} do not broadcast{hint}")))
+                }
             })
             .collect()
     }

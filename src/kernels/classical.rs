@@ -27,6 +27,10 @@ pub fn lookup<T: Number>(list: &[T], x: &[T], y: &mut [i64]) {
 ///
 /// **Shapes and units**: `a` is `[m, k]`, `b` `[n, k]`, `y` `[m, n]`.
 pub fn distances<T: Number>(squared: bool, [m, n, k]: [usize; 3], a: &[T], b: &[T], y: &mut [T]) {
+    if n == 0 {
+        // Nothing bounds the number of rows then, if they have no elements either.
+        return;
+    }
     for i in 0..m {
         for j in 0..n {
             let rows = a[i * k..][..k].iter().zip(&b[j * k..][..k]);

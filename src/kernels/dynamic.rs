@@ -161,6 +161,10 @@ pub fn suppress(
     scratch: &mut [u32],
     selected: &mut [i64],
 ) -> usize {
+    if boxes_len == 0 {
+        // Nothing bounds the number of batches and classes then.
+        return 0;
+    }
     let (order_of, chosen) = scratch.split_at_mut(boxes_len);
     let mut rows = selected.chunks_exact_mut(3);
     let mut found = 0;
@@ -265,5 +269,7 @@ mod tests {
         assert_eq!(selected[..6], [0, 0, 1, 0, 0, 2]);
         let found = suppress(&rule, sizes, &boxes, &scores, &mut scratch, &mut selected[..4]);
         assert_eq!(found, 1, "no room for more");
+        let found = suppress(&rule, [1 << 31, 1 << 31, 0], &[], &[], &mut [], &mut []);
+        assert_eq!(found, 0, "at once");
     }
 }

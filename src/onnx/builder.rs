@@ -52,6 +52,9 @@ pub(super) struct Builder<'f> {
     /// what `half.rs` converts, once.
     pub(super) wide: BTreeMap<ValueId, ValueId>,
     pub(super) rounded: BTreeMap<(ValueId, DType), ValueId>,
+    /// The positions of the elements of a value that are not zero, where they have been found:
+    /// what one mask picks has one length, however often the model asks for it.
+    pub(super) positions: BTreeMap<ValueId, ValueId>,
     /// Values of one float whose floor is known.
     ratios: BTreeMap<ValueId, known::Ratio>,
     /// Bytes that constants made here may still take.
@@ -83,6 +86,7 @@ impl<'f> Builder<'f> {
             sequences: BTreeMap::new(),
             wide: BTreeMap::new(),
             rounded: BTreeMap::new(),
+            positions: BTreeMap::new(),
             ratios: BTreeMap::new(),
             fold_bytes: model_bytes.saturating_mul(4).saturating_add(16 << 20),
             ranges,

@@ -42,6 +42,19 @@ impl TextFacts {
         self.elements.insert(id, texts);
     }
 
+    /// The table that all of these count into; an error where they do not agree.
+    pub(super) fn shared(
+        &self,
+        ids: impl IntoIterator<Item = ValueId>,
+    ) -> Result<Option<Texts>, &'static str> {
+        let mut tables = ids.into_iter().map(|id| self.of(id));
+        let first = tables.next().flatten();
+        match tables.all(|table| table == first) {
+            true => Ok(first.cloned()),
+            false => Err("it joins labels of different tables"),
+        }
+    }
+
     /// Forgets values from `first` on: there are none.
     pub(super) fn forget(&mut self, first: u32) {
         self.elements.retain(|id, _| id.0 < first);

@@ -489,6 +489,20 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         let found: Option<Vec<ValueId>> = found.into_iter().collect();
         found.ok_or_else(|| of.problem("no node of the body gives one of its outputs"))
     }
+
+    /// Makes `result` text where all that it is made of is.
+    fn pass_text(
+        &mut self,
+        of: &Control<'_, 'm>,
+        parts: &[ValueId],
+        result: ValueId,
+    ) -> Imported<()> {
+        let texts = self.builder.texts.shared(parts.iter().copied());
+        if let Some(texts) = texts.map_err(|problem| of.problem(problem))? {
+            self.builder.texts.set(result, texts);
+        }
+        Ok(())
+    }
 }
 
 /// The table that the results of an operator count into where its operands do.
@@ -509,10 +523,6 @@ fn passed_on(call: &Call<'_, '_, '_>, usage: TextUse) -> Result<Option<Texts>, I
              computed of them"
         ));
     }
-    let tables: Vec<Option<&Texts>> = carrying.into_iter().map(texts).collect();
-    match &tables[..] {
-        [first, rest @ ..] if rest.iter().all(|table| table == first) => Ok(first.cloned()),
-        [] => Ok(None),
-        _ => call.fail("it joins labels of different tables"),
-    }
+    let carrying = carrying.into_iter().filter_map(|i| call.inputs[i]);
+    call.builder.texts.shared(carrying).or_else(|problem| call.fail(problem))
 }

@@ -170,7 +170,8 @@ pub enum BindError {
     /// The memory is not aligned to its element type.
     Misaligned,
     /// The port is a cache that grows in place, so its elements do not lie behind one another:
-    /// copy them with [`Session::copy_output`](super::Session::copy_output) or [`Session::copy_input`](super::Session::copy_input).
+    /// copy them with [`Session::copy_output`](super::Session::copy_output) or
+    /// [`Session::copy_input`](super::Session::copy_input).
     InPlace,
     /// The port's size is known only behind the run, so it cannot be bound to other memory: read
     /// it with [`Session::output`](super::Session::output).
@@ -222,7 +223,8 @@ pub enum RunError {
         error: BindError,
     },
     /// A number in the data decides a shape, or how often a loop runs, and is outside the bounds
-    /// that were given when the model was loaded. The run stopped there: outputs are undefined, and state that was written stays so.
+    /// that were given when the model was loaded. The run stopped there: outputs are undefined, and
+    /// state that was written stays so.
     OutOfRange {
         /// Its place in the program's table of dimensions; see
         /// [`Program::dim_name`](super::Program::dim_name).

@@ -1,8 +1,9 @@
 //! Trees that are none, and text where none can be.
 
 use super::fixture::*;
-use super::proto::{AttributeProto, AttributeType, ModelProto, OperatorSetIdProto, TensorProto};
-use super::{refused, through};
+use super::proto::{AttributeProto, AttributeType, ModelProto, NodeProto};
+use super::proto::{OperatorSetIdProto, TensorProto, ValueInfoProto};
+use super::{Bindings, load_with, refused, through};
 
 const TEXT: i32 = 8;
 
@@ -155,4 +156,53 @@ fn text_ports() {
     let encoder = node_with("LabelEncoder", &["x"], &["y"], keys);
     let text = refused(&classical(through(vec![encoder], vec![])));
     assert!(text.contains("the keys are text, but the data is not the labels"), "{text}");
+}
+
+/// The graph `name` whose nodes give the outputs `results`, all text.
+fn gives(
+    name: &str,
+    nodes: Vec<NodeProto>,
+    inputs: Vec<ValueInfoProto>,
+    results: &[&str],
+) -> AttributeProto {
+    let results = results.iter().map(|result| port(result, TEXT, &["2"])).collect();
+    graph(name, body(inputs, vec![], nodes, results))
+}
+
+#[test]
+fn text_of_different_tables_in_one_value() {
+    let mut other = names("other");
+    other.string_data.reverse();
+    let tables = || vec![names("names"), other.clone()];
+    let branch = |name: &str, texts: &str| {
+        gives(name, vec![node("Identity", &[texts], &["t"])], vec![], &["t"])
+    };
+    let choice = |texts: [&str; 2]| {
+        let branches = vec![branch("then_branch", texts[0]), branch("else_branch", texts[1])];
+        let nodes = vec![node_with("If", &["c"], &["y"], branches)];
+        let condition = vec![port("c", BOOL, &["1"])];
+        model(17, body(condition, tables(), nodes, vec![port("y", TEXT, &["2"])]))
+    };
+    let refusal = "it joins labels of different tables";
+    assert_eq!(refused(&choice(["names", "other"])), format!("node #0 (If): {refusal}"));
+    let same = load_with(&choice(["names", "names"]), &Bindings::default()).expect("one table");
+    assert_eq!(same.labels[0].texts, ["a", "b"]);
+    // Each iteration exchanges them.
+    let inputs = vec![
+        port("i", I64, &[]),
+        port("on", BOOL, &[]),
+        port("a", TEXT, &["2"]),
+        port("b", TEXT, &["2"]),
+    ];
+    let nodes = vec![
+        node("Identity", &["on"], &["still"]),
+        node("Identity", &["b"], &["p"]),
+        node("Identity", &["a"], &["q"]),
+    ];
+    let body_of = gives("body", nodes, inputs, &["still", "p", "q"]);
+    let nodes = vec![node_with("Loop", &["n", "", "names", "other"], &["y", ""], vec![body_of])];
+    let mut constants = tables();
+    constants.push(numbers("n", &[2000]));
+    let model = model(17, body(vec![], constants, nodes, vec![port("y", TEXT, &["2"])]));
+    assert_eq!(refused(&model), format!("node #0 (Loop): {refusal}"));
 }

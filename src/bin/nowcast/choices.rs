@@ -20,7 +20,8 @@ pub(crate) struct ChoiceArgs {
     /// Input that becomes a constant; may be given more than once
     #[arg(long, value_name = "NAME=FILE.npy", value_parser = pair)]
     pub(crate) value: Vec<(String, String)>,
-    /// Bounds of an integer value that decides a shape at run time; may be given more than once
+    /// Bounds of an integer value that decides a shape or the length of a loop at run time; may be
+    /// given more than once
     #[arg(long, value_name = "NAME=MIN..MAX", value_parser = range, allow_hyphen_values = true)]
     value_range: Vec<(String, i64, i64)>,
     /// Most iterations of a loop that decides while it runs when it ends; may be given more than

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::graph::ValueId;
-use crate::graph::dim::Dim;
+use crate::graph::dim::{Dim, product};
 use crate::graph::ops::Block;
 use crate::runtime::record::{Field, Out};
 use crate::runtime::{KernelId, MAX_ITERATIONS, MAX_NESTING};
@@ -86,7 +86,7 @@ impl Builder<'_> {
             && from.offset.is(0)
             && is_contiguous(self.shape(v), &from.strides);
         if alone {
-            self.join(from.storage, to.storage, mark);
+            self.join(from.storage, to.storage, mark, &product(self.shape(v)));
             return Ok(());
         }
         let dst = Out(self.region(to.storage, self.dtype(v)));
@@ -105,9 +105,15 @@ impl Builder<'_> {
         movement::copy(self, dtype, shape, (src, &place.offset, &place.strides), to)
     }
 
-    /// Gives what lies in one storage the memory of another. `mark` is the begin of the block
-    /// that all of it belongs to.
-    fn join(&mut self, from: usize, to: usize, mark: usize) {
+    /// Gives what lies in one storage the memory of another, where a value of `len` elements is
+    /// left at the end. `mark` is the begin of the block that all of it belongs to.
+    fn join(&mut self, from: usize, to: usize, mark: usize, len: &Dim) {
+        let lay_there = |(v, old): &(ValueId, Option<Place>)| {
+            let now = self.places[v.0 as usize].as_ref();
+            let there = now.into_iter().chain(old).any(|place| place.storage == from);
+            there && product(self.shape(*v)) != *len
+        };
+        let roomy = self.journal[mark..].iter().any(lay_there);
         for region in self.regions.iter_mut().filter(|region| region.storage == from) {
             region.storage = to;
         }
@@ -119,8 +125,9 @@ impl Builder<'_> {
         }
         let gone = &mut self.storages[from];
         gone.bytes = 0;
-        let (last, last_read) = (gone.last, gone.last_read);
+        let (last, last_read, roomy) = (gone.last, gone.last_read, gone.roomy || roomy);
         let kept = &mut self.storages[to];
+        kept.roomy |= roomy;
         kept.last = kept.last.max(last);
         kept.last_read = kept.last_read.max(last_read);
         kept.held = false;
@@ -201,7 +208,7 @@ impl Builder<'_> {
     /// caller, which may be shorter than one piece.
     pub(in crate::compile) fn keep_whole(&mut self, v: ValueId) -> Lowered<()> {
         let place = self.place(v)?;
-        self.storages[place.storage].piecewise = true;
+        self.storages[place.storage].roomy = true;
         Ok(())
     }
 }

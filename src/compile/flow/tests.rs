@@ -1,12 +1,13 @@
 use crate::compile::compile;
 use crate::graph::ops::flow::reversed;
 use crate::graph::ops::{
-    Binary, Block, Branches, Collected, Compare, Loop, Reduce, ReduceKind, SliceAxis, Unary,
+    Binary, Block, Branches, Collected, Compare, Loop, Measure, Reduce, ReduceKind, SliceAxis,
+    Unary,
 };
-use crate::graph::{Dim, Fact, Graph, Op, Port, Tensor, ValueId, VarId, Variable};
+use crate::graph::{Dim, Fact, Graph, Op, Port, State, Tensor, ValueId, VarId, Variable};
 use crate::kernels::{Isa, Level};
 use crate::runtime::damage::{damage, damage_each_word};
-use crate::runtime::{RunError, Session};
+use crate::runtime::{BindError, RunError, Session, View, ViewMut};
 use crate::tensor::DType;
 
 fn fact(dtype: DType, shape: &[i64]) -> Fact {
@@ -243,4 +244,125 @@ fn too_many_iterations_are_refused() {
     outputs(&mut g, &y);
     let error = compile(&g).expect_err("is refused").to_string();
     assert!(error.contains("33554432 times"), "{error}");
+}
+
+/// The branch cuts its result, of `n` elements, from one of four that is its own.
+#[test]
+fn a_result_is_not_longer_than_the_callers_memory() {
+    let mut g = Graph { variables: vec![Variable::chosen("n", 1, 4)], ..Graph::default() };
+    let n = Dim::var(VarId(0));
+    let x = input(&mut g, "x", vec![n.clone()]);
+    let c = g.add_constant("c", Tensor::new(&[4], &[1.0f32, 2.0, 3.0, 4.0]));
+    let (total, zero) = (sum(&mut g, x), scalar(&mut g, 0.0));
+    let below = node(&mut g, Op::Compare(Compare::Less), &[total, zero]);
+    let then = block(&mut g, |g| {
+        let four = node(g, Op::Binary(Binary::Add), &[c, total]);
+        let axes = vec![SliceAxis { axis: 0, start: Dim::Fixed(0), step: 1, extent: n.clone() }];
+        vec![node(g, Op::Slice { axes }, &[four])]
+    });
+    let otherwise = block(&mut g, |g| vec![node(g, Op::Unary(Unary::Neg), &[x])]);
+    let facts = vec![Fact { dtype: DType::F32, shape: vec![n] }];
+    let y = control(&mut g, Op::If(Branches { then, otherwise, facts }), &[below]);
+    outputs(&mut g, &y);
+    on_all_levels(&g, |session| {
+        assert_eq!(run(session, &[-9.0, 2.0]), [[-6.0, -5.0]]);
+        assert_eq!(run(session, &[9.0, 2.0]), [[-9.0, -2.0]]);
+        session.set_input_shape(0, &[2]).expect("suits");
+        let (x, mut y) = ([-9.0f32, 2.0], [0.0f32; 2]);
+        session.run_with(&[(0, View::new(&x))], &mut [(0, ViewMut::new(&mut y))]).expect("runs");
+        assert_eq!(y, [-6.0, -5.0]);
+    });
+}
+
+/// `x`, kept between runs, grows three times by `w`; where it has become large, it is `w` again.
+/// What is positive of it is measured.
+#[test]
+fn a_loop_and_a_branch_carry_a_state() {
+    let mut g = with_counters(3);
+    g.variables.push(Variable::measured("found", 0, 2));
+    let x = input(&mut g, "x", vec![Dim::Fixed(2)]);
+    let w = input(&mut g, "w", vec![Dim::Fixed(2)]);
+    let p = g.add_value("p", &fact(DType::F32, &[2]));
+    let body = block(&mut g, |g| vec![node(g, Op::Binary(Binary::Add), &[p, w])]);
+    let op = counting(Dim::Fixed(3), vec![p], body, vec![fact(DType::F32, &[2])]);
+    let grown = control(&mut g, Op::Loop(op), &[x])[0];
+    let (total, limit) = (sum(&mut g, x), scalar(&mut g, 20.0));
+    let small = node(&mut g, Op::Compare(Compare::Less), &[total, limit]);
+    let then = block(&mut g, |_| vec![grown]);
+    let otherwise = block(&mut g, |_| vec![w]);
+    let facts = vec![fact(DType::F32, &[2])];
+    let y = control(&mut g, Op::If(Branches { then, otherwise, facts }), &[small])[0];
+    let len = Dim::var(VarId(3));
+    let relu = node(&mut g, Op::Unary(Unary::Relu), &[y]);
+    let found = control(&mut g, Op::NonZero { len: len.clone() }, &[relu]);
+    let measure = Measure { numbers: vec![(0, VarId(3))], saturate: false };
+    control(&mut g, Op::Measure(measure), &[found[1]]);
+    let places = node(&mut g, Op::Reshape { shape: vec![len] }, &[found[0]]);
+    let positive = node(&mut g, Op::Gather { axis: 0 }, &[y, places]);
+    outputs(&mut g, &[y, positive]);
+    g.states.push(State { input: 0, output: 0 });
+    on_all_levels(&g, |session| {
+        session.reset();
+        let step = |session: &mut Session<'_>, w: [f32; 2]| {
+            session.run_with(&[(1, View::new(&w))], &mut []).expect("runs");
+            let y = session.output::<f32>(0).expect("f32").to_vec();
+            (y, session.output::<f32>(1).expect("f32").to_vec())
+        };
+        assert_eq!(step(session, [1.0, 2.0]), (vec![3.0, 6.0], vec![3.0, 6.0]));
+        let mut taken = vec![0; session.snapshot_bytes()];
+        session.snapshot(&mut taken).expect("fits");
+        assert_eq!(step(session, [-2.0, 6.0]), (vec![-3.0, 24.0], vec![24.0]));
+        assert_eq!(step(session, [-2.0, -1.0]), (vec![-2.0, -1.0], vec![]));
+        session.restore(&taken).expect("fits");
+        assert_eq!(step(session, [-1.0, 0.5]), (vec![0.0, 7.5], vec![7.5]));
+        session.prefault();
+        assert_eq!(step(session, [1.0, 2.0]).0, [3.0, 6.0]);
+        let mut bound = [0.0f32; 2];
+        let outcome = session.run_with(&[], &mut [(1, ViewMut::new(&mut bound))]);
+        assert_eq!(outcome, Err(RunError::Bind { port: 3, error: BindError::Measured }));
+        assert_eq!(session.input_mut::<f32>(0).expect("f32"), [3.0, 6.0]);
+    });
+}
+
+/// A branch that works in place must not do so on what the loop reads again, nor on what the
+/// other branch gives.
+#[test]
+fn a_branch_in_a_loop_does_not_spoil_what_is_read_again() {
+    let mut g = with_counters(4);
+    let x = input(&mut g, "x", vec![Dim::Fixed(2)]);
+    let (kept, zero) = (node(&mut g, Op::Unary(Unary::Abs), &[x]), scalar(&mut g, 0.0));
+    let p = g.add_value("p", &fact(DType::F32, &[2]));
+    let q = g.add_value("q", &fact(DType::F32, &[2]));
+    let body = block(&mut g, |g| {
+        let total = sum(g, p);
+        let below = node(g, Op::Compare(Compare::Less), &[total, zero]);
+        let then = block(g, |g| {
+            let n = node(g, Op::Unary(Unary::Neg), &[kept]);
+            vec![node(g, Op::Binary(Binary::Sub), &[q, n]), p]
+        });
+        let otherwise = block(g, |g| vec![node(g, Op::Unary(Unary::Neg), &[p]), q]);
+        let facts = vec![fact(DType::F32, &[2]); 2];
+        control(g, Op::If(Branches { then, otherwise, facts }), &[below])
+    });
+    let facts = vec![fact(DType::F32, &[2]); 2];
+    let op = counting(Dim::Fixed(4), vec![p, q], body, facts);
+    let y = control(&mut g, Op::Loop(op), &[x, kept]);
+    outputs(&mut g, &y);
+    g.variables[0].max = 2;
+    on_all_levels(&g, |session| {
+        let want = |x: [f32; 2]| {
+            let kept = x.map(f32::abs);
+            let (mut p, mut q) = (x, kept);
+            for _ in 0..4 {
+                (p, q) = match p[0] + p[1] < 0.0 {
+                    true => ([q[0] + kept[0], q[1] + kept[1]], p),
+                    false => (p.map(|v| -v), q),
+                };
+            }
+            [p.to_vec(), q.to_vec()]
+        };
+        for x in [[1.0, 2.0], [-1.0, -3.0], [0.5, -4.0]] {
+            assert_eq!(run(session, &x), want(x));
+        }
+    });
 }

@@ -57,7 +57,8 @@ impl TopK {
         let mut shape = x.shape.clone();
         let dim = axis_mut(&mut shape, self.axis)?;
         if (dim.clone() - self.k.clone()).bounds(operands.variables).0 < 0 {
-            return Err(ShapeError(format!("more than the {dim:?} elements there are")));
+            let (k, dim) = (self.k.display(operands.variables), dim.display(operands.variables));
+            return Err(ShapeError(format!("{k} elements may be more than the {dim} there are")));
         }
         *dim = self.k.clone();
         Ok(vec![Fact { dtype: x.dtype, shape: shape.clone() }, Fact { dtype: DType::I64, shape }])

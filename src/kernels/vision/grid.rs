@@ -150,7 +150,7 @@ pub fn grid_sample<T: Number>(
 ) {
     let picture = space[0] * space[1] * space[2];
     let y = &mut y[..batch * channels * points];
-    if picture == 0 {
+    if picture == 0 || y.is_empty() {
         y.fill(T::default());
         return;
     }

@@ -34,14 +34,16 @@ impl Builder<'_> {
     /// Ends a block: its nodes.
     pub(in crate::onnx) fn close_block(&mut self) -> Vec<Node> {
         let Some(outer) = self.outer.pop() else { return Vec::new() };
-        self.forget_conversions(outer.first);
+        self.forget_derived(outer.first);
         std::mem::replace(&mut self.graph.nodes, outer.nodes)
     }
 
-    /// Conversions of values from `first` on, or to them, cannot be used any more.
-    fn forget_conversions(&mut self, first: u32) {
+    /// Conversions and positions of values from `first` on, or that are such values, cannot be
+    /// used any more.
+    fn forget_derived(&mut self, first: u32) {
         self.wide.retain(|from, to| from.0 < first && to.0 < first);
         self.rounded.retain(|(from, _), to| from.0 < first && to.0 < first);
+        self.positions.retain(|of, at| of.0 < first && at.0 < first);
     }
 
     /// The nodes among which a value belongs: those of the block that it was made in.
@@ -80,7 +82,7 @@ impl Builder<'_> {
             list.truncate(len);
         }
         let first = mark.values as u32;
-        self.forget_conversions(first);
+        self.forget_derived(first);
         self.ratios.retain(|id, _| id.0 < first);
         self.texts.forget(first);
         self.graph.values.truncate(mark.values);

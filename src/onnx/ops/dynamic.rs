@@ -38,9 +38,15 @@ fn positions(call: &mut Call, x: ValueId) -> Imported<ValueId> {
         let tensor = positions_of(tensor);
         return Ok(call.constant(tensor));
     }
+    if let Some(found) = call.builder.positions.get(&x) {
+        return Ok(*found);
+    }
     let len = count(call, &product(&shape));
     let results = counted(call, Op::NonZero { len: Dim::var(len) }, &[Some(x)], len)?;
-    results.first().copied().ok_or_else(|| call.problem("the operator has no result"))
+    let found = results.first().copied();
+    let found = found.ok_or_else(|| call.problem("the operator has no result"))?;
+    call.builder.positions.insert(x, found);
+    Ok(found)
 }
 
 /// The same of a constant.

@@ -112,3 +112,41 @@ fn texts_and_doubled_places_of_n_grams_are_refused() {
     let text = refusal(&counts(&[0], &[7, 8]));
     assert!(text.contains("are not 2, one an n-gram"), "{text}");
 }
+
+/// What one mask picks of two values has one length; what two masks pick has not.
+#[test]
+fn one_mask_picks_one_length() {
+    let picks = |masks: [&str; 2]| {
+        let nodes = vec![
+            node_with("Compress", &["x", masks[0]], &["a"], vec![int("axis", 0)]),
+            node_with("Compress", &["z", masks[1]], &["b"], vec![int("axis", 0)]),
+            node("Add", &["a", "b"], &["y"]),
+        ];
+        let floats = ["x", "z"].map(|name| port(name, F32, &["4"]));
+        let inputs = floats.into_iter().chain(["m", "n"].map(|name| port(name, BOOL, &["4"])));
+        let graph = body(inputs.collect(), vec![], nodes, vec![port("y", F32, &[])]);
+        load(&model(17, graph), &Bindings::default())
+    };
+    assert_eq!(shape(&picks(["m", "m"]).expect("one length"), 0), "f32 [Compress_0.len]");
+    assert_eq!(
+        picks(["m", "n"]).unwrap_err().to_string(),
+        "node #2 (Add): shapes [Compress_0.len] and [Compress_1.len] do not broadcast: lengths \
+         that are found in the data are equal only where one node finds them"
+    );
+}
+
+/// A loop as often as an input says that the caller has bounded.
+#[test]
+fn a_bounded_value_says_how_often_a_loop_runs() {
+    let results = vec![port("on", BOOL, &[]), port("q", F32, &[]), port("p", F32, &[])];
+    let inputs = vec![port("i", I64, &[]), port("on", BOOL, &[]), port("p", F32, &["2"])];
+    let step = body(inputs, vec![], vec![node("Neg", &["p"], &["q"])], results);
+    let nodes = vec![node_with("Loop", &["n", "", "x"], &["", "y"], vec![graph("body", step)])];
+    let inputs = vec![port("x", F32, &["2"]), port("n", I64, &[])];
+    let model = model(17, body(inputs, vec![], nodes, vec![port("y", F32, &[])]));
+    let mut bindings = Bindings::default();
+    let error = load(&model, &bindings).unwrap_err().to_string();
+    assert!(error.contains("bound the number of iterations"), "{error}");
+    bindings.ranges.insert("n".into(), (0, 7));
+    assert_eq!(shape(&load(&model, &bindings).expect("is bounded"), 0), "f32 [n, 2]");
+}

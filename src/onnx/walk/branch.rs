@@ -40,10 +40,18 @@ impl<'m> Walker<'m, '_, '_> {
         }
         let names = (0..facts.len()).map(|i| of.output_name(i));
         let results = names.zip(facts.iter().cloned()).collect();
+        let given: Vec<Vec<ValueId>> = (0..facts.len())
+            .map(|i| [&then.results[i], &otherwise.results[i]].into_iter().flatten().copied())
+            .map(Iterator::collect)
+            .collect();
         let (then, otherwise) = (std::mem::take(then), std::mem::take(otherwise));
         let op = Op::If(Branches { then, otherwise, facts });
         let added = self.builder.push_control(&of.name.label(), op, &[condition], results);
-        added.map_err(|problem| of.problem(problem))
+        let added = added.map_err(|problem| of.problem(problem))?;
+        for (given, result) in given.iter().zip(&added) {
+            self.pass_text(of, given, *result)?;
+        }
+        Ok(added)
     }
 
     /// A condition as a value that is computed.
@@ -64,8 +72,8 @@ impl<'m> Walker<'m, '_, '_> {
         for id in results {
             if !self.builder.is_tensor(*id) {
                 return of.fail(
-                    "a sequence or optional value enters or leaves a branch or an iteration that is chosen at run time; \
-                     export the model with tensors in its place",
+                    "a sequence or optional value enters or leaves a branch or an iteration that is \
+                     chosen at run time; export the model with tensors in its place",
                 );
             }
             self.builder.materialise(*id);

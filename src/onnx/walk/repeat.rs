@@ -68,6 +68,12 @@ impl<'m> Walker<'m, '_, '_> {
             }
         }
         let first = of.input(1).map(|id| self.condition(of, id)).transpose()?;
+        if let Some(id) = of.input(0)
+            && self.known_one(id).is_none()
+            && self.builder.is_bounded(id)
+        {
+            self.builder.measured(id);
+        }
         let limit = of.input(0).and_then(|id| self.known_one(id));
         let starts = first.map_or(Some(true), |id| Some(self.known_one(id)?.fixed()? != 0));
         let trips = match (of.input(0), &limit) {
@@ -145,14 +151,17 @@ impl<'m> Walker<'m, '_, '_> {
     ) -> Imported {
         for list in pieces {
             let mut rows = Vec::with_capacity(list.len());
-            for piece in list {
-                rows.push(Some(self.with_axis(of, piece, 0)?));
+            for piece in &list {
+                rows.push(Some(self.with_axis(of, *piece, 0)?));
             }
             let op = Op::Concat { axis: 0 };
             let label = of.name.label();
             let joined =
                 self.builder.emit(&label, op, &rows).map_err(|problem| of.problem(problem))?;
-            values.extend(joined);
+            for id in joined {
+                self.pass_text(of, &list, id)?;
+                values.push(id);
+            }
         }
         Ok(values)
     }
@@ -166,7 +175,9 @@ impl<'m> Walker<'m, '_, '_> {
     ) -> Imported<ValueId> {
         let mut shape = self.builder.fact(id).shape;
         shape.insert(axis.min(shape.len()), Dim::Fixed(1));
-        self.emit(of, Op::Reshape { shape }, &[id])
+        let result = self.emit(of, Op::Reshape { shape }, &[id])?;
+        self.pass_text(of, &[id], result)?;
+        Ok(result)
     }
 
     /// Adds an operator with one result.
@@ -255,11 +266,13 @@ impl<'m> Walker<'m, '_, '_> {
         ));
         let done = self.builder.add_variable(Variable::measured(format!("{label}.n"), 0, most));
         self.builder.open_block();
-        let carried = initial.iter().zip(names).map(|(id, name)| {
+        let mut carried = Vec::with_capacity(initial.len());
+        for (id, name) in initial.iter().zip(names) {
             let fact = self.builder.fact(*id);
-            self.builder.graph.add_value(&**name, &fact)
-        });
-        let carried = carried.collect();
+            let value = self.builder.graph.add_value(&**name, &fact);
+            self.pass_text(of, &[*id], value)?;
+            carried.push(value);
+        }
         Ok(Body { counter, done, carried })
     }
 
@@ -363,6 +376,7 @@ impl<'m> Walker<'m, '_, '_> {
                     show(&new)
                 ));
             }
+            self.pass_text(of, &[*before, *after], *after)?;
         }
         for (piece, kind) in pieces.iter().zip(kinds) {
             self.given(of, &[*piece])?;
@@ -395,6 +409,8 @@ impl<'m> Walker<'m, '_, '_> {
         let Parts { body, block, kinds, trips, extent } = parts;
         let mut facts: Vec<Fact> = body.carried.iter().map(|id| self.builder.fact(*id)).collect();
         let pieces = block.results.get(facts.len()..).unwrap_or_default();
+        let given: Vec<ValueId> =
+            body.carried.iter().chain(pieces.iter().flatten()).copied().collect();
         for (piece, kind) in pieces.iter().flatten().zip(&kinds) {
             let mut fact = self.builder.fact(*piece);
             if let Some(one) = fact.shape.get_mut(kind.axis) {
@@ -420,7 +436,11 @@ impl<'m> Walker<'m, '_, '_> {
             facts,
         });
         let added = self.builder.push_control(&of.name.label(), op, initial, results);
-        added.map_err(|problem| of.problem(problem))
+        let added = added.map_err(|problem| of.problem(problem))?;
+        for (given, result) in given.iter().zip(&added) {
+            self.pass_text(of, &[*given], *result)?;
+        }
+        Ok(added)
     }
 }
 

@@ -106,7 +106,9 @@ impl<'m> Walker<'m, '_, '_> {
             let slice = self.emit(of, Op::Slice { axes: vec![cut] }, &[part.id])?;
             let mut shape = self.builder.fact(slice).shape;
             shape.remove(part.axis);
-            given.push(self.emit(of, Op::Reshape { shape }, &[slice])?);
+            let slice = self.emit(of, Op::Reshape { shape }, &[slice])?;
+            self.pass_text(of, &[part.id], slice)?;
+            given.push(slice);
         }
         let scope: Scope = names.iter().cloned().zip(given).collect();
         let results = self.body(of, graph, scope, frame)?;
