@@ -17,6 +17,8 @@ use super::{Control, Frame, Imported, Walker};
 /// Iterations that are written out at most, and the nodes that they become.
 const UNROLLED_TRIPS: i64 = 64;
 const UNROLLED_NODES: usize = 1024;
+/// Nodes that are visited to write a loop out, those of functions and loops in it included.
+const TRIED_NODES: usize = 8192;
 /// Iterations of a loop at most.
 const MAX_TRIPS: i64 = 1 << 24;
 
@@ -82,9 +84,16 @@ impl<'m> Walker<'m, '_, '_> {
             let most = trips.min(UNROLLED_TRIPS);
             if most as usize * nodes <= UNROLLED_NODES {
                 let (mark, scopes) = (self.builder.mark(), self.scopes.len());
-                match self.written_out(of, graph, &initial, trips, frame)? {
-                    Ended::Known(values, pieces) => return self.joined(of, values, pieces),
-                    Ended::AtRunTime => {
+                // Loops in loops and functions multiply: only so many nodes are tried.
+                let kept = self.nodes_left.saturating_sub(TRIED_NODES);
+                self.nodes_left -= kept;
+                let ended = self.written_out(of, graph, &initial, trips, frame);
+                let exhausted = self.nodes_left == 0 && kept > 0;
+                self.nodes_left += kept;
+                match ended {
+                    Ok(Ended::Known(values, pieces)) => return self.joined(of, values, pieces),
+                    Err(error) if !exhausted => return Err(error),
+                    Ok(Ended::AtRunTime) | Err(_) => {
                         self.builder.go_back(mark);
                         self.scopes.truncate(scopes);
                     }
