@@ -74,6 +74,8 @@ pub(super) struct Builder<'f> {
     /// The elements of values that are sequences, `None` for an optional value that is not there;
     /// nothing computes those themselves.
     sequences: BTreeMap<ValueId, Option<Vec<ValueId>>>,
+    /// The elements of sequences of open length, one behind the other along a new first axis.
+    stacks: BTreeMap<ValueId, ValueId>,
     /// The f32 of each half that has one, and the half of each f32 that has one of that type:
     /// what `half.rs` converts, once.
     pub(super) wide: BTreeMap<ValueId, ValueId>,
@@ -109,6 +111,7 @@ impl<'f> Builder<'f> {
             pending: BTreeSet::new(),
             outer: Vec::new(),
             sequences: BTreeMap::new(),
+            stacks: BTreeMap::new(),
             wide: BTreeMap::new(),
             rounded: BTreeMap::new(),
             ratios: BTreeMap::new(),

@@ -437,6 +437,48 @@ fn loops_that_multiply_are_not_written_out() {
 }
 
 #[test]
+fn lists_that_loops_fill() {
+    let filled = |also: Vec<NodeProto>, last: NodeProto| {
+        let mut nodes = vec![
+            node("Gather", &["x", "i"], &["p"]),
+            node("Sin", &["p"], &["e"]),
+            node("SequenceInsert", &["before", "e"], &["after"]),
+        ];
+        nodes.extend(also);
+        let inner = GraphProto {
+            input: vec![port("i", I64, &[]), port("c", BOOL, &[]), port("before", F32, &[])],
+            output: vec![port("c", BOOL, &[]), port("after", F32, &[])],
+            node: nodes,
+            ..GraphProto::default()
+        };
+        let nodes = vec![
+            node("Shape", &["x"], &["s"]),
+            node_with("Gather", &["s", "zero"], &["n"], vec![int("axis", 0)]),
+            node("SequenceEmpty", &[], &["none"]),
+            node_with("Loop", &["n", "", "none"], &["list"], vec![graph("body", inner)]),
+            last,
+        ];
+        let constants = vec![numbers("zero", &[0]), numbers("last", &[-1])];
+        let x = port("x", F32, &["t", "3"]);
+        try_ranged_t(&model(17, body(vec![x], constants, nodes, vec![port("y", F32, &[])])))
+    };
+    let joined = |axis, new| {
+        let how = vec![int("axis", axis), int("new_axis", new)];
+        let last = node_with("ConcatFromSequence", &["list"], &["y"], how);
+        shape(&filled(vec![], last).unwrap_or_else(|e| panic!("{e}")), 0)
+    };
+    assert_eq!(joined(0, 1), "f32 [t, 3]");
+    assert_eq!(joined(1, 1), "f32 [3, t]");
+    assert_eq!(joined(-1, 0), "f32 [3*t]");
+    let refused = |also, last| filled(also, last).expect_err("it is refused").to_string();
+    let row = node("SequenceAt", &["list", "last"], &["y"]);
+    assert!(refused(vec![], row).ends_with("there may be no position -1 among [t]"));
+    let length = node("SequenceLength", &["before"], &["len"]);
+    let last = node_with("ConcatFromSequence", &["list"], &["y"], vec![int("axis", 0)]);
+    assert!(refused(vec![length], last).contains("a sequence or optional value enters"));
+}
+
+#[test]
 fn nodes_that_trees_share() {
     // LightGBM's tests of one category against two numbers: both lead to leaf 2.
     let mut trees = node_with(
@@ -655,7 +697,11 @@ fn a_cache_of_halves_stays_a_concatenation() {
 
 /// Imports with the open dimension `t` of 0 to 16.
 fn ranged_t(model: &ModelProto) -> Graph {
+    try_ranged_t(model).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn try_ranged_t(model: &ModelProto) -> Result<Graph, ImportError> {
     let mut bindings = Bindings::default();
     bindings.dims.insert("t".into(), Extent::Range(0, 16));
-    load(model, &bindings).unwrap_or_else(|e| panic!("{e}"))
+    load(model, &bindings)
 }

@@ -64,8 +64,9 @@ impl<'m> Walker<'m, '_, '_> {
         for id in results {
             if !self.builder.is_tensor(*id) {
                 return of.fail(
-                    "a sequence or optional value enters or leaves a branch or an iteration that is chosen at run time; \
-                     export the model with tensors in its place",
+                    "a sequence or optional value enters or leaves a branch or an iteration that is \
+                     chosen at run time, and is not only a list that each iteration adds one \
+                     element to; export the model with tensors in its place",
                 );
             }
             self.builder.materialise(*id);
