@@ -33,7 +33,8 @@ fn nested_graphs() {
     }
     let model = field(7, &graph);
     let error = import(&model, None, &Bindings::default(), &mut |_, _, _| None).unwrap_err();
-    assert!(error.to_string().contains("recursion limit"), "{error}");
+    assert!(error.to_string().contains("nest too deep: recursion limit"), "{error}");
+    assert!(error.to_string().len() < 200, "{error}");
 }
 
 fn function(name: &str, calls: &[&str]) -> FunctionProto {
@@ -64,6 +65,15 @@ fn calling(functions: Vec<FunctionProto>) -> ModelProto {
     let mut first = node("F0", &["x"], &["y"]);
     first.domain = "local".into();
     ModelProto { functions, ..through(vec![first], vec![]) }
+}
+
+#[test]
+fn names_of_a_megabyte() {
+    let name = "é".repeat(1 << 19);
+    let model = through(vec![node("Add", &["x", &name], &["y"])], vec![]);
+    let error = nowcast::load::from_bytes(&model.encode_to_vec(), &Default::default());
+    let error = error.expect_err("nobody gives the value").to_string();
+    assert!(error.len() < 5000, "{} bytes", error.len());
 }
 
 #[test]
