@@ -16,6 +16,9 @@ use crate::onnx::ImportError;
 use crate::optimize;
 use crate::runtime::Program;
 
+/// Bytes of a sentence that says what is wrong with a model.
+const LONGEST: usize = 4096;
+
 /// Why a model cannot be loaded.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -29,7 +32,7 @@ pub enum LoadError {
         source: std::io::Error,
     },
     /// The model cannot be imported.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: {source}", path = path.display(), source = short(source))]
     Import {
         /// The file, or `model` for bytes in memory.
         path: PathBuf,
@@ -37,13 +40,25 @@ pub enum LoadError {
         source: ImportError,
     },
     /// The model cannot be compiled.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: {source}", path = path.display(), source = short(source))]
     Compile {
         /// The file, or `model` for bytes in memory.
         path: PathBuf,
         /// Why.
         source: CompileError,
     },
+}
+
+/// A sentence for people, whatever a hostile model calls its values: its middle is left out where
+/// it is too long.
+fn short(error: &dyn std::fmt::Display) -> String {
+    let text = error.to_string();
+    if text.len() <= LONGEST {
+        return text;
+    }
+    let first = text.floor_char_boundary(LONGEST / 2);
+    let last = text.ceil_char_boundary(text.len() - LONGEST / 2);
+    format!("{} ... {}", &text[..first], &text[last..])
 }
 
 /// What a caller chooses of a model.

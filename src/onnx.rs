@@ -129,7 +129,13 @@ fn decode(bytes: &[u8]) -> Result<proto::ModelProto, ImportError> {
         None => otherwise,
     };
     match proto::ModelProto::decode(bytes) {
-        Err(error) => Err(foreign(ImportError::Decode(error.to_string()))),
+        Err(error) => {
+            let text = error.to_string();
+            // The path to where it gave up says nothing but how deep that is.
+            let nests = text.ends_with("recursion limit reached");
+            let nested = "its graphs nest too deep: recursion limit reached";
+            Err(foreign(ImportError::Decode(if nests { nested.into() } else { text })))
+        }
         Ok(model) if model.graph.is_none() => Err(foreign(ImportError::NoGraph)),
         Ok(model) => Ok(model),
     }

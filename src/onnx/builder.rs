@@ -34,6 +34,32 @@ const MAX_MEASURED: i64 = 16;
 const MAX_VARIABLES: usize = 1 << 12;
 /// A folded result larger than this must not be much larger than its operands.
 const FREE_BYTES: usize = 1 << 20;
+/// What computing constants may take, in multiplications, for each byte of the file and in any
+/// case; beyond that it is left to the run.
+const WORK_PER_BYTE: u64 = 64;
+const FREE_WORK: u64 = 1 << 30;
+
+/// What computing `made` elements from operands of so many takes at most, roughly.
+fn work(op: &Op, lens: &[u64], made: u64) -> u64 {
+    let read = lens.iter().fold(made, |sum, len| sum.saturating_add(*len));
+    let largest = |n: usize| lens.iter().take(n).copied().max().unwrap_or(0).max(1);
+    match op {
+        // `[m, k]` by `[k, n]` is `m * k * n`: the root of the product of the three areas.
+        Op::MatMul | Op::Linear { .. } | Op::Gemm(_) | Op::Distances { .. } => {
+            let areas = lens.iter().take(2).fold(made as f64, |product, len| product * *len as f64);
+            read.saturating_add(areas.sqrt() as u64)
+        }
+        Op::Conv(_) => read.saturating_add(made.saturating_mul(lens.get(1).copied().unwrap_or(1))),
+        Op::Recurrent(_) => read.saturating_add(largest(1).saturating_mul(largest(3))),
+        Op::Pool(_) | Op::MaxPositions(_) | Op::RoiAlign(_) | Op::MaxRoiPool(_) => {
+            read.saturating_add(made.saturating_mul(largest(1)))
+        }
+        Op::NonMaxSuppression(_) | Op::SvmPairs(_) | Op::TreeEnsemble(_) | Op::Det => {
+            read.saturating_mul(largest(usize::MAX))
+        }
+        _ => read,
+    }
+}
 
 /// A graph that grows.
 pub(super) struct Builder<'f> {
@@ -48,6 +74,8 @@ pub(super) struct Builder<'f> {
     /// The elements of values that are sequences, `None` for an optional value that is not there;
     /// nothing computes those themselves.
     sequences: BTreeMap<ValueId, Option<Vec<ValueId>>>,
+    /// The elements of sequences of open length, one behind the other along a new first axis.
+    stacks: BTreeMap<ValueId, ValueId>,
     /// The f32 of each half that has one, and the half of each f32 that has one of that type:
     /// what `half.rs` converts, once.
     pub(super) wide: BTreeMap<ValueId, ValueId>,
@@ -59,6 +87,8 @@ pub(super) struct Builder<'f> {
     ratios: BTreeMap<ValueId, known::Ratio>,
     /// Bytes that constants made here may still take.
     fold_bytes: usize,
+    /// Multiplications and moves that computing them may still take.
+    fold_work: u64,
     /// Bounds of values that decide shapes, given by the caller.
     ranges: BTreeMap<String, (i64, i64)>,
     /// Names of bounds that were used.
@@ -84,11 +114,13 @@ impl<'f> Builder<'f> {
             pending: BTreeSet::new(),
             outer: Vec::new(),
             sequences: BTreeMap::new(),
+            stacks: BTreeMap::new(),
             wide: BTreeMap::new(),
             rounded: BTreeMap::new(),
             positions: BTreeMap::new(),
             ratios: BTreeMap::new(),
             fold_bytes: model_bytes.saturating_mul(4).saturating_add(16 << 20),
+            fold_work: FREE_WORK.saturating_add(model_bytes as u64 * WORK_PER_BYTE),
             ranges,
             bounded: BTreeSet::new(),
             budget,
@@ -384,6 +416,10 @@ impl<'f> Builder<'f> {
         if large || given > self.fold_bytes.min(self.budget.left()) {
             return None;
         }
+        let lens: Vec<u64> =
+            operands.iter().flatten().map(|t| t.shape().iter().product::<usize>() as u64).collect();
+        let made = given as u64 / results.iter().map(|f| f.dtype.bytes() as u64).max().unwrap_or(1);
+        self.fold_work = self.fold_work.checked_sub(work(op, &lens, made))?;
         let tensors = (self.fold)(op, &operands, results)?;
         let fits = tensors.len() == results.len()
             && tensors.iter().zip(results).all(|(tensor, fact)| {

@@ -219,7 +219,10 @@ fn cuts_of_open_axes() {
         numbers("p", &[-1]),
     ];
     let slice = node("Slice", &["x", "s", "e", "a", "p"], &["y"]);
-    assert_eq!(one(13, &["b", "3"], backwards, slice).1, "f32 [b, 3]");
+    assert_eq!(one(13, &["b", "3"], backwards.clone(), slice.clone()).1, "f32 [b, 3]");
+    // An axis without elements has none backwards.
+    assert_eq!(one(13, &["t", "3"], backwards.clone(), slice.clone()).1, "f32 [t, 3]");
+    assert_eq!(one(13, &["0", "3"], backwards, slice).1, "f32 [0, 3]");
 }
 
 #[test]
@@ -374,6 +377,147 @@ fn folding_is_bounded() {
     );
     assert!(result.is_err(), "2^40 elements");
     assert!(taken < 32 << 20, "{taken} bytes");
+}
+
+#[test]
+fn work_of_folding_is_bounded() {
+    // Products of 2^27 multiplications each.
+    let name = |i: usize| if i == 0 { "c".to_owned() } else { format!("v{i}") };
+    let product = |i: usize| node("MatMul", &[&name(i), "c"], &[&name(i + 1)]);
+    let mut nodes: Vec<NodeProto> = (0..100).map(product).collect();
+    nodes.push(node("Add", &["x", "v100"], &["y"]));
+    let graph = body(
+        vec![port("x", F32, &["1"])],
+        vec![floats("c", &[512, 512], &vec![1.0; 512 * 512])],
+        nodes,
+        vec![port("y", F32, &[])],
+    );
+    let mut products = 0;
+    let bytes = model(17, graph).encode_to_vec();
+    let graph = import(&bytes, None, &Bindings::default(), &mut |_, _, _| {
+        products += 1;
+        Some(vec![Tensor::from_bytes(DType::F32, &[512, 512], &vec![0; 512 * 512 * 4])])
+    });
+    assert!(graph.is_ok(), "the rest is left to the run");
+    assert!(products < 10, "{products} products");
+}
+
+#[test]
+fn loops_that_multiply_are_not_written_out() {
+    let constant = || super::proto::TensorProto { dims: vec![], ..numbers("trips", &[40]) };
+    let inner = |nodes: Vec<NodeProto>, n: usize| GraphProto {
+        input: vec![
+            port(&format!("i{n}"), I64, &[]),
+            port(&format!("c{n}"), BOOL, &[]),
+            port(&format!("s{n}"), F32, &["3"]),
+        ],
+        output: vec![port(&format!("c{n}"), BOOL, &[]), port(&format!("r{n}"), F32, &["3"])],
+        node: nodes,
+        ..GraphProto::default()
+    };
+    let again = |from: &str, to: &str, body: GraphProto| {
+        node_with(
+            "Loop",
+            &["trips", "", from],
+            &[to],
+            vec![crate::onnx::fixture::graph("body", body)],
+        )
+    };
+    let mut nodes = vec![node("Sin", &["s0"], &["r0"])];
+    for n in 1..4 {
+        let from = if n == 3 { "x".to_owned() } else { format!("s{n}") };
+        let to = if n == 3 { "y".to_owned() } else { format!("r{n}") };
+        nodes = vec![again(&from, &to, inner(nodes, n - 1))];
+    }
+    let x = port("x", F32, &["3"]);
+    let graph = body(vec![x], vec![constant()], nodes, vec![port("y", F32, &[])]);
+    let graph = load(&model(17, graph), &Bindings::default()).unwrap_or_else(|e| panic!("{e}"));
+    let ops: Vec<_> = graph.nodes.iter().map(|n| n.op.name()).collect();
+    assert_eq!(ops, ["Loop"], "64000 iterations");
+}
+
+#[test]
+fn lists_that_loops_fill() {
+    let filled = |also: Vec<NodeProto>, last: NodeProto| {
+        let mut nodes = vec![
+            node("Gather", &["x", "i"], &["p"]),
+            node("Sin", &["p"], &["e"]),
+            node("SequenceInsert", &["before", "e"], &["after"]),
+        ];
+        nodes.extend(also);
+        let inner = GraphProto {
+            input: vec![port("i", I64, &[]), port("c", BOOL, &[]), port("before", F32, &[])],
+            output: vec![port("c", BOOL, &[]), port("after", F32, &[])],
+            node: nodes,
+            ..GraphProto::default()
+        };
+        let nodes = vec![
+            node("Shape", &["x"], &["s"]),
+            node_with("Gather", &["s", "zero"], &["n"], vec![int("axis", 0)]),
+            node("SequenceEmpty", &[], &["none"]),
+            node_with("Loop", &["n", "", "none"], &["list"], vec![graph("body", inner)]),
+            last,
+        ];
+        let constants = vec![numbers("zero", &[0]), numbers("last", &[-1])];
+        let x = port("x", F32, &["t", "3"]);
+        try_ranged_t(&model(17, body(vec![x], constants, nodes, vec![port("y", F32, &[])])))
+    };
+    let joined = |axis, new| {
+        let how = vec![int("axis", axis), int("new_axis", new)];
+        let last = node_with("ConcatFromSequence", &["list"], &["y"], how);
+        shape(&filled(vec![], last).unwrap_or_else(|e| panic!("{e}")), 0)
+    };
+    assert_eq!(joined(0, 1), "f32 [t, 3]");
+    assert_eq!(joined(1, 1), "f32 [3, t]");
+    assert_eq!(joined(-1, 0), "f32 [3*t]");
+    let refused = |also, last| filled(also, last).expect_err("it is refused").to_string();
+    let row = node("SequenceAt", &["list", "last"], &["y"]);
+    assert!(refused(vec![], row).ends_with("there may be no position -1 among [t]"));
+    let length = node("SequenceLength", &["before"], &["len"]);
+    let last = node_with("ConcatFromSequence", &["list"], &["y"], vec![int("axis", 0)]);
+    assert!(refused(vec![length], last).contains("a sequence or optional value enters"));
+}
+
+#[test]
+fn nodes_that_trees_share() {
+    // LightGBM's tests of one category against two numbers: both lead to leaf 2.
+    let mut trees = node_with(
+        "TreeEnsembleRegressor",
+        &["x"],
+        &["y"],
+        vec![
+            int("n_targets", 1),
+            ints("nodes_treeids", &[0; 4]),
+            ints("nodes_nodeids", &[0, 1, 2, 3]),
+            ints("nodes_featureids", &[0; 4]),
+            ints("nodes_truenodeids", &[2, 2, 0, 0]),
+            ints("nodes_falsenodeids", &[1, 3, 0, 0]),
+            ints("target_treeids", &[0, 0]),
+            ints("target_nodeids", &[2, 3]),
+            ints("target_ids", &[0, 0]),
+        ],
+    );
+    trees.domain = "ai.onnx.ml".into();
+    let floats_of = |name: &str, floats: &[f32]| super::proto::AttributeProto {
+        name: name.into(),
+        r#type: 6,
+        floats: floats.to_vec(),
+        ..Default::default()
+    };
+    trees.attribute.push(floats_of("nodes_values", &[1.0, 2.0, 0.0, 0.0]));
+    trees.attribute.push(floats_of("target_weights", &[5.0, 7.0]));
+    trees.attribute.push(super::proto::AttributeProto {
+        name: "nodes_modes".into(),
+        r#type: 8,
+        strings: ["BRANCH_EQ", "BRANCH_EQ", "LEAF", "LEAF"].map(|s| s.as_bytes().to_vec()).into(),
+        ..Default::default()
+    });
+    let x = port("x", F32, &["4", "1"]);
+    let mut model = model(17, body(vec![x], vec![], vec![trees], vec![port("y", F32, &[])]));
+    model.opset_import.push(OperatorSetIdProto { domain: "ai.onnx.ml".into(), version: 3 });
+    let graph = load(&model, &Bindings::default()).unwrap_or_else(|e| panic!("{e}"));
+    let Op::TreeEnsemble(op) = &graph.nodes[0].op else { panic!("trees") };
+    assert_eq!(op.trees.leaves, [vec![(0, 5.0)], vec![(0, 7.0)], vec![(0, 5.0)]]);
 }
 
 #[test]
@@ -553,7 +697,11 @@ fn a_cache_of_halves_stays_a_concatenation() {
 
 /// Imports with the open dimension `t` of 0 to 16.
 fn ranged_t(model: &ModelProto) -> Graph {
+    try_ranged_t(model).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn try_ranged_t(model: &ModelProto) -> Result<Graph, ImportError> {
     let mut bindings = Bindings::default();
     bindings.dims.insert("t".into(), Extent::Range(0, 16));
-    load(model, &bindings).unwrap_or_else(|e| panic!("{e}"))
+    load(model, &bindings)
 }

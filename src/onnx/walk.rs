@@ -285,7 +285,10 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         frame: &Frame<'m, '_>,
     ) -> Result<Vec<ValueId>, ImportError> {
         let Some(left) = self.nodes_left.checked_sub(1) else {
-            let problem = "functions multiply the model beyond all measure; inline fewer".into();
+            let problem =
+                "functions and loops multiply the nodes of the model beyond all measure; \
+                           call fewer, or nest them less"
+                    .into();
             return Err(ImportError::Node { node: name, problem });
         };
         self.nodes_left = left;

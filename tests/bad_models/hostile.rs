@@ -33,7 +33,8 @@ fn nested_graphs() {
     }
     let model = field(7, &graph);
     let error = import(&model, None, &Bindings::default(), &mut |_, _, _| None).unwrap_err();
-    assert!(error.to_string().contains("recursion limit"), "{error}");
+    assert!(error.to_string().contains("nest too deep: recursion limit"), "{error}");
+    assert!(error.to_string().len() < 200, "{error}");
 }
 
 fn function(name: &str, calls: &[&str]) -> FunctionProto {
@@ -67,6 +68,15 @@ fn calling(functions: Vec<FunctionProto>) -> ModelProto {
 }
 
 #[test]
+fn names_of_a_megabyte() {
+    let name = "é".repeat(1 << 19);
+    let model = through(vec![node("Add", &["x", &name], &["y"])], vec![]);
+    let error = nowcast::load::from_bytes(&model.encode_to_vec(), &Default::default());
+    let error = error.expect_err("nobody gives the value").to_string();
+    assert!(error.len() < 5000, "{} bytes", error.len());
+}
+
+#[test]
 fn functions_that_call_themselves() {
     let model = calling(vec![function("F0", &["F1"]), function("F1", &["F0"])]);
     assert_eq!(refused(&model), "node #0 (F0) of function F1: the function calls itself");
@@ -79,7 +89,7 @@ fn functions_that_multiply() {
         (0..30).map(|i| function(&format!("F{i}"), &[format!("F{}", i + 1).as_str(); 2])).collect();
     functions.push(function("F30", &["Identity"]));
     let text = refused(&calling(functions));
-    assert!(text.ends_with("functions multiply the model beyond all measure; inline fewer"));
+    assert!(text.ends_with("call fewer, or nest them less"));
     let deep = (0..100).map(|i| function(&format!("F{i}"), &[format!("F{}", i + 1).as_str()]));
     let mut deep: Vec<FunctionProto> = deep.collect();
     deep.push(function("F100", &["Identity"]));

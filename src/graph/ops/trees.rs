@@ -20,7 +20,7 @@ pub enum Split {
 }
 
 /// Where a branch leads: a position among the branches or the leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names are the lists")]
 pub enum Child {
     Branch(usize),

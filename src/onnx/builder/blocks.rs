@@ -84,6 +84,7 @@ impl Builder<'_> {
         let first = mark.values as u32;
         self.forget_derived(first);
         self.ratios.retain(|id, _| id.0 < first);
+        self.stacks.retain(|id, _| id.0 < first);
         self.texts.forget(first);
         self.graph.values.truncate(mark.values);
         self.graph.variables.truncate(mark.variables);
@@ -104,7 +105,20 @@ impl Builder<'_> {
 
     /// Whether a value is neither a sequence nor absent.
     pub(in crate::onnx) fn is_tensor(&self, id: ValueId) -> bool {
-        !self.sequences.contains_key(&id)
+        !self.sequences.contains_key(&id) && !self.stacks.contains_key(&id)
+    }
+
+    /// The elements of a sequence of open length, along the first axis.
+    pub(in crate::onnx) fn stack(&self, id: ValueId) -> Option<ValueId> {
+        self.stacks.get(&id).copied()
+    }
+
+    /// Adds a sequence of open length, from its elements along the first axis.
+    pub(in crate::onnx) fn add_stack(&mut self, name: &str, elements: ValueId) -> ValueId {
+        let dtype = self.fact(elements).dtype;
+        let id = self.graph.add_value(name, &Fact { dtype, shape: Vec::new() });
+        self.stacks.insert(id, elements);
+        id
     }
 
     /// Adds an optional value that is not there.

@@ -1,8 +1,10 @@
 //! Sequences and optional values: lists of values that are known while a model is read.
 //!
-//! Nothing of them is left in the graph. Positions and lengths must be known.
+//! Nothing of them is left in the graph. Positions and lengths must be known, but for the list
+//! that a loop of open length fills: a tensor whose first axis are the elements.
 
-use crate::graph::{Dim, Tensor, ValueId};
+use crate::graph::{Dim, Fact, Tensor, ValueId};
+use crate::tensor::DType;
 
 use super::super::call::{Call, Imported};
 
@@ -88,12 +90,36 @@ pub(super) fn erase(call: &mut Call) -> Imported {
 }
 
 pub(super) fn at(call: &mut Call) -> Imported {
+    let id = call.input(0)?;
+    if let Some(stack) = call.builder.stack(id) {
+        return Ok(vec![row(call, stack)?]);
+    }
     let elements = sequence(call, 0)?;
     let at = position(call, 1, elements.len())?;
     Ok(elements.get(at).copied().into_iter().collect())
 }
 
+/// The element of a list of open length that operand 1 names.
+fn row(call: &mut Call, stack: ValueId) -> Imported<ValueId> {
+    let (at, mut shape) = (number(call, 1)?, call.shape(stack));
+    let len = shape.remove(0);
+    let from_front = if at < 0 { len.clone() + Dim::Fixed(at) } else { Dim::Fixed(at) };
+    let behind = len.clone() - from_front.clone();
+    if from_front.bounds(call.variables()).0 < 0 || behind.bounds(call.variables()).0 < 1 {
+        let len = call.show(&[len]);
+        return call.fail(format!("there may be no position {at} among {len}"));
+    }
+    let row = call.slice(stack, 0, from_front, Dim::Fixed(1))?;
+    call.reshape(row, shape)
+}
+
 pub(super) fn length(call: &mut Call) -> Imported {
+    let id = call.input(0)?;
+    if let Some(stack) = call.builder.stack(id) {
+        let len = call.shape(stack).swap_remove(0);
+        let fact = Fact { dtype: DType::I64, shape: Vec::new() };
+        return Ok(vec![call.builder.add_known(&call.label, &fact, vec![len])]);
+    }
     let len = sequence(call, 0)?.len();
     Ok(vec![call.constant(Tensor::scalar(len as i64))])
 }
@@ -142,6 +168,10 @@ pub(super) fn split(call: &mut Call) -> Imported {
 }
 
 pub(super) fn concat(call: &mut Call) -> Imported {
+    let id = call.input(0)?;
+    if let Some(stack) = call.builder.stack(id) {
+        return Ok(vec![joined(call, stack)?]);
+    }
     let mut elements = sequence(call, 0)?;
     let axis = call.int("axis")?;
     let axis = call.required("axis", axis)?;
@@ -155,6 +185,26 @@ pub(super) fn concat(call: &mut Call) -> Imported {
         }
     }
     Ok(vec![call.concat(&elements, axis)?])
+}
+
+/// A list of open length one behind the other.
+fn joined(call: &mut Call, stack: ValueId) -> Imported<ValueId> {
+    let axis = call.int("axis")?;
+    let axis = call.required("axis", axis)?;
+    let new_axis = call.flag("new_axis", false)?;
+    let rank = call.shape(stack).len();
+    let axis = call.axis(axis, rank - usize::from(!new_axis))?;
+    // The elements move to where they are joined.
+    let mut perm: Vec<usize> = (1..rank).collect();
+    perm.insert(axis, 0);
+    let mut x = call.transpose(stack, perm)?;
+    if !new_axis {
+        let mut shape = call.shape(x);
+        let elements = shape.remove(axis);
+        shape[axis] = elements * shape[axis].clone();
+        x = call.reshape(x, shape)?;
+    }
+    Ok(x)
 }
 
 /// An optional value that is there is the value itself.

@@ -56,13 +56,13 @@ fn cut(
     }
     let variables = call.variables();
     let zero = Dim::Fixed(0);
-    // A bound counted from either end, between `low` and `high`.
-    let bound = |dim: &Dim, low: &Dim, high: &Dim| {
+    // A bound counted from the front, whichever end the model counts from.
+    let from_front = |dim: &Dim| {
         let dim = match dim.fixed() {
             Some(n) => Dim::Fixed(n.clamp(-FAR, FAR)),
             None => dim.clone(),
         };
-        let from_front = match dim.bounds(variables) {
+        match dim.bounds(variables) {
             (min, _) if min >= 0 => dim,
             (_, max) if max < 0 => dim + n.clone(),
             // One where it counts from the end, else zero.
@@ -71,24 +71,32 @@ fn cut(
                 let negative = Dim::max(&-dim.clone(), &zero, variables);
                 dim + n.clone() * Dim::min(&negative, &one, variables)
             }
-        };
-        Ok(Dim::min(&Dim::max(&from_front, low, variables), high, variables))
+        }
     };
+    let within = |dim: &Dim, low: &Dim, high: &Dim| {
+        Dim::min(&Dim::max(dim, low, variables), high, variables)
+    };
+    let bound = |dim: &Dim, low: &Dim, high: &Dim| within(&from_front(dim), low, high);
     let (start, distance) = if step > 0 {
-        let start = bound(start, &zero, n)?;
-        (start.clone(), bound(end, &zero, n)? - start)
+        let start = bound(start, &zero, n);
+        (start.clone(), bound(end, &zero, n) - start)
     } else {
         let last = n.clone() - Dim::Fixed(1);
-        let start = bound(start, &zero, &Dim::max(&last, &zero, variables))?;
+        // On an axis without elements both bounds are -1: nothing lies between them.
+        let start = from_front(start);
+        let start = match (start.clone() - last.clone()).bounds(variables) {
+            (beyond, _) if beyond >= 0 => last.clone(),
+            _ => within(&start, &zero, &last),
+        };
         // An end before the first element cannot be written from the front.
         let end = match end.bounds(variables) {
             (_, max) if max < 0 && (end.clone() + n.clone()).bounds(variables).1 < 0 => {
                 Dim::Fixed(-1)
             }
-            _ => bound(end, &Dim::Fixed(-1), &last)?,
+            _ => bound(end, &Dim::Fixed(-1), &last),
         };
-        let distance = if n.is(0) { zero.clone() } else { start.clone() - end };
-        (start, distance)
+        let distance = start.clone() - end;
+        (Dim::max(&start, &zero, variables), distance)
     };
     let step_size = Dim::Fixed(step.saturating_abs());
     let extent = Dim::max(&distance.ceil_div(&step_size), &zero, variables);

@@ -73,7 +73,8 @@ impl<'m> Walker<'m, '_, '_> {
             if !self.builder.is_tensor(*id) {
                 return of.fail(
                     "a sequence or optional value enters or leaves a branch or an iteration that is \
-                     chosen at run time; export the model with tensors in its place",
+                     chosen at run time, and is not only a list that each iteration adds one \
+                     element to; export the model with tensors in its place",
                 );
             }
             self.builder.materialise(*id);

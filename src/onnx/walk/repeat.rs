@@ -9,14 +9,16 @@ use crate::graph::ops::{Collected, Compare, Logic, Loop};
 use crate::graph::{Block, Dim, Fact, Op, Tensor, ValueId, VarId, Variable};
 use crate::onnx::error::ImportError;
 use crate::onnx::ports::Scope;
-use crate::onnx::proto::GraphProto;
+use crate::onnx::proto::{GraphProto, NodeProto};
 use crate::tensor::DType;
 
-use super::{Control, Frame, Imported, Walker};
+use super::{Control, Frame, Imported, Walker, domain};
 
 /// Iterations that are written out at most, and the nodes that they become.
 const UNROLLED_TRIPS: i64 = 64;
 const UNROLLED_NODES: usize = 1024;
+/// Nodes that are visited to write a loop out, those of functions and loops in it included.
+const TRIED_NODES: usize = 8192;
 /// Iterations of a loop at most.
 const MAX_TRIPS: i64 = 1 << 24;
 
@@ -88,9 +90,16 @@ impl<'m> Walker<'m, '_, '_> {
             let most = trips.min(UNROLLED_TRIPS);
             if most as usize * nodes <= UNROLLED_NODES {
                 let (mark, scopes) = (self.builder.mark(), self.scopes.len());
-                match self.written_out(of, graph, &initial, trips, frame)? {
-                    Ended::Known(values, pieces) => return self.joined(of, values, pieces),
-                    Ended::AtRunTime => {
+                // Loops in loops and functions multiply: only so many nodes are tried.
+                let kept = self.nodes_left.saturating_sub(TRIED_NODES);
+                self.nodes_left -= kept;
+                let ended = self.written_out(of, graph, &initial, trips, frame);
+                let exhausted = self.nodes_left == 0 && kept > 0;
+                self.nodes_left += kept;
+                match ended {
+                    Ok(Ended::Known(values, pieces)) => return self.joined(of, values, pieces),
+                    Err(error) if !exhausted => return Err(error),
+                    Ok(Ended::AtRunTime) | Err(_) => {
                         self.builder.go_back(mark);
                         self.scopes.truncate(scopes);
                     }
@@ -285,14 +294,31 @@ impl<'m> Walker<'m, '_, '_> {
         frame: &Frame<'m, '_>,
     ) -> Imported {
         let names: Vec<String> = graph.input.iter().map(|info| info.name.clone()).collect();
-        let mut body = self.open_body(of, &length.trips, initial, &names[2..])?;
+        let lists: Vec<bool> =
+            (0..initial.len()).map(|i| self.only_grows(graph, initial, i)).collect();
+        let tensors = |of: &[ValueId]| -> Vec<ValueId> {
+            of.iter().zip(&lists).filter(|(_, list)| !**list).map(|(id, _)| *id).collect()
+        };
+        let carried_names: Vec<String> = names[2..]
+            .iter()
+            .zip(&lists)
+            .filter(|(_, list)| !**list)
+            .map(|(n, _)| n.clone())
+            .collect();
+        let mut body = self.open_body(of, &length.trips, &tensors(initial), &carried_names)?;
         let scalar = |dtype| Fact { dtype, shape: Vec::new() };
         let number = Dim::var(body.counter);
         let next = number.clone() + Dim::Fixed(1);
         let number = self.builder.add_known(&names[0], &scalar(DType::I64), vec![number]);
         let holds = Tensor::from_bytes(DType::Bool, &[], &[1]);
         let holds = self.builder.add_constant(&names[1], holds);
-        let given = [number, holds].into_iter().chain(body.carried.iter().copied());
+        let mut given = vec![number, holds];
+        let mut carried = body.carried.iter().copied();
+        for (list, name) in lists.iter().zip(&names[2..]) {
+            // What an iteration adds is seen where the list is empty before it.
+            let empty = list.then(|| self.builder.add_sequence(name, Vec::new()));
+            given.extend(empty.or_else(|| carried.next()));
+        }
         let scope: Scope = names.iter().cloned().zip(given).collect();
         let results = self.body(of, graph, scope, frame)?;
         let Some((goes_on, rest)) = results.split_first() else {
@@ -303,9 +329,17 @@ impl<'m> Walker<'m, '_, '_> {
         if of.input(1).is_none() && always != Some(true) {
             return of.fail(LEFT_OUT);
         }
-        let (carried, pieces) = rest.split_at(initial.len());
-        let mut next_values = carried.to_vec();
-        let mut first_values = initial.to_vec();
+        let (carried, collected) = rest.split_at(initial.len());
+        let mut next_values = tensors(carried);
+        let mut first_values = tensors(initial);
+        let mut pieces = collected.to_vec();
+        for (id, _) in carried.iter().zip(&lists).filter(|(_, list)| **list) {
+            match self.builder.sequence(*id) {
+                Some([piece]) => pieces.push(*piece),
+                _ => return of.fail("an iteration does not add one element to its sequence"),
+            }
+        }
+        let body_len = next_values.len();
         let conditional = always != Some(true) || length.limit.is_some() || length.first.is_some();
         if conditional {
             // The condition is carried too: it is what the loop looks at.
@@ -323,7 +357,7 @@ impl<'m> Walker<'m, '_, '_> {
         }
         let kinds = vec![Collected { axis: 0, reverse: false }; pieces.len()];
         let extent = if conditional { Dim::var(body.done) } else { length.trips.clone() };
-        let block = self.close_body(of, &body, next_values, (pieces, &kinds))?;
+        let block = self.close_body(of, &body, next_values, (&pieces, &kinds))?;
         if conditional {
             let mut first = match length.first {
                 Some(first) => self.scalar_of(of, first)?,
@@ -340,7 +374,48 @@ impl<'m> Walker<'m, '_, '_> {
         }
         let parts = Parts { body, block, kinds, trips: length.trips, extent };
         let outputs = self.push_loop(of, parts, &first_values, (conditional, length.strict))?;
-        Ok(outputs.into_iter().skip(usize::from(conditional)).collect())
+        let mut outputs = outputs.into_iter().skip(usize::from(conditional));
+        let kept: Vec<ValueId> = outputs.by_ref().take(body_len).collect();
+        let collected: Vec<ValueId> = outputs.by_ref().take(collected.len()).collect();
+        let mut kept = kept.into_iter();
+        let mut values = Vec::with_capacity(lists.len() + collected.len());
+        for (i, list) in lists.iter().enumerate() {
+            let next =
+                if *list { &mut outputs as &mut dyn Iterator<Item = ValueId> } else { &mut kept };
+            let Some(value) = next.next() else { return of.fail("an output is missing") };
+            let name = of.output_name(i);
+            values.push(if *list { self.builder.add_stack(&name, value) } else { value });
+        }
+        values.extend(collected);
+        Ok(values)
+    }
+
+    /// Whether the body does nothing with the sequence that it carries at `i`, which begins empty,
+    /// but put one element behind the last.
+    fn only_grows(&self, graph: &GraphProto, initial: &[ValueId], i: usize) -> bool {
+        let empty =
+            initial.get(i).and_then(|id| self.builder.sequence(*id)).is_some_and(<[_]>::is_empty);
+        let (before, after) = (&graph.input[i + 2].name, &graph.output[i + 1].name);
+        let uses = |name: &str| {
+            let mut open = vec![graph];
+            let mut uses = 0;
+            while let Some(graph) = open.pop() {
+                uses += graph.output.iter().filter(|info| info.name == name).count();
+                uses += graph.node.iter().flat_map(|n| &n.input).filter(|n| *n == name).count();
+                let attributes = graph.node.iter().flat_map(|node| &node.attribute);
+                open.extend(attributes.flat_map(|a| a.g.iter().chain(&a.graphs)));
+            }
+            uses
+        };
+        let inserts = |node: &NodeProto| {
+            let behind = node.input.get(2).is_none_or(String::is_empty);
+            let named = node.op_type == "SequenceInsert" && domain(&node.domain).is_empty();
+            named
+                && behind
+                && node.input.first() == Some(before)
+                && node.output.first() == Some(after)
+        };
+        empty && uses(before) == 1 && uses(after) == 1 && graph.node.iter().any(inserts)
     }
 
     fn scalar_of(&mut self, of: &Control<'_, 'm>, id: ValueId) -> Imported<ValueId> {

@@ -3,13 +3,16 @@
 //! The older operators list nodes and leaves together, by the numbers that the model gives them;
 //! version 5 lists branches and leaves apart, by their places.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::graph::Tensor;
 use crate::graph::ops::trees::{Branch, Child, Ensemble, Split};
 use crate::tensor::DType;
 
 use super::super::super::call::{Call, Imported};
+
+/// Nodes that each node of the model may become, on average, where trees share them.
+const COPIES: usize = 16;
 
 /// An attribute of floats, or the same as a tensor, of floats or doubles.
 pub(super) fn numbers(call: &Call, name: &str, dtype: DType) -> Imported<Vec<f64>> {
@@ -101,7 +104,7 @@ pub(super) fn listed(
         }
     }
     let mut ensemble = Ensemble { leaves: vec![Vec::new(); leaves_len], ..Ensemble::default() };
-    let mut has_parent: HashMap<(i64, i64), ()> = HashMap::with_capacity(n);
+    let mut has_parent: HashSet<(i64, i64)> = HashSet::with_capacity(n);
     for (i, split) in splits.into_iter().enumerate() {
         let Some(split) = split else { continue };
         let child = |id: i64| {
@@ -112,12 +115,7 @@ pub(super) fn listed(
             places.get(&(trees[i], id)).copied().ok_or_else(|| call.problem(missing))
         };
         let children = [child(holds[i])?, child(fails[i])?];
-        for id in [holds[i], fails[i]] {
-            if has_parent.insert((trees[i], id), ()).is_some() {
-                let tree = trees[i];
-                return call.fail(format!("node {id} of tree {tree} is reached in two ways"));
-            }
-        }
+        has_parent.extend([holds[i], fails[i]].map(|id| (trees[i], id)));
         let Ok(feature) = usize::try_from(features[i]) else {
             return call.refuse("nodes_featureids", format!("holds {}", features[i]));
         };
@@ -136,7 +134,7 @@ pub(super) fn listed(
             roots.push(None);
             roots.len() - 1
         });
-        if has_parent.contains_key(&(trees[i], ids[i])) {
+        if has_parent.contains(&(trees[i], ids[i])) {
             continue;
         }
         if roots[tree].is_some() {
@@ -149,7 +147,51 @@ pub(super) fn listed(
     }
     ensemble.roots = roots.into_iter().flatten().collect();
     weights(call, of_weights, outputs, dtype, &places, &mut ensemble)?;
+    unshare(call, &mut ensemble)?;
     Ok(ensemble)
+}
+
+/// Gives each way to a node a node of its own. Converters let the tests of a category against
+/// several numbers lead to the same child.
+fn unshare(call: &Call, ensemble: &mut Ensemble) -> Imported<()> {
+    let len = |ensemble: &Ensemble| ensemble.branches.len() + ensemble.leaves.len();
+    let limit = len(ensemble).saturating_mul(COPIES);
+    let mut seen = HashSet::new();
+    let mut own = |child: Child, ensemble: &mut Ensemble| {
+        let child = match child {
+            _ if seen.insert(child) => child,
+            Child::Branch(branch) => {
+                ensemble.branches.push(ensemble.branches[branch].clone());
+                Child::Branch(ensemble.branches.len() - 1)
+            }
+            Child::Leaf(leaf) => {
+                ensemble.leaves.push(ensemble.leaves[leaf].clone());
+                Child::Leaf(ensemble.leaves.len() - 1)
+            }
+        };
+        seen.insert(child);
+        if len(ensemble) > limit {
+            return call.fail(
+                "its nodes lead in circles, or are shared too often; export each tree as a tree",
+            );
+        }
+        Ok(child)
+    };
+    let mut open = Vec::new();
+    for i in 0..ensemble.roots.len() {
+        let root = own(ensemble.roots[i], ensemble)?;
+        ensemble.roots[i] = root;
+        open.push(root);
+    }
+    while let Some(child) = open.pop() {
+        let Child::Branch(branch) = child else { continue };
+        for side in 0..2 {
+            let child = own(ensemble.branches[branch].children[side], ensemble)?;
+            ensemble.branches[branch].children[side] = child;
+            open.push(child);
+        }
+    }
+    Ok(())
 }
 
 /// Gives the leaves their weights.
@@ -271,5 +313,6 @@ pub(super) fn separate(call: &Call, outputs: usize, dtype: DType) -> Imported<En
     for root in call.required("tree_roots", roots)? {
         ensemble.roots.push(child(*root, 0)?);
     }
+    unshare(call, &mut ensemble)?;
     Ok(ensemble)
 }
