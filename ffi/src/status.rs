@@ -154,9 +154,9 @@ fn of_load(error: &LoadError) -> Status {
         LoadError::Io { .. } => Status::Io,
         LoadError::Import { source, .. } => match source {
             ImportError::Unsupported { .. } => Status::Unsupported,
-            ImportError::OpenDimension { .. } | ImportError::NotConstant { .. } => {
-                Status::OptionNeeded
-            }
+            ImportError::OpenDimension { .. }
+            | ImportError::NotConstant { .. }
+            | ImportError::Branch { .. } => Status::OptionNeeded,
             ImportError::Binding(_) => Status::InvalidArgument,
             ImportError::Memory { .. } => Status::TooLarge,
             _ => Status::InvalidModel,

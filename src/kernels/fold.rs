@@ -163,7 +163,8 @@ pub(crate) fn store_some<S: Simd>(s: S, x: S::F32, to: &[Cell<f32>]) {
     if to.len() == S::LANES { s.store_cells(x, to) } else { s.store_cells_tail(x, to) }
 }
 
-/// Folds `axis` rows of `cols` (at most `LANES`) adjacent columns, `stride` apart.
+/// Folds `axis` rows of `cols` (at most `LANES`) adjacent columns, `stride` apart: block by block,
+/// so that rounding errors of a long sum grow with the blocks and not with the rows.
 #[inline(always)]
 pub(crate) fn columns<S: Simd, F: Fold>(
     s: S,
@@ -173,10 +174,18 @@ pub(crate) fn columns<S: Simd, F: Fold>(
     stride: usize,
     cols: usize,
 ) -> S::F32 {
+    const BLOCK: usize = 32;
     let mut sum = s.splat(F::NEUTRAL);
-    for i in 0..axis {
-        let x = load_some(s, &x[i * stride..][..cols]);
-        sum = fold.join(s, sum, fold.term(s, x));
+    let mut first = 0;
+    while first < axis {
+        let end = axis.min(first + BLOCK);
+        let mut block = s.splat(F::NEUTRAL);
+        for i in first..end {
+            let x = load_some(s, &x[i * stride..][..cols]);
+            block = fold.join(s, block, fold.term(s, x));
+        }
+        sum = fold.join(s, sum, block);
+        first = end;
     }
     sum
 }

@@ -83,6 +83,43 @@ fn quantize_wide<T: Quantized>(q: f64, zero: T) -> T {
     if q.is_nan() { zero } else { T::from_f64(libm::rint(q) + zero.to_f64()) }
 }
 
+/// Rounds every element to eight bits of the range of all of them, zero included: what quantizing
+/// them to `u8` by that range and dequantizing them gives.
+///
+/// **Panics**: if `y` is shorter than `x`.
+///
+/// **Cost**: two passes; no allocation.
+pub fn round_to_range_f32<S: Simd>(s: S, x: &[f32], y: &mut [f32]) {
+    s.vectorize(RoundToRange { x, y: &mut y[..x.len()] });
+}
+
+struct RoundToRange<'a> {
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Vectorized for RoundToRange<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let (mut low, mut high) = (0.0, 0.0);
+        for x in self.x {
+            low = if *x < low { *x } else { low };
+            high = if *x > high { *x } else { high };
+        }
+        let scale = (high - low) / 255.0;
+        if scale == 0.0 {
+            self.y.copy_from_slice(self.x);
+            return;
+        }
+        let zero = quantize(-low, scale, 0u8);
+        for (x, y) in self.x.iter().zip(self.y) {
+            *y = (i32::from(quantize(*x, scale, zero)) - i32::from(zero)) as f32 * scale;
+        }
+    }
+}
+
 /// Quantizes every element.
 ///
 /// **Shapes and units**: `x` and `y` as the grid says; `zero` is empty for zero points of zero.
@@ -232,5 +269,23 @@ mod tests {
         assert_eq!(quantize(-40_000.0, 1.0, -32_768i16), -32_768);
         assert_eq!(quantize(65_534.5, 1.0, 0u16), 65_534);
         assert_eq!(dequantize(200u8, 0.5, 128), 36.0);
+    }
+
+    /// From -1 to 4.1 a step is 0.02, and zero is the 50th.
+    #[test]
+    fn a_range_includes_zero_and_has_256_steps() {
+        let rounded = |x: [f32; 3]| {
+            let mut y = [9.0; 3];
+            round_to_range_f32(crate::kernels::scalar::Scalar, &x, &mut y);
+            y
+        };
+        let near = |x: [f32; 3], expected: [f32; 3]| {
+            let off = rounded(x).iter().zip(expected).any(|(y, e)| (y - e).abs() > 1e-6);
+            assert!(!off, "{:?}", rounded(x));
+        };
+        near([-1.0, 4.1, 0.031], [-1.0, 4.1, 0.04]);
+        near([2.55, 1.004, 1.006], [2.55, 1.0, 1.01]);
+        near([-2.55, -1.004, -1.006], [-2.55, -1.0, -1.01]);
+        assert_eq!(rounded([0.0; 3]), [0.0; 3]);
     }
 }

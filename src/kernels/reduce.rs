@@ -76,7 +76,7 @@ impl ReduceOp {
 /// **Panics**: if a slice is shorter than its shape.
 ///
 /// **Cost**: one pass (two for `LogSumExp`), no allocation. With `inner` 1, rows are summed in
-/// four chains of vectors; otherwise each vector of columns is summed in order.
+/// four chains of vectors; otherwise each vector of columns is summed in blocks of rows.
 pub fn reduce_f32<S: Simd>(
     s: S,
     op: ReduceOp,
@@ -233,6 +233,24 @@ mod tests {
                         check(op, [2, axis, inner], &x, level);
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn long_sums_stay_exact() {
+        let mut rng = Rng::new(6);
+        for (level, inner) in levels().into_iter().flat_map(|level| [(level, 1), (level, 5)]) {
+            let axis = 4096;
+            let x: Vec<f32> = rng.vector(axis * inner).iter().map(|x| x.abs() + 0.1).collect();
+            let y = cells(&vec![0.0; inner]);
+            dispatch(
+                level,
+                Reduce { op: ReduceOp::Sum, outer: 1, axis, inner, x: &cells(&x), y: &y },
+            );
+            for (j, y) in values(&y).into_iter().enumerate() {
+                let wanted: f64 = x.iter().skip(j).step_by(inner).map(|x| f64::from(*x)).sum();
+                assert!((f64::from(y) / wanted - 1.0).abs() < 5e-7, "{y} for {wanted}");
             }
         }
     }

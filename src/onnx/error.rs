@@ -223,6 +223,19 @@ pub enum ImportError {
         /// What to do.
         hint: String,
     },
+    /// A branch that cannot be built, of a condition that is known only at run time.
+    #[error(
+        "{because}; the graph input {input:?} decides whether {node} takes that branch: give it a \
+         fixed value (Options::bind_value, or --value {input}=FILE.npy)"
+    )]
+    Branch {
+        /// The `If`.
+        node: Box<NodeRef>,
+        /// The graph input that its condition is computed from.
+        input: String,
+        /// What is wrong in the branch.
+        because: Box<ImportError>,
+    },
     /// An attribute that the operator does not know, or a value of one that is not supported.
     #[error("{node}: attribute {attribute} {problem}")]
     Attribute {

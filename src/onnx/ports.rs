@@ -32,6 +32,11 @@ enum Axis {
     Open(String),
 }
 
+/// Whether a dimension's name says which one it is; some exporters write `?` for any that is open.
+fn names_one(param: &str) -> bool {
+    !matches!(param, "" | "?")
+}
+
 struct Declared<'m> {
     name: &'m str,
     dtype: DType,
@@ -61,7 +66,7 @@ fn declared<'m>(kind: &'static str, info: &'m ValueInfoProto) -> Result<Declared
     let axes = tensor.shape.as_ref().map(|shape| {
         let axis = |(i, dim): (usize, &super::proto::DimensionProto)| match &dim.value {
             Some(DimensionValue::Value(n)) if *n >= 0 => Axis::Fixed(*n as usize),
-            Some(DimensionValue::Param(param)) if !param.is_empty() => Axis::Open(param.clone()),
+            Some(DimensionValue::Param(param)) if names_one(param) => Axis::Open(param.clone()),
             _ => Axis::Open(format!("{name}.{i}")),
         };
         shape.dim.iter().enumerate().map(axis).collect()

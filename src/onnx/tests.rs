@@ -5,7 +5,9 @@ mod forms;
 use prost::Message;
 
 use super::fixture::*;
-use super::proto::{FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
+use super::proto::{
+    DimensionValue, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TypeValue,
+};
 use super::{ImportError, import};
 use crate::graph::{Bindings, Extent, Graph, Op, Tensor};
 use crate::tensor::DType;
@@ -588,6 +590,50 @@ fn branches_and_functions_are_inlined() {
     let graph = load(&model, &Bindings::default()).unwrap();
     let expected = Op::Unary(crate::graph::ops::Unary::LeakyRelu { alpha: 0.25 });
     assert_eq!(graph.nodes[0].op, expected);
+}
+
+/// A model of two rates: the branch that is not taken cannot take the other's shape.
+#[test]
+fn a_branch_that_does_not_fit_names_the_input_that_decides() {
+    let branch = |axis: &str| GraphProto {
+        node: vec![node("Squeeze", &["x", axis], &["z"]), node("Exp", &["z"], &["e"])],
+        output: vec![port("e", F32, &[])],
+        ..GraphProto::default()
+    };
+    let branches =
+        vec![graph("then_branch", branch("first")), graph("else_branch", branch("last"))];
+    let choice = node_with("If", &["fast"], &["y"], branches);
+    let constants = [("first", 0), ("last", 1), ("k", 8)].map(|(name, n)| numbers(name, &[n]));
+    let graph = body(
+        vec![port("x", F32, &["1", "3"]), port("rate", I64, &[])],
+        constants.to_vec(),
+        vec![node("Equal", &["rate", "k"], &["fast"]), choice],
+        vec![port("y", F32, &[])],
+    );
+    let model = model(17, graph);
+    let error = load(&model, &Bindings::default()).unwrap_err();
+    assert!(matches!(&error, ImportError::Branch { input, .. } if input == "rate"), "{error}");
+    assert!(error.to_string().contains("--value rate=FILE.npy"), "{error}");
+    let mut bindings = Bindings::default();
+    bindings.values.insert("rate".into(), Tensor::from_bytes(DType::I64, &[], &8i64.to_le_bytes()));
+    assert_eq!(shape(&load(&model, &bindings).unwrap(), 0), "f32 [3]");
+}
+
+/// Dimensions that an exporter calls `?` are not one another.
+#[test]
+fn a_question_mark_is_no_name() {
+    let mut x = port("x", F32, &["a", "b"]);
+    let Some(TypeValue::Tensor(tensor)) = x.r#type.as_mut().and_then(|t| t.value.as_mut()) else {
+        panic!("a tensor");
+    };
+    for axis in &mut tensor.shape.as_mut().unwrap().dim {
+        axis.value = Some(DimensionValue::Param("?".into()));
+    }
+    let y = port("y", F32, &["?", "?"]);
+    let graph = body(vec![x], vec![], vec![node("Exp", &["x"], &["y"])], vec![y]);
+    let mut bindings = Bindings::default();
+    bindings.shapes.insert("x".into(), vec![2, 3]);
+    assert_eq!(shape(&load(&model(17, graph), &bindings).unwrap(), 0), "f32 [2, 3]");
 }
 
 #[test]

@@ -182,13 +182,14 @@ impl ModelArgs {
 
 /// The input that a model asks to be a constant, among those that were given.
 fn needed_as_constant(error: &LoadError, given: &[Given]) -> Option<usize> {
-    let LoadError::Import { source: ImportError::NotConstant { input, hint, .. }, .. } = error
-    else {
-        return None;
-    };
-    // The operand may be computed from an input, which the hint names.
-    given.iter().position(|given| {
-        given.name == *input || hint.contains(&format!("graph input {:?}", given.name))
+    let LoadError::Import { source, .. } = error else { return None };
+    given.iter().position(|given| match source {
+        ImportError::Branch { input, .. } => given.name == *input,
+        // The operand may be computed from an input, which the hint names.
+        ImportError::NotConstant { input, hint, .. } => {
+            given.name == *input || hint.contains(&format!("graph input {:?}", given.name))
+        }
+        _ => false,
     })
 }
 

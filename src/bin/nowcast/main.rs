@@ -52,7 +52,7 @@ enum Verb {
     ///
     /// Writes the outputs as 0.npy, 1.npy and so on, in the model's order, with the model's types.
     /// Open dimensions take their sizes from the inputs, and an integer input that decides shapes
-    /// becomes a constant.
+    /// or between branches that do not both fit becomes a constant.
     Run(run::RunArgs),
     /// Show inputs, outputs, memory and kernels of a model.
     ///

@@ -163,7 +163,7 @@ fn direction(
     let lengths = optional(node, 4).map(|l| b.read(l)).transpose()?;
     let part = match op.cell {
         Cell::Gru { linear_before_reset: true } => Some(columns),
-        Cell::Gru { .. } => Some(hidden),
+        Cell::Gru { .. } | Cell::Lstm { rounded: true, .. } => Some(hidden),
         _ => None,
     };
     let per = op.cell.activations();
@@ -172,7 +172,7 @@ fn direction(
         batch: b.extent(&sizes.batch),
         hidden: hidden as u32,
         reverse: op.direction == Direction::Reverse || d == 1,
-        input_forget: matches!(op.cell, Cell::Lstm { input_forget: true }),
+        input_forget: matches!(op.cell, Cell::Lstm { input_forget: true, .. }),
         clip: op.clip.unwrap_or(f32::INFINITY),
         activations: op.activations[d * per..][..per].iter().map(|a| words(*a)).collect(),
         gates: Scratch(gates),

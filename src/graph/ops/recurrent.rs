@@ -23,6 +23,8 @@ pub enum Cell {
     Lstm {
         /// Couple the input and forget gates.
         input_forget: bool,
+        /// Round the state to eight bits of its range before its product, in each step.
+        rounded: bool,
     },
     /// Gated recurrent unit, gates in the order z, r, h.
     Gru {

@@ -79,13 +79,27 @@ pub(super) fn recurrent(call: &mut Call) -> Imported {
     recurrent_of(call, &name)
 }
 
+fn lstm(call: &mut Call, rounded: bool) -> Imported<Cell> {
+    Ok(Cell::Lstm { input_forget: call.flag("input_forget", false)?, rounded })
+}
+
+/// An LSTM that rounds the state to eight bits before each product.
+pub(super) fn rounded_lstm(call: &mut Call) -> Imported {
+    let cell = lstm(call, true)?;
+    layer(call, cell)
+}
+
 /// The layer of this name with the operands and attributes of the node.
 pub(super) fn recurrent_of(call: &mut Call, name: &str) -> Imported {
     let cell = match name {
         "RNN" => Cell::Rnn,
-        "LSTM" => Cell::Lstm { input_forget: call.flag("input_forget", false)? },
+        "LSTM" => lstm(call, false)?,
         _ => Cell::Gru { linear_before_reset: call.flag("linear_before_reset", false)? },
     };
+    layer(call, cell)
+}
+
+fn layer(call: &mut Call, cell: Cell) -> Imported {
     let direction = match call.string_or("direction", "forward")? {
         "forward" => Direction::Forward,
         "reverse" => Direction::Reverse,

@@ -2,6 +2,7 @@
 
 use crate::graph::ops::Branches;
 use crate::graph::{Block, Dim, Fact, Op, ValueId, Variable};
+use crate::onnx::error::ImportError;
 use crate::onnx::ports::Scope;
 use crate::tensor::DType;
 
@@ -24,7 +25,8 @@ impl<'m> Walker<'m, '_, '_> {
         let mut blocks = Vec::with_capacity(2);
         for graph in graphs {
             self.builder.open_block();
-            let results = self.body(of, graph, Scope::new(), frame)?;
+            let results = self.body(of, graph, Scope::new(), frame);
+            let results = results.map_err(|error| self.undecided(of, condition, error))?;
             self.given(of, &results)?;
             let nodes = self.builder.close_block();
             let results = results.into_iter().map(Some).collect();
@@ -36,7 +38,8 @@ impl<'m> Walker<'m, '_, '_> {
         }
         let mut facts = Vec::with_capacity(then.results.len());
         for i in 0..then.results.len() {
-            facts.push(self.either(of, i, [&mut *then, &mut *otherwise])?);
+            let fact = self.either(of, i, [&mut *then, &mut *otherwise]);
+            facts.push(fact.map_err(|error| self.undecided(of, condition, error))?);
         }
         let names = (0..facts.len()).map(|i| of.output_name(i));
         let results = names.zip(facts.iter().cloned()).collect();
@@ -52,6 +55,22 @@ impl<'m> Walker<'m, '_, '_> {
             self.pass_text(of, given, *result)?;
         }
         Ok(added)
+    }
+
+    /// What hinders a branch, with the input that would settle which one is taken: a model that
+    /// serves two rates or lengths often has a branch that cannot take the other's shapes.
+    fn undecided(
+        &self,
+        of: &Control<'_, 'm>,
+        condition: ValueId,
+        because: ImportError,
+    ) -> ImportError {
+        if !matches!(because, ImportError::Node { .. } | ImportError::Attribute { .. }) {
+            return because;
+        }
+        let Some(input) = self.builder.source(condition).map(str::to_owned) else { return because };
+        let node = Box::new(of.name.clone());
+        ImportError::Branch { node, input, because: Box::new(because) }
     }
 
     /// A condition as a value that is computed.

@@ -7,6 +7,7 @@ use arrayvec::ArrayVec;
 
 use crate::kernels::gemm::{Bias, GemmF32, PANEL, gemm_f32};
 use crate::kernels::pack::packed_len;
+use crate::kernels::quantize::round_to_range_f32;
 use crate::kernels::recurrent::{
     GruCell, GruHalf, LstmCell, RecurrentActivation, gru_cell_f32, gru_reset_f32, gru_update_f32,
     lstm_cell_f32,
@@ -104,7 +105,7 @@ crate::record! {
         pub(crate) state_rows: Rows,
         pub(crate) h: Scratch,
         pub(crate) c: Option<Scratch>,
-        /// `[batch, gates * hidden]`: the state's part alone, or the reset state.
+        /// `[batch, gates * hidden]`: the state's part alone, or the reset or rounded state.
         pub(crate) part: Option<Scratch>,
     }
 }
@@ -155,7 +156,7 @@ impl RecurrentRecord {
 
     fn fits_lstm(&self, reach: &Reach<'_>) -> Option<()> {
         require(self.c.is_some())?;
-        self.fits(reach, [3, 4, 4], 0)
+        self.fits(reach, [3, 4, 4], 1)
     }
 
     fn fits_gru_linear(&self, reach: &Reach<'_>) -> Option<()> {
@@ -248,7 +249,14 @@ impl Cell for Lstm {
     #[inline(always)]
     fn step<S: Simd>(s: S, layer: &Layer<'_>, m: Moment<'_>) {
         let shape = (m.rows, m.hidden, 4 * m.hidden);
-        add_product(s, shape, m.h, layer.r, Bias::None, true, m.gates, m.gates_stride);
+        let h = if m.part.is_empty() {
+            &*m.h
+        } else {
+            let rounded = &mut m.part[..m.h.len()];
+            round_to_range_f32(s, m.h, rounded);
+            rounded
+        };
+        add_product(s, shape, h, layer.r, Bias::None, true, m.gates, m.gates_stride);
         let a = &layer.activations;
         let cell = LstmCell {
             batch: m.rows,

@@ -35,7 +35,8 @@ fn weights_may_be_inputs_in_every_form() {
     let directions = [Direction::Forward, Direction::Reverse, Direction::Bidirectional];
     let cells = [
         Cell::Rnn,
-        Cell::Lstm { input_forget: false },
+        Cell::Lstm { input_forget: false, rounded: false },
+        Cell::Lstm { input_forget: false, rounded: true },
         Cell::Gru { linear_before_reset: true },
         Cell::Gru { linear_before_reset: false },
     ];

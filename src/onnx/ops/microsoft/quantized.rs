@@ -244,8 +244,8 @@ pub(in super::super) fn dynamic_matmul(call: &mut Call) -> Imported {
     scaled_product(call, [a, a_scale], Some(a_zero), b_zero, bias, (b, b_scale))
 }
 
-/// An LSTM with weights of eight bits. Only the weights are: the data stays in f32, where ONNX
-/// Runtime rounds each step's data to eight bits of its range too.
+/// An LSTM with weights of eight bits, and data that is rounded to eight bits of its range: the
+/// sequence once, the state in every step.
 pub(in super::super) fn lstm(call: &mut Call) -> Imported {
     let mut turned = Vec::new();
     for (weights, scale) in [(1, 8), (2, 10)] {
@@ -275,5 +275,8 @@ pub(in super::super) fn lstm(call: &mut Call) -> Imported {
     }
     call.inputs.truncate(8);
     call.version = LIKE_VERSION;
-    recurrent::recurrent_of(call, "LSTM")
+    let x = call.input(0)?;
+    let rounded = dynamic_range(call, x)?;
+    call.inputs[0] = Some(to_float(call, rounded, 0)?);
+    recurrent::rounded_lstm(call)
 }
