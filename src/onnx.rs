@@ -80,7 +80,8 @@ pub fn import(
     let builder = builder::Builder::new(fold, bytes.len(), bindings.ranges.clone(), budget);
     let (builder, scope) = ports::open(builder, &graph, initializers, folder, bindings)?;
     let walker = walk::Walker::new(builder, &functions, folder, &bindings.trips);
-    let (builder, scope) = walker.run(&graph.node, scope, &opsets).map_err(completed)?;
+    let walked = walker.run(&graph.node, scope, &opsets).map_err(completed);
+    let (builder, scope) = walked.map_err(|e| error::within_bounds(e, &bindings.dims))?;
     if let Some(name) = builder.unused_range() {
         return Err(ImportError::Binding(format!(
             "--value-range {name}: no value of this name decides a shape or the length of a loop \

@@ -1,8 +1,9 @@
 //! What is wrong with a model, in words.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::graph::size;
+use crate::graph::{Extent, size};
 
 /// A node as errors name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +89,31 @@ fn open_dimensions(
         options += &format!(" --dim {quote}{name}=N{quote}");
     }
     format!("{} dimensions are open: {places}; give each a size with{options}", others.len() + 1)
+}
+
+/// Whether one of the shapes that a text shows has this dimension.
+fn shows(text: &str, name: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || "._".contains(c);
+    text.match_indices(name).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + name.len()..]);
+        let whole = !before.ends_with(part) && !after.starts_with(part);
+        whole && before.rfind('[') > before.rfind(']')
+    })
+}
+
+/// The error with advice, where shapes do not fit for every size that is asked for.
+pub(super) fn within_bounds(error: ImportError, dims: &BTreeMap<String, Extent>) -> ImportError {
+    let ImportError::Node { node, problem } = error else { return error };
+    let ranged = dims.iter().filter(|(_, extent)| matches!(extent, Extent::Range(a, b) if a < b));
+    let shown: Vec<String> = ranged
+        .filter(|(name, _)| shows(&problem, name))
+        .map(|(name, _)| format!("--dim {name}=N"))
+        .collect();
+    if shown.is_empty() {
+        return ImportError::Node { node, problem };
+    }
+    let advice = format!("not every size in bounds fits; give one to some of {}", shown.join(", "));
+    ImportError::Node { node, problem: format!("{problem}; {advice}") }
 }
 
 /// Why a model cannot be imported. Each text is one sentence that says where and what to do.

@@ -587,6 +587,22 @@ fn branches_and_functions_are_inlined() {
     assert_eq!(graph.nodes[0].op, expected);
 }
 
+#[test]
+fn sizes_that_do_not_all_fit_are_named() {
+    let graph = body(
+        vec![port("x", F32, &["a", "t"]), port("y", F32, &["a", "u"])],
+        vec![],
+        vec![node("Add", &["x", "y"], &["z"])],
+        vec![port("z", F32, &[])],
+    );
+    let mut bindings = Bindings::default();
+    for name in ["a", "t", "u"] {
+        bindings.dims.insert(name.into(), Extent::Range(1, 8));
+    }
+    let error = load(&model(17, graph), &bindings).unwrap_err().to_string();
+    assert!(error.ends_with("give one to some of --dim a=N, --dim t=N, --dim u=N"), "{error}");
+}
+
 /// A model of two rates: the branch that is not taken cannot take the other's shape.
 #[test]
 fn a_branch_that_does_not_fit_names_the_input_that_decides() {

@@ -1,4 +1,4 @@
-use super::super::super::harness::{noise, run};
+use super::super::super::harness::{assert_same, noise, run};
 use super::*;
 use crate::graph::{Op, Tensor};
 
@@ -54,4 +54,20 @@ fn weights_may_be_inputs_in_every_form() {
             assert!(results.iter().flat_map(Tensor::to_f64s).all(f64::is_finite));
         }
     }
+}
+
+/// The state in eight bits of its range: of 0 to 1 a step is 1 / 255.
+#[test]
+fn a_state_is_rounded_before_its_product() {
+    let run_from = |rounded: bool, h0: [f32; 2]| {
+        let cell = Cell::Lstm { input_forget: false, rounded };
+        let activations = vec![CellActivation::Sigmoid, CellActivation::Tanh, CellActivation::Tanh];
+        let direction = Direction::Forward;
+        let op = Recurrent { cell, direction, activations, clip: None, batch_major: false };
+        let (x, w, r) = (noise(&[1, 1, 3], 1), noise(&[1, 8, 3], 2), noise(&[1, 8, 2], 3));
+        let h0 = Tensor::new(&[1, 1, 2], &h0);
+        run(Op::Recurrent(op), &[Some(x), Some(w), Some(r), None, None, Some(h0)])
+    };
+    assert_same(&run_from(true, [1.0, 0.3337]), &run_from(false, [1.0, 85.0 / 255.0]));
+    assert_ne!(run_from(true, [1.0, 0.3337]), run_from(false, [1.0, 0.3337]));
 }

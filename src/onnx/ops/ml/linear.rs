@@ -15,7 +15,8 @@ fn product(call: &mut Call, n: usize, intercepts: Option<&[f32]>) -> Imported<Va
     let features = call.size(&features, "the number of features")?;
     if n == 0 || n.checked_mul(features) != Some(coefficients.len()) {
         let have = coefficients.len();
-        return call.refuse("coefficients", format!("has {have} numbers for {n} x {features}"));
+        let problem = format!("has {have} numbers for {n} scores of {features} features");
+        return call.refuse("coefficients", problem);
     }
     let weights = call.constant(Tensor::new(&[n, features], coefficients));
     let bias = match intercepts {
