@@ -416,12 +416,7 @@ fn loops_that_multiply_are_not_written_out() {
         ..GraphProto::default()
     };
     let again = |from: &str, to: &str, body: GraphProto| {
-        node_with(
-            "Loop",
-            &["trips", "", from],
-            &[to],
-            vec![crate::onnx::fixture::graph("body", body)],
-        )
+        node_with("Loop", &["trips", "", from], &[to], vec![graph("body", body)])
     };
     let mut nodes = vec![node("Sin", &["s0"], &["r0"])];
     for n in 1..4 {

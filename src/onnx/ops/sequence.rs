@@ -218,7 +218,7 @@ pub(super) fn optional(call: &mut Call) -> Imported {
 
 pub(super) fn has_element(call: &mut Call) -> Imported {
     let there = call.optional(0).is_some_and(|id| !call.builder.is_absent(id));
-    let there = Tensor::from_bytes(crate::tensor::DType::Bool, &[], &[u8::from(there)]);
+    let there = Tensor::from_bytes(DType::Bool, &[], &[u8::from(there)]);
     Ok(vec![call.constant(there)])
 }
 
