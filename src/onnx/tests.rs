@@ -476,6 +476,28 @@ fn lists_that_loops_fill() {
 }
 
 #[test]
+fn tensors_that_loops_only_lengthen() {
+    let inner = GraphProto {
+        input: vec![port("i", I64, &[]), port("c", BOOL, &[]), port("before", F32, &["2", "1"])],
+        output: vec![port("c", BOOL, &[]), port("after", F32, &[])],
+        node: vec![
+            node("Gather", &["x", "i"], &["p"]),
+            node_with("Concat", &["before", "p", "p"], &["after"], vec![int("axis", -1)]),
+        ],
+        ..GraphProto::default()
+    };
+    let nodes = vec![
+        node("Shape", &["x"], &["s"]),
+        node_with("Gather", &["s", "zero"], &["n"], vec![int("axis", 0)]),
+        node_with("Loop", &["n", "", "first"], &["y"], vec![graph("body", inner)]),
+    ];
+    let constants = vec![numbers("zero", &[0]), floats("first", &[2, 1], &[1.0, 2.0])];
+    let x = port("x", F32, &["t", "2", "3"]);
+    let model = model(17, body(vec![x], constants, nodes, vec![port("y", F32, &[])]));
+    assert_eq!(shape(&ranged_t(&model), 0), "f32 [2, 6*t + 1]");
+}
+
+#[test]
 fn nodes_that_trees_share() {
     // LightGBM's tests of one category against two numbers: both lead to leaf 2.
     let mut trees = node_with(

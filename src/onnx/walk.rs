@@ -2,6 +2,7 @@
 
 mod branch;
 mod flex;
+mod grow;
 mod repeat;
 mod scan;
 

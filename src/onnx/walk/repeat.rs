@@ -9,10 +9,11 @@ use crate::graph::ops::{Collected, Compare, Logic, Loop};
 use crate::graph::{Block, Dim, Fact, Op, Tensor, ValueId, VarId, Variable};
 use crate::onnx::error::ImportError;
 use crate::onnx::ports::Scope;
-use crate::onnx::proto::{GraphProto, NodeProto};
+use crate::onnx::proto::GraphProto;
 use crate::tensor::DType;
 
-use super::{Control, Frame, Imported, Walker, domain};
+use super::grow::Growth;
+use super::{Control, Frame, Imported, Walker};
 
 /// Iterations that are written out at most, and the nodes that they become.
 const UNROLLED_TRIPS: i64 = 64;
@@ -294,18 +295,14 @@ impl<'m> Walker<'m, '_, '_> {
         frame: &Frame<'m, '_>,
     ) -> Imported {
         let names: Vec<String> = graph.input.iter().map(|info| info.name.clone()).collect();
-        let lists: Vec<bool> =
-            (0..initial.len()).map(|i| self.only_grows(graph, initial, i)).collect();
-        let tensors = |of: &[ValueId]| -> Vec<ValueId> {
-            of.iter().zip(&lists).filter(|(_, list)| !**list).map(|(id, _)| *id).collect()
+        let grows: Vec<Option<Growth>> =
+            (0..initial.len()).map(|i| self.growth(graph, initial, i)).collect();
+        let kept = |of: &[ValueId]| -> Vec<ValueId> {
+            of.iter().zip(&grows).filter(|(_, g)| g.is_none()).map(|(id, _)| *id).collect()
         };
-        let carried_names: Vec<String> = names[2..]
-            .iter()
-            .zip(&lists)
-            .filter(|(_, list)| !**list)
-            .map(|(n, _)| n.clone())
-            .collect();
-        let mut body = self.open_body(of, &length.trips, &tensors(initial), &carried_names)?;
+        let named = names[2..].iter().zip(&grows).filter(|(_, grows)| grows.is_none());
+        let kept_names: Vec<String> = named.map(|(name, _)| name.clone()).collect();
+        let mut body = self.open_body(of, &length.trips, &kept(initial), &kept_names)?;
         let scalar = |dtype| Fact { dtype, shape: Vec::new() };
         let number = Dim::var(body.counter);
         let next = number.clone() + Dim::Fixed(1);
@@ -314,10 +311,11 @@ impl<'m> Walker<'m, '_, '_> {
         let holds = self.builder.add_constant(&names[1], holds);
         let mut given = vec![number, holds];
         let mut carried = body.carried.iter().copied();
-        for (list, name) in lists.iter().zip(&names[2..]) {
-            // What an iteration adds is seen where the list is empty before it.
-            let empty = list.then(|| self.builder.add_sequence(name, Vec::new()));
-            given.extend(empty.or_else(|| carried.next()));
+        for (grows, id) in grows.iter().zip(initial) {
+            match grows {
+                Some(growth) => given.push(self.nothing(of, *growth, *id)?),
+                None => given.extend(carried.next()),
+            }
         }
         let scope: Scope = names.iter().cloned().zip(given).collect();
         let results = self.body(of, graph, scope, frame)?;
@@ -330,16 +328,15 @@ impl<'m> Walker<'m, '_, '_> {
             return of.fail(LEFT_OUT);
         }
         let (carried, collected) = rest.split_at(initial.len());
-        let mut next_values = tensors(carried);
-        let mut first_values = tensors(initial);
+        let mut next_values = kept(carried);
+        let mut first_values = kept(initial);
         let mut pieces = collected.to_vec();
-        for (id, _) in carried.iter().zip(&lists).filter(|(_, list)| **list) {
-            match self.builder.sequence(*id) {
-                Some([piece]) => pieces.push(*piece),
-                _ => return of.fail("an iteration does not add one element to its sequence"),
+        for (id, growth) in carried.iter().zip(&grows) {
+            if let Some(growth) = growth {
+                pieces.push(self.piece(of, *growth, *id)?);
             }
         }
-        let body_len = next_values.len();
+        let kept_len = next_values.len();
         let conditional = always != Some(true) || length.limit.is_some() || length.first.is_some();
         if conditional {
             // The condition is carried too: it is what the loop looks at.
@@ -375,47 +372,23 @@ impl<'m> Walker<'m, '_, '_> {
         let parts = Parts { body, block, kinds, trips: length.trips, extent };
         let outputs = self.push_loop(of, parts, &first_values, (conditional, length.strict))?;
         let mut outputs = outputs.into_iter().skip(usize::from(conditional));
-        let kept: Vec<ValueId> = outputs.by_ref().take(body_len).collect();
+        let mut last: std::vec::IntoIter<ValueId> =
+            outputs.by_ref().take(kept_len).collect::<Vec<_>>().into_iter();
         let collected: Vec<ValueId> = outputs.by_ref().take(collected.len()).collect();
-        let mut kept = kept.into_iter();
-        let mut values = Vec::with_capacity(lists.len() + collected.len());
-        for (i, list) in lists.iter().enumerate() {
-            let next =
-                if *list { &mut outputs as &mut dyn Iterator<Item = ValueId> } else { &mut kept };
-            let Some(value) = next.next() else { return of.fail("an output is missing") };
-            let name = of.output_name(i);
-            values.push(if *list { self.builder.add_stack(&name, value) } else { value });
+        let mut values = Vec::with_capacity(grows.len() + collected.len());
+        for (i, (growth, id)) in grows.iter().zip(initial).enumerate() {
+            match growth {
+                Some(growth) => {
+                    let Some(grown) = outputs.next() else {
+                        return of.fail("an output is missing");
+                    };
+                    values.push(self.grown(of, *growth, (*id, grown), i)?);
+                }
+                None => values.extend(last.next()),
+            }
         }
         values.extend(collected);
         Ok(values)
-    }
-
-    /// Whether the body does nothing with the sequence that it carries at `i`, which begins empty,
-    /// but put one element behind the last.
-    fn only_grows(&self, graph: &GraphProto, initial: &[ValueId], i: usize) -> bool {
-        let empty =
-            initial.get(i).and_then(|id| self.builder.sequence(*id)).is_some_and(<[_]>::is_empty);
-        let (before, after) = (&graph.input[i + 2].name, &graph.output[i + 1].name);
-        let uses = |name: &str| {
-            let mut open = vec![graph];
-            let mut uses = 0;
-            while let Some(graph) = open.pop() {
-                uses += graph.output.iter().filter(|info| info.name == name).count();
-                uses += graph.node.iter().flat_map(|n| &n.input).filter(|n| *n == name).count();
-                let attributes = graph.node.iter().flat_map(|node| &node.attribute);
-                open.extend(attributes.flat_map(|a| a.g.iter().chain(&a.graphs)));
-            }
-            uses
-        };
-        let inserts = |node: &NodeProto| {
-            let behind = node.input.get(2).is_none_or(String::is_empty);
-            let named = node.op_type == "SequenceInsert" && domain(&node.domain).is_empty();
-            named
-                && behind
-                && node.input.first() == Some(before)
-                && node.output.first() == Some(after)
-        };
-        empty && uses(before) == 1 && uses(after) == 1 && graph.node.iter().any(inserts)
     }
 
     fn scalar_of(&mut self, of: &Control<'_, 'm>, id: ValueId) -> Imported<ValueId> {
