@@ -226,6 +226,8 @@ fn dtype(name: &str, ty: TensorElementType) -> Result<DType, EngineError> {
         TensorElementType::Int16 => DType::I16,
         TensorElementType::Uint32 => DType::U32,
         TensorElementType::Uint64 => DType::U64,
+        TensorElementType::Float16 => DType::F16,
+        TensorElementType::Bfloat16 => DType::BF16,
         // What an array of text holds are the places of its texts among its labels.
         TensorElementType::String => DType::I64,
         other => {
@@ -248,6 +250,8 @@ fn element_type(dtype: DType) -> Option<TensorElementType> {
         DType::I16 => TensorElementType::Int16,
         DType::U32 => TensorElementType::Uint32,
         DType::U64 => TensorElementType::Uint64,
+        DType::F16 => TensorElementType::Float16,
+        DType::BF16 => TensorElementType::Bfloat16,
         _ => return None,
     })
 }
@@ -296,7 +300,7 @@ fn fill(value: &mut DynTensor, name: &str, dtype: DType, bytes: &[u8]) -> Result
         }};
     }
     numbers!(F32 => f32, F64 => f64, I32 => i32, I64 => i64, U8 => u8, I8 => i8,
-        U16 => u16, I16 => i16, U32 => u32, U64 => u64);
+        U16 => u16, I16 => i16, U32 => u32, U64 => u64, F16 => half::f16, BF16 => half::bf16);
     Ok(())
 }
 
@@ -335,7 +339,8 @@ fn array(name: &str, value: &DynValue) -> Result<Array, EngineError> {
         }};
     }
     let bytes = numbers!(F32 => f32, F64 => f64, I32 => i32, I64 => i64, U8 => u8, I8 => i8,
-        U16 => u16, I16 => i16, U32 => u32, U64 => u64);
+        U16 => u16, I16 => i16, U32 => u32, U64 => u64,
+        F16 => half::f16, BF16 => half::bf16);
     Ok(Array { name: name.to_owned(), dtype, shape, bytes, labels: Vec::new() })
 }
 
