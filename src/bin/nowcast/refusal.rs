@@ -12,6 +12,8 @@ use crate::output;
 #[derive(Serialize)]
 struct Refusal {
     error: String,
+    /// Only the sizes of its open dimensions are wanted.
+    needs_sizes: bool,
     /// Operators that are not supported.
     unsupported: Vec<OperatorReport>,
     producer: String,
@@ -67,8 +69,11 @@ impl Refusal {
                 report.supported &= !is_named;
             }
         }
+        let needs_sizes =
+            matches!(error, LoadError::Import { source: ImportError::OpenDimension { .. }, .. });
         Self {
             error: sentence,
+            needs_sizes,
             unsupported: operators.iter().filter(|o| !o.supported).cloned().collect(),
             producer: survey.producer.clone(),
             opsets: survey.opsets.clone(),
@@ -86,7 +91,8 @@ impl Refusal {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        writeln!(out, "The model cannot be loaded; what is in it:")?;
+        let verdict = if self.needs_sizes { "needs sizes" } else { "cannot be loaded" };
+        writeln!(out, "The model {verdict}; what is in it:")?;
         for (what, ports) in [("Inputs", &self.inputs), ("Outputs", &self.outputs)] {
             writeln!(out, "{what}")?;
             for port in ports {
