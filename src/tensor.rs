@@ -222,7 +222,7 @@ element!(f32 => F32, f64 => F64, i32 => I32, i64 => I64, u8 => U8, i8 => I8,
 /// number of elements.
 ///
 /// Little-endian data are elements as they stand: hosts of the other order are not supported.
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "bytes as elements, checked")]
 pub fn view<T: Element>(bytes: &[u8]) -> Option<&[T]> {
     const { assert!(cfg!(target_endian = "little"), "bundles are little-endian") };
     // SAFETY: every bit pattern is a value of an `Element`.

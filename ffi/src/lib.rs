@@ -9,7 +9,7 @@
 //! Where a panic ends the process, as in the profile `minimal`, and nothing needs `std`, nothing
 //! brings it: the library calls `memcpy` and its like, and `abort` for a panic.
 #![cfg_attr(all(not(feature = "std"), panic = "abort"), no_std)]
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "pointers of C are what this crate is for")]
 
 #[cfg(all(not(feature = "std"), panic = "abort"))]
 mod alone;

@@ -1,5 +1,5 @@
 //! The token of AArch64. Advanced SIMD is part of the architecture, so nothing is detected.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "instructions that a token proves")]
 
 use core::arch::aarch64::*;
 

@@ -3,7 +3,7 @@
 //!
 //! They are functions, not instructions inline: the registers of a unit that is single precision
 //! only cannot be named as operands.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "an instruction of the unit, through assembly")]
 
 use core::arch::naked_asm;
 

@@ -1,5 +1,5 @@
 //! The tokens of x86-64, and how a CPU is found to have them.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "instructions that a token proves")]
 
 use core::arch::x86_64::*;
 

@@ -317,7 +317,7 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
             self.flex_attention(node, &name, inputs, attributes, frame)?
         } else if let Some(entry) = ops::entry(key.0, key.1) {
             let version = frame.opsets.version(key.0)?;
-            self.operator(node, name.clone(), inputs, attributes, (entry, version))?
+            self.operator(node, &name, inputs, attributes, (entry, version))?
         } else if let Some(function) = self.functions.find(key, frame.opsets.version(key.0).ok()) {
             self.function(function, &name, &inputs, attributes.all(), frame)?
         } else {
@@ -334,19 +334,18 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
         Ok(results)
     }
 
-    fn operator(
+    /// A node with its operands, for the importer of its operator.
+    fn call(
         &mut self,
         node: &'m NodeProto,
-        name: Box<NodeRef>,
+        name: &NodeRef,
         inputs: Vec<Option<ValueId>>,
         attributes: Attributes<'m>,
-        (entry, version): (ops::Entry, i64),
-    ) -> Result<Vec<ValueId>, ImportError> {
-        let first_new = self.builder.graph.values.len();
-        let mut call = Call {
-            builder: &mut self.builder,
+        version: i64,
+    ) -> Call<'_, 'm, 'f> {
+        Call {
             label: name.label(),
-            node: name,
+            node: Box::new(name.clone()),
             version,
             inputs,
             input_names: &node.input,
@@ -354,7 +353,20 @@ impl<'m, 'c, 'f> Walker<'m, 'c, 'f> {
             attributes,
             folder: self.folder,
             unbounded: Vec::new(),
-        };
+            builder: &mut self.builder,
+        }
+    }
+
+    fn operator(
+        &mut self,
+        node: &'m NodeProto,
+        name: &NodeRef,
+        inputs: Vec<Option<ValueId>>,
+        attributes: Attributes<'m>,
+        (entry, version): (ops::Entry, i64),
+    ) -> Result<Vec<ValueId>, ImportError> {
+        let first_new = self.builder.graph.values.len();
+        let mut call = self.call(node, name, inputs, attributes, version);
         if call.inputs.iter().rposition(Option::is_some).is_some_and(|i| i >= entry.inputs) {
             let known = entry.inputs;
             return call.fail(format!("it has {} inputs, {known} are known", call.inputs.len()));

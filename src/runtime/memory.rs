@@ -5,7 +5,7 @@
 //! lives, or, for a bound port, for as long as the call. Checks of offsets against lengths are
 //! made here, once more, on every access: they cost a comparison and make a wrong program panic
 //! where it would otherwise read past its memory.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "the one place where offsets become references")]
 
 use core::cell::Cell;
 use core::marker::PhantomData;

@@ -52,7 +52,7 @@ impl<'m, 'f> Walker<'m, '_, 'f> {
         attributes: Attributes<'m>,
         frame: &Frame<'m, '_>,
     ) -> Result<Vec<ValueId>, ImportError> {
-        let mut call = self.stage(node, name, inputs.clone(), attributes);
+        let mut call = self.call(node, name, inputs.clone(), attributes, 1);
         let (q, k, v) = (call.input(0)?, call.input(1)?, call.input(2)?);
         let parameters = parameters(&call, q)?;
         let outer = call.dtype_of(q);
@@ -62,33 +62,12 @@ impl<'m, 'f> Walker<'m, '_, 'f> {
         let scores = call.cast(scores, parameters.inner)?;
         let of = Control { node, name, inputs: &inputs };
         let scores = self.modified(parameters.score_mod, scores, &of, frame)?;
-        let mut call = self.stage(node, name, inputs.clone(), Attributes::new(&[], &[]));
+        let mut call = self.call(node, name, inputs.clone(), Attributes::new(&[], &[]), 1);
         let weights = call.one(Op::Softmax { axis: 3 }, &[scores])?;
         let weights = self.modified(parameters.prob_mod, weights, &of, frame)?;
-        let mut call = self.stage(node, name, inputs, Attributes::new(&[], &[]));
+        let mut call = self.call(node, name, inputs, Attributes::new(&[], &[]), 1);
         let weights = call.cast(weights, outer)?;
         Ok(vec![grouped_product(&mut call, weights, v)?])
-    }
-
-    fn stage(
-        &mut self,
-        node: &'m NodeProto,
-        name: &NodeRef,
-        inputs: Vec<Option<ValueId>>,
-        attributes: Attributes<'m>,
-    ) -> Call<'_, 'm, 'f> {
-        Call {
-            label: name.label(),
-            node: Box::new(name.clone()),
-            version: 1,
-            inputs,
-            input_names: &node.input,
-            output_names: &node.output,
-            attributes,
-            folder: self.folder,
-            unbounded: Vec::new(),
-            builder: &mut self.builder,
-        }
     }
 
     /// `x` as a graph of one input and one output makes it.

@@ -62,6 +62,14 @@ fn split(call: &Call, name: &str, threshold: f64) -> Imported<Option<Split>> {
     }))
 }
 
+/// Which feature a node looks at.
+fn feature(call: &Call, id: i64) -> Imported<usize> {
+    match usize::try_from(id) {
+        Ok(feature) => Ok(feature),
+        Err(_) => call.refuse("nodes_featureids", format!("holds {id}")),
+    }
+}
+
 /// The trees of the older operators: lists over all nodes, and weights for some of them under
 /// names that begin with `target` or `class`.
 pub(super) fn listed(
@@ -116,11 +124,8 @@ pub(super) fn listed(
         };
         let children = [child(holds[i])?, child(fails[i])?];
         has_parent.extend([holds[i], fails[i]].map(|id| (trees[i], id)));
-        let Ok(feature) = usize::try_from(features[i]) else {
-            return call.refuse("nodes_featureids", format!("holds {}", features[i]));
-        };
         ensemble.branches.push(Branch {
-            feature,
+            feature: feature(call, features[i])?,
             split,
             nan_holds: nan_holds.get(i).is_some_and(|flag| *flag != 0),
             children,
@@ -299,11 +304,8 @@ pub(super) fn separate(call: &Call, outputs: usize, dtype: DType) -> Imported<En
             },
             (other, _) => return call.refuse("nodes_modes", format!("holds {other}")),
         };
-        let Ok(feature) = usize::try_from(features[i]) else {
-            return call.refuse("nodes_featureids", format!("holds {}", features[i]));
-        };
         ensemble.branches.push(Branch {
-            feature,
+            feature: feature(call, features[i])?,
             split,
             nan_holds: nan_holds.get(i).is_some_and(|flag| *flag != 0),
             children: [child(holds[i], holds_leaf[i])?, child(fails[i], fails_leaf[i])?],
