@@ -6,6 +6,7 @@
 
 pub mod fold;
 mod linear;
+mod needed;
 mod prune;
 
 use crate::graph::Graph;
@@ -34,6 +35,11 @@ pub struct Applied {
 /// All passes in their order.
 pub const PASSES: &[Pass] = &[
     Pass { name: "prune", does: "nodes that no output needs left out", run: prune::prune },
+    Pass {
+        name: "needed",
+        does: "nodes computed only as far as somebody reads them",
+        run: needed::narrow,
+    },
     Pass {
         name: "linear",
         does: "bias and activation computed with the product before them",
