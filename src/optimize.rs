@@ -5,6 +5,8 @@
 
 pub mod fold;
 mod linear;
+#[allow(dead_code, reason = "passes to come ask it")]
+mod pattern;
 mod prune;
 
 use crate::graph::Graph;
