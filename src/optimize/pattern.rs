@@ -152,6 +152,31 @@ impl<'g> Scope<'g> {
         }
     }
 
+    /// The nodes of the list that read a value, once for each operand.
+    pub(super) fn readers(&self, v: ValueId) -> &[usize] {
+        self.readers.get(&v).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many nodes would go if node `i` read these values instead of its operands.
+    pub(super) fn freed_by(&self, i: usize, kept: &[ValueId]) -> usize {
+        let mut left = HashMap::<ValueId, u32>::new();
+        let mut pending: Vec<ValueId> = self.node(i).inputs.iter().flatten().copied().collect();
+        let mut freed = 0;
+        while let Some(v) = pending.pop() {
+            let left = left.entry(v).or_insert(self.uses[v.0 as usize]);
+            *left = left.saturating_sub(1);
+            let Some(maker) = self.maker(v).filter(|_| *left == 0 && !kept.contains(&v)) else {
+                continue;
+            };
+            let node = self.node(maker);
+            if node.op.blocks().next().is_none() && node.outputs.iter().flatten().count() == 1 {
+                freed += 1;
+                pending.extend(node.inputs.iter().flatten());
+            }
+        }
+        freed
+    }
+
     /// The data of a constant.
     pub(super) fn constant(&self, v: ValueId) -> Option<&Tensor> {
         self.graph.value(v).constant.as_ref()
