@@ -4,9 +4,12 @@
 //! of inputs and outputs. Passes never look at names of nodes or models. Any of them can be left
 //! out, and the program still answers the same, only later.
 
+mod activations;
+#[cfg(test)]
+mod fixture;
 pub mod fold;
 mod linear;
-#[allow(dead_code, reason = "passes to come ask it")]
+mod norms;
 mod pattern;
 mod prune;
 
@@ -36,6 +39,12 @@ pub struct Applied {
 /// All passes in their order.
 pub const PASSES: &[Pass] = &[
     Pass { name: "prune", does: "nodes that no output needs left out", run: prune::prune },
+    Pass { name: "norms", does: "normalisation of rows in one step", run: norms::fuse },
+    Pass {
+        name: "activations",
+        does: "a function of each element, or softmax, in one step",
+        run: activations::fuse,
+    },
     Pass {
         name: "linear",
         does: "bias and activation computed with the product before them",

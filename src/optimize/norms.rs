@@ -159,9 +159,9 @@ impl Rows {
                 operand(0)?.clamped()
             }
             Op::Binary(Binary::Max) => {
-                let both = orders([operand(0)?, operand(1)?].each_ref());
-                let limit = |f: &Form| *f == Form::constant(vec![0.0]);
-                both.into_iter().find(|(_, low)| limit(low)).and_then(|(form, _)| form.clamped())
+                let (a, b) = (operand(0)?, operand(1)?);
+                let zero = Form::constant(vec![0.0]);
+                orders([&a, &b]).into_iter().find(|(_, low)| **low == zero)?.0.clamped()
             }
             Op::Binary(Binary::Add) => operand(0)?.plus(&operand(1)?),
             Op::Binary(Binary::Sub) => operand(0)?.minus(&operand(1)?),
@@ -192,7 +192,9 @@ impl Rows {
         let (form, shape) = (self.forms.get(&v)?, scope.shape(v));
         let suits = match node.op {
             // One number for each row stays that, whatever axes of one element there are.
-            Op::Reshape { .. } => shape == result || self.is_of_rows(shape) && self.is_of_rows(result),
+            Op::Reshape { .. } => {
+                shape == result || self.is_of_rows(shape) && self.is_of_rows(result)
+            }
             _ => shape == result || self.is_kept(shape) && result == self.shape,
         };
         suits.then(|| form.clone())
@@ -238,7 +240,7 @@ impl Rows {
 
     fn rewrite(&self, scope: &mut Scope<'_>, i: usize, norm: Norm) {
         let name = scope.node(i).name.clone();
-        let mut constant = |scope: &mut Scope<'_>, c: Coefficient| {
+        let constant = |scope: &mut Scope<'_>, c: Coefficient| {
             let extents: Option<Vec<usize>> = self.shape[self.axis..]
                 .iter()
                 .map(|dim| dim.fixed().and_then(|n| usize::try_from(n).ok()))

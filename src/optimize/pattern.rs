@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use crate::graph::ops::{Binary, Unary};
+use crate::graph::ops::{Binary, Reduce, ReduceKind, Unary};
 use crate::graph::{Dim, Graph, Node, Op, ShapeError, Tensor, ValueId};
 use crate::tensor::DType;
 
@@ -50,6 +50,16 @@ pub(super) fn orders<T: Copy>([a, b]: [T; 2]) -> [(T, T); 2] {
 /// with five digits or more.
 pub(super) fn near(found: f64, wanted: f64) -> bool {
     (found - wanted).abs() <= 1e-5 * wanted.abs()
+}
+
+/// A reduction, as somebody reads it.
+pub(super) struct Reduced {
+    pub(super) kind: ReduceKind,
+    pub(super) axes: Vec<usize>,
+    /// What is reduced.
+    pub(super) of: ValueId,
+    /// The logarithm of the result is meant.
+    pub(super) log: bool,
 }
 
 /// A list of nodes, with who makes and who reads each value.
@@ -214,6 +224,47 @@ impl<'g> Scope<'g> {
             node if node.op == Op::Binary(op) => Some([node.inputs[0]?, node.inputs[1]?]),
             _ => None,
         }
+    }
+
+    /// The reduction that a value is, spread over `shape`: with or without the reduced axes, and
+    /// with a logarithm on the way.
+    pub(super) fn reduced(&self, v: ValueId, shape: &[Dim]) -> Option<Reduced> {
+        let (mut at, mut log, mut path) = (v, false, Vec::new());
+        loop {
+            let node = self.made(at)?;
+            path.push(at);
+            let operand = (*node.inputs.first()?)?;
+            match &node.op {
+                Op::Reshape { .. } | Op::Expand { .. } => {}
+                Op::Unary(Unary::Log) if !log => log = true,
+                Op::Reduce(Reduce { kind, axes, .. }) if self.shape(operand) == shape => {
+                    let found = Reduced { kind: *kind, axes: axes.clone(), of: operand, log };
+                    return self.spreads(&found.axes, shape, &path).then_some(found);
+                }
+                _ => return None,
+            }
+            at = operand;
+        }
+    }
+
+    /// Whether each of these values, made one from the next, holds what is left of `shape` once
+    /// `axes` are reduced, and the first of them meets `shape` as it should.
+    fn spreads(&self, axes: &[usize], shape: &[Dim], path: &[ValueId]) -> bool {
+        let kept: Vec<Dim> = (0..shape.len())
+            .map(|i| if axes.contains(&i) { Dim::Fixed(1) } else { shape[i].clone() })
+            .collect();
+        let counts = |dim: &&Dim| !dim.is(1);
+        let squeezed = |shape: &[Dim]| shape.iter().filter(counts).eq(kept.iter().filter(counts));
+        path.iter().enumerate().all(|(i, v)| {
+            let found = self.shape(*v);
+            let is_whole = |next: &ValueId| self.shape(*next) == kept || self.shape(*next) == shape;
+            match i {
+                0 => found == kept || found == shape && path.get(1).is_some_and(is_whole),
+                // Only what lies behind the spreading may be whole.
+                _ if found == shape && found != kept => path.get(i + 1).is_some_and(is_whole),
+                _ => squeezed(found),
+            }
+        })
     }
 
     /// Makes node `i` compute its results by another operator from other operands. Nodes that

@@ -24,6 +24,9 @@ pub enum Activation {
     Gelu,
     GeluTanh,
     Silu,
+    Swish {
+        alpha: f32,
+    },
 }
 
 pub(super) fn infer_matmul(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {

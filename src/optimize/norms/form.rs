@@ -93,7 +93,10 @@ impl Form {
         (sum.len() <= MAX_TERMS).then_some(Self(sum))
     }
 
-    fn map(&self, f: impl Fn(Powers, &Coefficient) -> Option<(Powers, Coefficient)>) -> Option<Self> {
+    fn map(
+        &self,
+        f: impl Fn(Powers, &Coefficient) -> Option<(Powers, Coefficient)>,
+    ) -> Option<Self> {
         Self::collect(self.0.iter().map(|(powers, c)| f(*powers, c)))
     }
 
