@@ -17,7 +17,16 @@ use expression::{Polynomial, Shifted, arguments, factors, polynomial, shifted};
 
 /// Runs the pass.
 pub(super) fn fuse(graph: &mut Graph) -> usize {
-    each_list(graph, &mut |scope| (0..scope.len()).filter(|i| fuse_at(scope, *i)).count())
+    each_list(graph, &mut |scope| {
+        let mut fused = 0;
+        for i in 0..scope.len() {
+            // A limit may be one of a function that has limits itself.
+            while fuse_at(scope, i) {
+                fused += 1;
+            }
+        }
+        fused
+    })
 }
 
 /// Makes node `i` compute the function that it is the last step of.
@@ -63,7 +72,8 @@ fn product(scope: &Scope<'_>, y: ValueId) -> Found {
     let whole = factors(scope, y, &[]);
     for leaf in whole.above.iter().chain(&whole.below) {
         let Some(inner) = shifted(scope, *leaf) else { continue };
-        for x in candidates(scope, inner) {
+        // The deepest first: what shifts and scales belongs to a function that can.
+        for x in candidates(scope, inner).into_iter().rev() {
             let found = factors(scope, y, &[x, *leaf]);
             let op = match &found.below[..] {
                 [] => {
@@ -204,10 +214,9 @@ fn sum(scope: &Scope<'_>, y: ValueId) -> Found {
             return Some((Op::Unary(function), x));
         }
         // ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|).
-        let far = shifted(scope, scope.unary(below, Unary::Log)?)?;
-        let size = scope.unary(scope.unary(far.argument, Unary::Neg)?, Unary::Abs)?;
-        let suits = far.function == Unary::Exp && far.shift == 1.0 && far.scale == 1.0;
-        (suits && size == x).then_some((Op::Unary(Unary::Softplus), x))
+        let far = scope.unary(below, Unary::Softplus)?;
+        let size = scope.unary(scope.unary(far, Unary::Neg)?, Unary::Abs)?;
+        (size == x).then_some((Op::Unary(Unary::Softplus), x))
     })
 }
 
@@ -299,8 +308,9 @@ fn choice(scope: &Scope<'_>, i: usize, y: ValueId) -> Found {
         return None;
     }
     if scope.number(below) == Some(0.0) {
-        // Not Relu: NaN is not above zero, where it is asked for.
-        return (!turned).then_some((Op::Unary(Unary::ThresholdedRelu { alpha: 0.0 }), x));
+        // Relu keeps NaN: it is not below zero, nor above.
+        let strict = Unary::ThresholdedRelu { alpha: 0.0 };
+        return Some((Op::Unary(if turned { Unary::Relu } else { strict }), x));
     }
     if let Some(alpha) = polynomial(scope, below, x).and_then(scaled) {
         return Some((Op::Unary(Unary::LeakyRelu { alpha: alpha as f32 }), x));
