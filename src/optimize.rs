@@ -8,6 +8,7 @@ mod activations;
 #[cfg(test)]
 mod fixture;
 pub mod fold;
+mod identities;
 mod linear;
 mod norms;
 mod pattern;
@@ -39,6 +40,11 @@ pub struct Applied {
 /// All passes in their order.
 pub const PASSES: &[Pass] = &[
     Pass { name: "prune", does: "nodes that no output needs left out", run: prune::prune },
+    Pass {
+        name: "identities",
+        does: "an operator that changes nothing left out",
+        run: identities::remove,
+    },
     Pass { name: "norms", does: "normalisation of rows in one step", run: norms::fuse },
     Pass {
         name: "activations",

@@ -153,6 +153,9 @@ fn alone(scope: &Scope<'_>, scale: f64, inner: Shifted, x: ValueId) -> Option<Un
             let (alpha, beta) = ((scale * p[1]) as f32, (scale * p[0]) as f32);
             Some(Unary::HardSigmoid { alpha, beta })
         }
+        Unary::Tanh if near(shift, 0.5) && near(scale, 0.5) && scaled(p) == Some(0.5) => {
+            Some(Unary::Sigmoid)
+        }
         Unary::Elu { alpha } if shift == 0.0 && is_identity(p) => {
             Some(Unary::Selu { alpha, gamma: scale as f32 })
         }
@@ -211,6 +214,11 @@ fn sum(scope: &Scope<'_>, y: ValueId) -> Found {
             && max == 0.0
         {
             let function = exponential(scope, argument, &[x])?;
+            return Some((Op::Unary(function), x));
+        }
+        // Below zero, the exponential of x; above, nothing.
+        let low = below_zero(scope, below, x);
+        if let Some(function) = low.and_then(|low| exponential(scope, below, &[low])) {
             return Some((Op::Unary(function), x));
         }
         // ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|).
@@ -295,6 +303,10 @@ fn hard_sigmoid(scope: &Scope<'_>, y: ValueId) -> Found {
 fn choice(scope: &Scope<'_>, i: usize, y: ValueId) -> Found {
     let (condition, above, below) =
         (scope.operand(i, 0)?, scope.operand(i, 1)?, scope.operand(i, 2)?);
+    // NaN is told apart by functions that keep it.
+    if scope.unary(below, Unary::Softplus) == Some(above) && is_nan(scope, condition, above) {
+        return Some((Op::Unary(Unary::Softplus), above));
+    }
     let (x, bound, turned) = threshold(scope, condition)?;
     let (above, below) = if turned { (below, above) } else { (above, below) };
     if above != x || !scope.same_shape(x, y) {
@@ -318,6 +330,15 @@ fn choice(scope: &Scope<'_>, i: usize, y: ValueId) -> Found {
     let mut arguments = vec![x];
     arguments.extend(below_zero(scope, below, x));
     Some((Op::Unary(exponential(scope, below, &arguments)?), x))
+}
+
+/// Whether a condition asks for what is not equal to itself.
+fn is_nan(scope: &Scope<'_>, condition: ValueId, x: ValueId) -> bool {
+    let equal = scope.unary(condition, Unary::Not).and_then(|v| scope.made(v));
+    scope.unary(condition, Unary::IsNan) == Some(x)
+        || equal.is_some_and(|node| {
+            node.op == Op::Compare(Compare::Equal) && node.inputs[..] == [Some(x), Some(x)]
+        })
 }
 
 /// `x` where it is below zero, in the argument of an exponential: models keep it from overflowing.

@@ -9,11 +9,12 @@ mod form;
 use std::collections::{BTreeSet, HashMap};
 
 use crate::graph::dim::product;
-use crate::graph::ops::{Binary, Reduce, ReduceKind, Unary};
+use crate::graph::ops::{Binary, Compare, Logic, Reduce, ReduceKind, Unary};
 use crate::graph::{Dim, Graph, Node, Op, Tensor, ValueId};
 
 use super::pattern::{Scope, each_list, orders};
-use form::{Coefficient, Form, ONE, Powers, Root, X, cancel};
+use crate::tensor::DType;
+use form::{Coefficient, Form, MEAN, ONE, Powers, Root, X, cancel};
 
 /// A factor or summand that is one number is written out for rows of at most so many elements.
 const WRITTEN: usize = 1 << 16;
@@ -89,7 +90,8 @@ impl Rows {
         while let Some(i) = pending.pop_first() {
             let Some(y) = scope.result(i).filter(|y| !self.forms.contains_key(y)) else { continue };
             let Some(form) = self.derive(scope, i, y) else { continue };
-            if scope.shape(y) == self.shape
+            if scope.is_f32(y)
+                && scope.shape(y) == self.shape
                 && let Some(norm) = self.norm(&form)
             {
                 found.push((i, norm));
@@ -146,7 +148,8 @@ impl Rows {
 
     fn derive(&mut self, scope: &Scope<'_>, i: usize, y: ValueId) -> Option<Form> {
         let (node, result) = (scope.node(i), scope.shape(y));
-        if !scope.is_f32(y) || !(result == self.shape || self.is_of_rows(result)) {
+        let wide = scope.graph.value(y).dtype == DType::F64;
+        if !(scope.is_f32(y) || wide) || !(result == self.shape || self.is_of_rows(result)) {
             return None;
         }
         let operand = |at| self.operand(scope, node, at, result);
@@ -174,10 +177,49 @@ impl Rows {
                     None => base.to_the(&exponent),
                 }
             }
+            // The row is looked at in double precision, or taken for what it is.
+            Op::Cast { to } if to.is_float() && !to.is_small() => operand(0),
+            Op::Where => self.constant_row(scope, node).then(|| operand(2)).flatten(),
             Op::Reshape { .. } | Op::Expand { .. } => self.moved(scope, node, result),
             Op::Reduce(op) => self.reduced(scope, node, op),
             _ => None,
         }
+    }
+
+    /// Whether a choice gives zeros for rows of one number, and the distance from the mean, which
+    /// is zero there, for others.
+    fn constant_row(&self, scope: &Scope<'_>, node: &Node) -> bool {
+        let [Some(condition), Some(zero), Some(centered)] = node.inputs[..] else { return false };
+        let distance = Form::power(X).minus(&Form::power(MEAN));
+        let is_centered = self.forms.get(&centered) == distance.as_ref();
+        let extreme = |v: Option<ValueId>, wanted: ReduceKind| {
+            v.and_then(|v| scope.reduced(v, &self.shape)).is_some_and(|found| {
+                let row = self.is_row(&found.axes);
+                found.of == self.x && row && found.kind == wanted && !found.log
+            })
+        };
+        let is_constant = |v: ValueId| {
+            scope.made(v).is_some_and(|node| {
+                let pair = || [node.inputs[0], node.inputs[1]];
+                node.op == Op::Compare(Compare::Equal)
+                    && orders(pair()).into_iter().any(|(low, high)| {
+                        extreme(low, ReduceKind::Min) && extreme(high, ReduceKind::Max)
+                    })
+            })
+        };
+        let both = match scope.made(condition) {
+            Some(Node { op: Op::Logic(Logic::And), inputs, .. }) => inputs.clone(),
+            _ => vec![Some(condition)],
+        };
+        is_centered
+            && scope.number(zero) == Some(0.0)
+            && both.into_iter().flatten().any(is_constant)
+    }
+
+    /// Whether a reduction over these axes is one over the row.
+    fn is_row(&self, axes: &[usize]) -> bool {
+        let counts = |a: &usize| !self.shape[*a].is(1);
+        axes.iter().copied().filter(counts).eq((self.axis..self.shape.len()).filter(counts))
     }
 
     /// A power of the one root that there may be.
@@ -203,10 +245,7 @@ impl Rows {
     /// A form reduced over the row.
     fn reduced(&self, scope: &Scope<'_>, node: &Node, op: &Reduce) -> Option<Form> {
         let v = node.inputs[0]?;
-        let counts = |a: &usize| !self.shape[*a].is(1);
-        let row = (self.axis..self.shape.len()).filter(counts);
-        let whole = op.axes.iter().copied().filter(counts).eq(row);
-        if !whole || scope.shape(v) != self.shape {
+        if !self.is_row(&op.axes) || scope.shape(v) != self.shape {
             return None;
         }
         let form = self.forms.get(&v)?;

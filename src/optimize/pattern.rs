@@ -192,14 +192,20 @@ impl<'g> Scope<'g> {
         self.graph.value(v).constant.as_ref()
     }
 
-    /// The one number that all elements of a value of f32 are.
+    /// The one number that all elements of a value of f32 or f64 are.
     pub(super) fn number(&self, v: ValueId) -> Option<f64> {
-        if !self.is_f32(v) {
+        if !self.graph.value(v).dtype.is_float() {
             return None;
         }
         if let Some(tensor) = self.constant(v) {
-            let (first, rest) = tensor.as_slice::<f32>()?.split_first()?;
-            return rest.iter().all(|x| x.to_bits() == first.to_bits()).then_some((*first).into());
+            let len = tensor.dtype().bytes();
+            let (first, rest) = tensor.bytes().split_at_checked(len)?;
+            let same = rest.chunks_exact(len).all(|x| x == first);
+            return match first {
+                _ if !same => None,
+                [a, b, c, d] => Some(f32::from_le_bytes([*a, *b, *c, *d]).into()),
+                _ => Some(f64::from_le_bytes(first.try_into().ok()?)),
+            };
         }
         let node = self.made(v)?;
         match &node.op {
@@ -235,7 +241,7 @@ impl<'g> Scope<'g> {
             path.push(at);
             let operand = (*node.inputs.first()?)?;
             match &node.op {
-                Op::Reshape { .. } | Op::Expand { .. } => {}
+                Op::Reshape { .. } | Op::Expand { .. } | Op::Unary(Unary::Identity) => {}
                 Op::Unary(Unary::Log) if !log => log = true,
                 Op::Reduce(Reduce { kind, axes, .. }) if self.shape(operand) == shape => {
                     let found = Reduced { kind: *kind, axes: axes.clone(), of: operand, log };
@@ -277,6 +283,21 @@ impl<'g> Scope<'g> {
         node.op = op;
         let old = std::mem::replace(&mut node.inputs, inputs);
         self.release(i, old);
+    }
+
+    /// Lets the nodes of the list read `x` where they read `y`, which is the same; whether some
+    /// did. The node that makes `y` goes, unless it is read elsewhere as well.
+    pub(super) fn read_instead(&mut self, y: ValueId, x: ValueId) -> bool {
+        let readers = self.readers.get(&y).cloned().unwrap_or_default();
+        for &reader in &readers {
+            let node = &mut self.graph.nodes[reader];
+            if let Some(at) = node.inputs.iter().position(|v| *v == Some(y)) {
+                node.inputs[at] = Some(x);
+                self.read(x, reader);
+                self.release(reader, vec![Some(y)]);
+            }
+        }
+        !readers.is_empty()
     }
 
     /// Adds a node before node `i`; its results.

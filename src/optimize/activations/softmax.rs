@@ -8,7 +8,7 @@ use super::Found;
 
 /// The one axis along which `of` is summed up in `v`, which meets `of` element by element.
 fn summed(scope: &Scope<'_>, v: ValueId, log: bool) -> Option<(ValueId, usize)> {
-    let shape = scope.shape(scope_of(scope, v)?).to_vec();
+    let shape = scope.shape(source(scope, v)?).to_vec();
     let sum = scope.reduced(v, &shape)?;
     match (sum.kind, &sum.axes[..]) {
         (ReduceKind::Sum, [axis]) if sum.log == log => Some((sum.of, *axis)),
@@ -17,17 +17,25 @@ fn summed(scope: &Scope<'_>, v: ValueId, log: bool) -> Option<(ValueId, usize)> 
 }
 
 /// What the reduction behind `v` reduces.
-fn scope_of(scope: &Scope<'_>, v: ValueId) -> Option<ValueId> {
+fn source(scope: &Scope<'_>, v: ValueId) -> Option<ValueId> {
     let mut at = v;
     loop {
         let node = scope.made(at)?;
         let operand = (*node.inputs.first()?)?;
         match node.op {
             Op::Reduce(_) => return Some(operand),
-            Op::Reshape { .. } | Op::Expand { .. } | Op::Unary(Unary::Log) => at = operand,
+            Op::Reshape { .. } | Op::Expand { .. } | Op::Unary(Unary::Log | Unary::Identity) => {
+                at = operand
+            }
             _ => return None,
         }
     }
+}
+
+/// Whether two exponentials are of the same numbers: of `z`, or of what it is shifted from.
+fn is_same(scope: &Scope<'_>, z: ValueId, other: ValueId, axis: usize) -> bool {
+    let [a, b] = [z, other].map(|z| unshifted(scope, z, axis));
+    z == other || (a == b && a != z && b != other)
 }
 
 /// What `e^z` is the exponential of, without what is taken off each row of it: its largest
@@ -75,6 +83,6 @@ pub(super) fn difference(scope: &Scope<'_>, y: ValueId) -> Found {
         return Some((Op::LogSoftmax { axis }, z));
     }
     let (of, axis) = summed(scope, sum, true)?;
-    (scope.unary(of, Unary::Exp)? == z)
+    is_same(scope, z, scope.unary(of, Unary::Exp)?, axis)
         .then(|| (Op::LogSoftmax { axis }, unshifted(scope, z, axis)))
 }

@@ -16,6 +16,7 @@ pub(super) type Powers = [i8; 4];
 
 pub(super) const ONE: Powers = [0, 0, 0, 0];
 pub(super) const X: Powers = [1, 0, 0, 0];
+pub(super) const MEAN: Powers = [0, 1, 0, 0];
 const SQUARE: Powers = [0, 0, 1, 0];
 
 /// A number, or one for each element of a row.
