@@ -78,6 +78,7 @@ impl Rows {
     fn new(scope: &Scope<'_>, x: ValueId, axis: usize) -> Self {
         let shape = scope.shape(x).to_vec();
         let cols = product(&shape[axis..]).fixed().and_then(|n| usize::try_from(n).ok());
+        let cols = cols.filter(|n| *n > 0);
         let forms = HashMap::from([(x, Form::power(X))]);
         Self { x, axis, shape, cols, forms, root: None }
     }
@@ -137,12 +138,16 @@ impl Rows {
         }
         let (tensor, cols) = (scope.constant(v).filter(|_| scope.is_f32(v))?, self.cols?);
         // One number for each element of a row, the same for all rows.
-        let lead = (tensor.shape().len() + self.axis).checked_sub(self.shape.len()).unwrap_or(0);
-        let same = tensor.shape()[..lead].iter().all(|n| *n == 1);
-        if !same || tensor.len() != cols || result != self.shape {
+        let (lead, row) = tensor
+            .shape()
+            .split_at_checked((tensor.shape().len() + self.axis).checked_sub(self.shape.len())?)?;
+        let data = tensor.as_slice::<f32>()?;
+        let (first, rest) = data.split_at_checked(cols)?;
+        let same = rest.chunks(cols).all(|other| other == first);
+        if row.iter().product::<usize>() != cols || !same || result != self.shape {
             return None;
         }
-        let row = tensor.as_slice::<f32>()?.iter().map(|c| f64::from(*c));
+        let row = first.iter().map(|c| f64::from(*c));
         Some(Form::constant(row.collect()))
     }
 

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use crate::graph::ops::{Binary, Reduce, ReduceKind, Unary};
 use crate::graph::{Dim, Graph, Node, Op, ShapeError, Tensor, ValueId};
-use crate::tensor::DType;
+use crate::tensor::{DType, Rounding, narrow, widen};
 
 /// Runs `pass` on the graph's nodes, then on those of each block, and adds up what it returns.
 pub(super) fn each_list(graph: &mut Graph, pass: &mut dyn FnMut(&mut Scope<'_>) -> usize) -> usize {
@@ -47,9 +47,11 @@ pub(super) fn orders<T: Copy>([a, b]: [T; 2]) -> [(T, T); 2] {
 }
 
 /// Whether a constant is the number that a formula has there: exporters write irrational ones
-/// with five digits or more.
+/// with five digits or more, or in the type of a model of 16 bits.
 pub(super) fn near(found: f64, wanted: f64) -> bool {
+    let rounded = |dtype| f64::from(widen(dtype, narrow(dtype, wanted, Rounding::default())));
     (found - wanted).abs() <= 1e-5 * wanted.abs()
+        || [DType::F16, DType::BF16].into_iter().any(|dtype| rounded(dtype) == found)
 }
 
 /// A reduction, as somebody reads it.
