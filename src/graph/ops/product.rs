@@ -30,6 +30,10 @@ pub enum Activation {
 }
 
 pub(super) fn infer_matmul(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
+    infer_product(operands, false)
+}
+
+fn infer_product(operands: &Operands<'_>, transposed: bool) -> Result<Vec<Fact>, ShapeError> {
     let (a, b) = (operands.at(0)?, operands.at(1)?);
     let mismatch = || {
         ShapeError(format!(
@@ -49,6 +53,9 @@ pub(super) fn infer_matmul(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeEr
         right.push(Dim::Fixed(1));
     }
     let (i, j) = (left.len() - 2, right.len() - 2);
+    if transposed {
+        right.swap(j, j + 1);
+    }
     if left[i + 1] != right[j] {
         return Err(mismatch());
     }
@@ -62,15 +69,23 @@ pub(super) fn infer_matmul(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeEr
     Ok(vec![Fact { dtype: a.dtype, shape }])
 }
 
-pub(super) fn infer_linear(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
-    let mut results = infer_matmul(operands)?;
-    let wide = results[0].shape.last().cloned();
+pub(super) fn infer_linear(
+    operands: &Operands<'_>,
+    transposed: bool,
+) -> Result<Vec<Fact>, ShapeError> {
+    let results = infer_product(operands, transposed)?;
+    let result = &results[0];
     if let Some(bias) = operands.optional(2)
-        && (bias.shape.len() != 1 || Some(&bias.shape[0]) != wide.as_ref())
+        && product(&bias.shape) != product(result.shape.last())
     {
         return Err(ShapeError(format!("bias {} is not one row", operands.show(&bias.shape))));
     }
-    results.truncate(1);
+    if let Some(residual) = operands.optional(3)
+        && residual != result
+    {
+        let (shape, wanted) = (operands.show(&residual.shape), operands.show(&result.shape));
+        return Err(ShapeError(format!("the residual {shape} is no {wanted}")));
+    }
     Ok(results)
 }
 
