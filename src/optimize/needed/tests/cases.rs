@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::graph::ops::{
-    Binary, Cell, CellActivation, Conv, Direction, Pad, PadMode, Recurrent, SliceAxis, Unary,
+    Activation, Binary, Cell, CellActivation, Conv, Direction, Pad, PadMode, Recurrent, SliceAxis,
+    Unary,
 };
 use crate::graph::{VarId, Variable};
 
@@ -23,6 +24,7 @@ fn conv(taps: usize, dilation: usize, before: usize) -> Op {
         pads_before: vec![before],
         pads_after: vec![0],
         group: 1,
+        activation: Activation::None,
     })
 }
 
@@ -81,6 +83,7 @@ fn what_lies_in_the_margin_stays_a_margin() {
                 pads_before: vec![before],
                 pads_after: vec![after],
                 group: 1,
+                activation: Activation::None,
             };
             let y = node(&mut g, Op::Conv(op), &[x, w]);
             let y = node(&mut g, slice(2, start, step, extent), &[y]);
