@@ -10,6 +10,7 @@ mod fixture;
 pub mod fold;
 mod identities;
 mod linear;
+mod needed;
 mod norms;
 mod pattern;
 mod prune;
@@ -51,6 +52,11 @@ pub const PASSES: &[Pass] = &[
         name: "activations",
         does: "a function of each element, or softmax, in one step",
         run: activations::fuse,
+    },
+    Pass {
+        name: "needed",
+        does: "nodes computed only as far as somebody reads them",
+        run: needed::narrow,
     },
     Pass {
         name: "linear",

@@ -350,6 +350,12 @@ impl<'g> Builder<'g> {
         let place = self.place(v)?;
         if !place.offset.is(0) || !is_contiguous(self.shape(v), &place.strides) {
             self.copy_whole(v)?;
+        } else {
+            // Axes of one element may have any stride, even one that no kernel walks.
+            let strides = contiguous(self.shape(v));
+            if place.strides != strides {
+                self.set_place(v, Some(Place { strides, ..place }));
+            }
         }
         let storage = self.place(v)?.storage;
         Ok(In(self.region(storage, self.dtype(v))))

@@ -1,0 +1,3 @@
+//! Cases by hand.
+
+use super::*;
