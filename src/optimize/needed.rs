@@ -12,7 +12,7 @@
 //! part, whatever its readers need of it.
 //!
 //! Whole stay inputs, outputs, states, what blocks of control flow and operators without a rule
-//! read, and axes whose extent or cut only a run knows.
+//! read, and axes of which only a run knows the cut.
 
 mod constant;
 mod movement;
@@ -34,29 +34,29 @@ use crate::graph::{Dim, Fact, Graph, Node, Op, ValueId};
 use part::Part;
 use rules::Step;
 
+/// Factors in a window's bounds, beyond which it is not worth to reckon with them.
+const HEAVIEST: usize = 64;
+
 /// Runs the pass: in how many nodes less is computed.
 pub(super) fn narrow(graph: &mut Graph) -> usize {
-    match narrowed(graph) {
-        Some((narrowed, count)) if count > 0 => {
-            *graph = narrowed;
-            count
-        }
-        _ => 0,
+    let plans = plan(graph);
+    if plans.iter().all(Option::is_none) {
+        return 0;
     }
-}
-
-/// The graph as it will be, and the number of nodes that compute less. `None` where a rule is
-/// wrong about a shape: no model should find one.
-fn narrowed(graph: &Graph) -> Option<(Graph, usize)> {
-    let mut narrowed = graph.clone();
-    let plans = plan(&mut narrowed);
-    let count = Rewrite::new(&mut narrowed).run(plans)?;
-    Some((narrowed, count))
+    let before = graph.clone();
+    match Rewrite::new(graph).run(plans) {
+        Some(count) if count > 0 => count,
+        rewritten => {
+            debug_assert!(rewritten.is_some(), "a rule is wrong about a shape\n{before}");
+            *graph = before;
+            0
+        }
+    }
 }
 
 /// Backwards: what becomes of each node; `None` where it stays as it is.
 fn plan(graph: &mut Graph) -> Vec<Option<Vec<Step>>> {
-    let nodes = graph.nodes.clone();
+    let nodes = std::mem::take(&mut graph.nodes);
     let mut needs = Needs(vec![None; graph.values.len()]);
     graph.outputs.iter().for_each(|port| needs.all(graph, port.value));
     let mut plans = vec![None; nodes.len()];
@@ -74,6 +74,7 @@ fn plan(graph: &mut Graph) -> Vec<Option<Vec<Step>>> {
             }
         }
     }
+    graph.nodes = nodes;
     plans
 }
 
@@ -83,9 +84,15 @@ struct Needs(Vec<Option<Part>>);
 impl Needs {
     fn also(&mut self, graph: &Graph, v: ValueId, part: &Part) {
         let Some(slot) = self.0.get_mut(v.0 as usize) else { return };
+        // What only a run knows is not known yet where the value is computed.
+        let known = |dim: &Dim| !dim.is_measured(&graph.variables) && dim.weight() <= HEAVIEST;
+        let mut part = part.clone();
+        for window in &mut part.0 {
+            *window = window.take().filter(|w| known(&w.start) && known(&w.extent));
+        }
         *slot = Some(match slot.take() {
             Some(other) => part.join(&other, &graph.value(v).shape),
-            None => part.clone(),
+            None => part,
         });
     }
 
@@ -138,9 +145,12 @@ impl<'g> Rewrite<'g> {
                 _ => true,
             };
             if let Some(steps) = plan.filter(pays) {
+                // Where a node becomes several, part of what it gave is not given any more.
+                let mut less = steps.len() > 1;
                 for step in steps {
-                    self.add(&node.name, step)?;
+                    less |= self.add(&node.name, step)?;
                 }
+                self.narrowed += usize::from(less);
                 continue;
             }
             if !self.reads_whole(&node) {
@@ -177,8 +187,9 @@ impl<'g> Rewrite<'g> {
         self.parts.get(&v).cloned().unwrap_or_else(whole)
     }
 
-    /// Writes the node of a step, and the cuts of its operands before it.
-    fn add(&mut self, name: &str, step: Step) -> Option<()> {
+    /// Writes the node of a step, and the cuts of its operands before it. Whether less is
+    /// computed; `None` where the shapes are not those of the step.
+    fn add(&mut self, name: &str, step: Step) -> Option<bool> {
         let mut inputs = Vec::with_capacity(step.operands.len());
         for operand in step.operands {
             inputs.push(match operand {
@@ -205,7 +216,6 @@ impl<'g> Rewrite<'g> {
                 self.parts.insert(v, part);
             }
         }
-        self.narrowed += usize::from(less);
         let looks = match &step.op {
             Op::Slice { axes } => axes.is_empty(),
             Op::Reshape { shape } => inputs[0].is_some_and(|x| self.graph.value(x).shape == *shape),
@@ -219,7 +229,7 @@ impl<'g> Rewrite<'g> {
                 self.graph.nodes.push(Node { name: name.to_owned(), op: step.op, inputs, outputs })
             }
         }
-        Some(())
+        Some(less)
     }
 
     fn is_named(&self, v: ValueId) -> bool {

@@ -63,8 +63,7 @@ pub(super) fn slice(call: &Call<'_>, axes: &[SliceAxis]) -> Option<Step> {
         };
         let back = (extent.clone() - Dim::Fixed(1)) * Dim::Fixed(step);
         let some = extent.bounds(variables).0 >= 1;
-        let known = ![n, &start, &extent].iter().any(|dim| dim.is_measured(variables));
-        if !known || extent.is(0) || (step < 0 && !some) {
+        if extent.is(0) || (step < 0 && !some) {
             needs.0[axis] = None;
             left.push(SliceAxis { axis, start, step, extent });
         } else if step > 0 {

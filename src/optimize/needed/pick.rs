@@ -57,7 +57,7 @@ fn picks(call: &Call<'_>, indices: &Tensor, axis: usize) -> Option<Picks> {
     let least = n.bounds(variables).0;
     let mut numbers = indices.to_i64s()?;
     let (min, max) = (*numbers.iter().min()?, *numbers.iter().max()?);
-    if max >= least || min < -least || n.is_measured(variables) {
+    if max >= least || min < -least {
         return None;
     }
     let base = if max < 0 { n.clone() } else { Dim::Fixed(0) };

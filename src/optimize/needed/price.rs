@@ -23,7 +23,7 @@ pub(super) fn pays<'a>(
         Op::Reshape { .. } | Op::Transpose { .. } | Op::Slice { .. } | Op::Expand { .. } => {
             return true;
         }
-        Op::MatMul | Op::Gemm(_) | Op::Linear { .. } => return true,
+        Op::MatMul | Op::Gemm(_) | Op::Linear { .. } | Op::Attention(_) => return true,
         Op::Unary(_)
         | Op::Binary(_)
         | Op::Compare(_)

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::graph::ops::{
-    Activation, ArgReduce, Binary, Cell, CellActivation, Compare, Conv, Direction, Gemm, Pad,
-    PadMode, Pool, PoolKind, Recurrent, Reduce, ReduceKind, SliceAxis, TopK, Unary,
+    Activation, ArgReduce, Attention, Binary, Cell, CellActivation, Compare, Conv, Direction, Gemm,
+    Mask, Pad, PadMode, Pool, PoolKind, Recurrent, Reduce, ReduceKind, SliceAxis, TopK, Unary,
+    Unseeing,
 };
 
 /// Elements of a value at most.
@@ -214,7 +215,7 @@ impl Maker {
     fn product(&mut self, x: ValueId) -> Option<ValueId> {
         let shape = self.shape(x);
         let rank = shape.len();
-        match self.dice.below(5) {
+        match self.dice.below(7) {
             0 if rank >= 2 => {
                 let w = self.constant(&[5, shape[rank - 2]]);
                 self.put(Op::MatMul, &[w, x])
@@ -235,19 +236,45 @@ impl Maker {
                 self.put(Op::MatMul, &[x, t])
             }
             3 if rank >= 2 => {
-                let w = self.constant(&[shape[rank - 1], 7]);
+                let transposed = self.dice.coin();
+                let k = shape[rank - 1];
+                let shape = if transposed { [7, k] } else { [k, 7] };
+                let w = self.constant(&shape);
                 let bias = self.constant(&[7]);
-                self.put(Op::Linear { activation: Activation::Relu, transposed: false }, &[x, w, bias])
+                self.put(Op::Linear { activation: Activation::Relu, transposed }, &[x, w, bias])
             }
             4 => {
                 let w = self.constant(&[shape[rank - 1]]);
                 self.put(Op::MatMul, &[x, w])
             }
+            5 if rank >= 2 => self.attention(x),
             _ => {
                 let w = self.constant(&[shape[rank - 1], 4]);
                 self.put(Op::MatMul, &[x, w])
             }
         }
+    }
+
+    fn attention(&mut self, x: ValueId) -> Option<ValueId> {
+        let shape = self.shape(x);
+        let [outer @ .., rows, size] = &shape[..] else { return None };
+        let shared = self.dice.coin();
+        let outer = if shared { vec![1; outer.len()] } else { outer.to_vec() };
+        let keys =
+            if self.dice.coin() { x } else { self.constant(&[&outer[..], &[6, *size]].concat()) };
+        let n = self.shape(keys)[shape.len() - 2];
+        let outer = self.shape(keys)[..shape.len() - 2].to_vec();
+        let values = self.constant(&[&outer[..], &[n, 3]].concat());
+        let mut inputs = vec![x, keys, values];
+        let mut masks = Vec::new();
+        if self.dice.coin() {
+            let mask = self.dice.one_of(&[[*rows, n], [1, n], [*rows, 1]]);
+            inputs.push(self.constant(&mask));
+            masks.push(Mask::Add);
+        }
+        let causal = self.dice.coin().then_some(Dim::Fixed(self.dice.below(4) as i64 - 1));
+        let op = Attention { scale: 0.3, softcap: 0.0, masks, causal, unseeing: Unseeing::Zero };
+        self.put(Op::Attention(op), &inputs)
     }
 
     fn pad(&mut self, x: ValueId) -> Option<ValueId> {
