@@ -13,6 +13,7 @@ mod linear;
 mod norms;
 mod pattern;
 mod prune;
+mod siblings;
 
 use crate::graph::Graph;
 
@@ -53,8 +54,13 @@ pub const PASSES: &[Pass] = &[
     },
     Pass {
         name: "linear",
-        does: "bias and activation computed with the product before them",
+        does: "products computed with what follows them: factors, bias, residual, activation",
         run: linear::fuse,
+    },
+    Pass {
+        name: "siblings",
+        does: "products of the same data computed as one",
+        run: siblings::fuse,
     },
     Pass { name: "prune", does: "nodes that no output needs left out", run: prune::prune },
 ];
