@@ -4,8 +4,14 @@
 //! of inputs and outputs. Passes never look at names of nodes or models. Any of them can be left
 //! out, and the program still answers the same, only later.
 
+mod activations;
+#[cfg(test)]
+mod fixture;
 pub mod fold;
+mod identities;
 mod linear;
+mod norms;
+mod pattern;
 mod prune;
 mod siblings;
 
@@ -35,6 +41,17 @@ pub struct Applied {
 /// All passes in their order.
 pub const PASSES: &[Pass] = &[
     Pass { name: "prune", does: "nodes that no output needs left out", run: prune::prune },
+    Pass {
+        name: "identities",
+        does: "an operator that changes nothing left out",
+        run: identities::remove,
+    },
+    Pass { name: "norms", does: "normalisation of rows in one step", run: norms::fuse },
+    Pass {
+        name: "activations",
+        does: "a function of each element, or softmax, in one step",
+        run: activations::fuse,
+    },
     Pass {
         name: "linear",
         does: "products computed with what follows them: factors, bias, residual, activation",

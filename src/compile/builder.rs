@@ -380,6 +380,20 @@ impl<'g> Builder<'g> {
         Out(self.region(storage, self.dtype(v)))
     }
 
+    /// Memory for a result in which its axes lie in the order `perm`.
+    pub(crate) fn write_transposed(&mut self, v: ValueId, perm: &[usize]) -> Out {
+        let out = self.write(v);
+        let shape = self.shape(v);
+        let lie = contiguous(&perm.iter().map(|axis| shape[*axis].clone()).collect::<Vec<_>>());
+        if let Some(mut place) = self.places[v.0 as usize].clone() {
+            for (axis, stride) in perm.iter().zip(lie) {
+                place.strides[*axis] = stride;
+            }
+            self.set_place(v, Some(place));
+        }
+        out
+    }
+
     /// Memory for a result that may take the place of one of the operands in `from`, where that
     /// operand is read here for the last time, element by element. `all` are the step's operands.
     pub(crate) fn write_shared(

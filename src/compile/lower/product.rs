@@ -27,6 +27,7 @@ pub(super) fn activation(activation: ops::Activation) -> Activation {
         ops::Activation::Gelu => Activation::Gelu,
         ops::Activation::GeluTanh => Activation::GeluTanh,
         ops::Activation::Silu => Activation::Silu,
+        ops::Activation::Swish { alpha } => Activation::Swish(alpha),
     }
 }
 

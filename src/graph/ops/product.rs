@@ -24,6 +24,9 @@ pub enum Activation {
     Gelu,
     GeluTanh,
     Silu,
+    Swish {
+        alpha: f32,
+    },
 }
 
 pub(super) fn infer_matmul(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
@@ -124,7 +127,8 @@ impl Gemm {
     }
 }
 
-/// A convolution over one to three axes of space.
+/// A convolution over one to three axes of space: `activation(conv(x, weights) + bias +
+/// residual)`. Operands: data, weights, then where given the bias and the residual.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv {
     /// Extent of the window, for each axis of space.
@@ -139,6 +143,8 @@ pub struct Conv {
     pub pads_after: Vec<usize>,
     /// Groups of channels.
     pub group: usize,
+    /// What is applied to the sum.
+    pub activation: Activation,
 }
 
 impl Conv {
@@ -176,6 +182,15 @@ impl Conv {
         let mut shape = vec![x.shape[0].clone(), w.shape[0].clone()];
         shape.extend((0..space).map(|i| self.extent(i, &x.shape[i + 2])));
         check_extents(&shape, operands)?;
+        if let Some(residual) = operands.optional(3)
+            && (residual.shape != shape || residual.dtype != x.dtype)
+        {
+            return Err(ShapeError(format!(
+                "the residual {} is not like the result {}",
+                operands.show(&residual.shape),
+                operands.show(&shape)
+            )));
+        }
         Ok(vec![Fact { dtype: x.dtype, shape }])
     }
 }
@@ -202,7 +217,7 @@ pub enum PoolKind {
 pub struct Pool {
     /// What a window gives.
     pub kind: PoolKind,
-    /// The window; its `group` is one.
+    /// The window; its `group` is one and it has no activation.
     pub window: Conv,
     /// Keep a last window that is not whole.
     pub ceil_mode: bool,

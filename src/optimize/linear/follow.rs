@@ -111,6 +111,7 @@ fn activation(op: Unary) -> Option<Activation> {
         Unary::Gelu => Activation::Gelu,
         Unary::GeluTanh => Activation::GeluTanh,
         Unary::Silu => Activation::Silu,
+        Unary::Swish { alpha } => Activation::Swish { alpha },
         _ => return None,
     })
 }

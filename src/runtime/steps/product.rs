@@ -31,6 +31,7 @@ impl ActivationWords {
             Activation::Gelu => (6, [0.0; 2]),
             Activation::GeluTanh => (7, [0.0; 2]),
             Activation::Silu => (8, [0.0; 2]),
+            Activation::Swish(slope) => (9, [slope, 0.0]),
             Activation::None => (0, [0.0; 2]),
         };
         Self { code, p }
@@ -47,6 +48,7 @@ impl ActivationWords {
             6 => Activation::Gelu,
             7 => Activation::GeluTanh,
             8 => Activation::Silu,
+            9 => Activation::Swish(self.p[0]),
             _ => Activation::None,
         }
     }
