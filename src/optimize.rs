@@ -4,6 +4,7 @@
 //! of inputs and outputs. Passes never look at names of nodes or models. Any of them can be left
 //! out, and the program still answers the same, only later.
 
+mod attention;
 pub mod fold;
 mod linear;
 mod prune;
@@ -34,6 +35,11 @@ pub struct Applied {
 /// All passes in their order.
 pub const PASSES: &[Pass] = &[
     Pass { name: "prune", does: "nodes that no output needs left out", run: prune::prune },
+    Pass {
+        name: "attention",
+        does: "attention as one step, from its products, masks and softmax",
+        run: attention::fuse,
+    },
     Pass {
         name: "linear",
         does: "bias and activation computed with the product before them",
