@@ -83,7 +83,7 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
             lanes::running(b, node, KernelId::CumProd, *axis, *exclusive, *reverse)
         }
         Op::MatMul => product::matmul(b, node),
-        Op::Linear { activation } => product::linear(b, node, *activation),
+        Op::Linear { activation, transposed } => product::linear(b, node, *activation, *transposed),
         Op::Gemm(op) => product::gemm(b, node, op),
         Op::Attention(op) => attention::attention(b, node, op),
         Op::Recurrent(op) => recurrent::recurrent(b, node, op),

@@ -196,11 +196,13 @@ pub enum Op {
     Reduce(Reduce),
     /// Matrix product as NumPy's `matmul`.
     MatMul,
-    /// `activation(a · b + bias)`; made by fusion. Operands: a `[.., m, k]`, constant b `[k, n]`,
-    /// optional bias `[n]`.
+    /// `activation(a · b + bias + residual)`; made by fusion. Operands: a `[.., k]`, constant b
+    /// `[k, n]`, optional bias `[n]`, optional residual of the result's shape.
     Linear {
         /// Applied to each element.
         activation: Activation,
+        /// The constant is `[n, k]`.
+        transposed: bool,
     },
     /// `alpha * a' · b' + beta * c`. Operands: a, b, optional c.
     Gemm(Gemm),
@@ -485,7 +487,7 @@ impl Op {
             Self::ArgReduce(op) => op.infer(&operands),
             Self::Reduce(op) => op.infer(&operands),
             Self::MatMul => product::infer_matmul(&operands),
-            Self::Linear { .. } => product::infer_linear(&operands),
+            Self::Linear { transposed, .. } => product::infer_linear(&operands, *transposed),
             Self::Gemm(op) => op.infer(&operands),
             Self::Attention(op) => op.infer(&operands),
             Self::Conv(op) => op.infer(&operands),
