@@ -5,6 +5,7 @@
 //! out, and the program still answers the same, only later.
 
 mod activations;
+mod attention;
 #[cfg(test)]
 mod fixture;
 pub mod fold;
@@ -52,6 +53,11 @@ pub const PASSES: &[Pass] = &[
         name: "activations",
         does: "a function of each element, or softmax, in one step",
         run: activations::fuse,
+    },
+    Pass {
+        name: "attention",
+        does: "attention as one step, from its products, masks and softmax",
+        run: attention::fuse,
     },
     Pass {
         name: "needed",
