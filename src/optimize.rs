@@ -5,6 +5,7 @@
 //! out, and the program still answers the same, only later.
 
 mod activations;
+mod conv;
 #[cfg(test)]
 mod fixture;
 pub mod fold;
@@ -51,6 +52,11 @@ pub const PASSES: &[Pass] = &[
         name: "activations",
         does: "a function of each element, or softmax, in one step",
         run: activations::fuse,
+    },
+    Pass {
+        name: "conv",
+        does: "scales, residuals, activations and padding computed in the convolution beside them",
+        run: conv::fuse,
     },
     Pass {
         name: "linear",
