@@ -6,6 +6,7 @@
 
 mod activations;
 mod attention;
+mod conv;
 #[cfg(test)]
 mod fixture;
 pub mod fold;
@@ -63,6 +64,11 @@ pub const PASSES: &[Pass] = &[
         name: "needed",
         does: "nodes computed only as far as somebody reads them",
         run: needed::narrow,
+    },
+    Pass {
+        name: "conv",
+        does: "scales, residuals, activations and padding computed in the convolution beside them",
+        run: conv::fuse,
     },
     Pass {
         name: "linear",
