@@ -69,7 +69,7 @@ pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: ops::Activation) -> L
     Ok(())
 }
 
-fn is_positive(b: &Builder<'_>, stride: &Dim) -> bool {
+pub(super) fn is_positive(b: &Builder<'_>, stride: &Dim) -> bool {
     stride.bounds(&b.graph.variables).0 >= 0
 }
 
