@@ -212,6 +212,8 @@ macro_rules! for_each_kernel {
             DeformColumns = 125, "deform_columns", vision::DEFORM_COLUMNS;
             /// Determinants.
             Determinant = 126, "determinant", vision::DETERMINANT;
+            /// Decision trees of ordered comparisons.
+            TreeWalk = 127, "tree_walk", classical::TREE_WALK;
             /// Random numbers.
             Random = 150, "random", random::RANDOM;
             /// Decision trees.

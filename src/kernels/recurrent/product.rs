@@ -59,12 +59,13 @@ impl<const G: usize> GroupProduct<'_, G> {
     #[inline(always)]
     pub(super) fn run<S: Simd>(mut self, s: S) {
         let mut row = 0;
-        /// Tiles of rows, the tallest that fits; `$vectors` of a panel's at a time.
+        /// Tiles of rows, the tallest that leaves none or several; `$vectors` of a panel's at a
+        /// time.
         macro_rules! rows {
             ($($rows:literal x $vectors:literal),*) => {
                 while row < self.rows {
                     let left = self.rows - row;
-                    $(if left >= $rows {
+                    $(if $rows == 1 || left == $rows || left > $rows + 1 {
                         for first in (0..PANEL / S::LANES).step_by($vectors) {
                             self.tile::<S, $rows, $vectors>(s, row, first * S::LANES);
                         }
