@@ -11,6 +11,7 @@
 //! lengths once, when a program is made, so that serving never gets there.
 
 pub mod activation;
+pub mod ceiling;
 pub mod channel;
 pub mod classical;
 pub mod conv;

@@ -55,6 +55,15 @@ def cases():
     yield "load", "load-mlp", "MLP 512-1024-512-256, 4.7 MB", 0.5, ts.mlp, [512, 1024, 512, 256]
 
 
+def inputs(model):
+    """What the inputs of a model are: integers are tokens."""
+    for value in model.graph.input:
+        tensor = value.type.tensor_type
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+        shape = [dim.dim_value for dim in tensor.shape.dim]
+        yield {"name": value.name, "dtype": dtype, "shape": shape, "below": ENCODER["vocab"]}
+
+
 def main():
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +73,8 @@ def main():
         model = make(*operands, **options)
         onnx.checker.check_model(model, full_check=True)
         (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
-        listed.append({"group": group, "case": name, "title": title, "to_reach": to_reach})
+        case = {"group": group, "case": name, "title": title, "file": f"{name}.onnx"}
+        listed.append(case | {"to_reach": to_reach, "inputs": list(inputs(model))})
     (folder / "cases.json").write_text(json.dumps(listed, indent=1) + "\n")
 
 
