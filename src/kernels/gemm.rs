@@ -4,7 +4,7 @@
 //! packed weights. The tile in registers is in `gemm/tile.rs`. Products of `f32` promise a
 //! tolerance, not bits: the order of the sum depends on the instruction set and on the shape.
 
-use super::simd::{Simd, Vectorized};
+use super::simd::Simd;
 
 mod generic;
 mod tile;
@@ -92,26 +92,4 @@ pub fn gemm_f32<S: Simd>(s: S, mut gemm: GemmF32<'_>) {
         Bias::PerRow(bias) => assert!(bias.len() >= m, "the bias is too short"),
     }
     tile::run(s, &mut gemm);
-    if gemm.activation.clamp().is_none() {
-        s.vectorize(ActivateRows(gemm));
-    }
-}
-
-/// Applies the activations that are not a clamp, which the tile does itself.
-struct ActivateRows<'a>(GemmF32<'a>);
-
-impl Vectorized for ActivateRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let GemmF32 { m, n, activation, c, c_row_stride, .. } = self.0;
-        if c_row_stride == n {
-            activation.apply(s, &mut c[..m * n]);
-        } else {
-            for row in c.chunks_mut(c_row_stride).take(m) {
-                activation.apply(s, &mut row[..n]);
-            }
-        }
-    }
 }

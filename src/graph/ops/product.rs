@@ -24,9 +24,16 @@ pub enum Activation {
     Gelu,
     GeluTanh,
     Silu,
+    Swish {
+        alpha: f32,
+    },
 }
 
 pub(super) fn infer_matmul(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
+    infer_product(operands, false)
+}
+
+fn infer_product(operands: &Operands<'_>, transposed: bool) -> Result<Vec<Fact>, ShapeError> {
     let (a, b) = (operands.at(0)?, operands.at(1)?);
     let mismatch = || {
         ShapeError(format!(
@@ -46,6 +53,9 @@ pub(super) fn infer_matmul(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeEr
         right.push(Dim::Fixed(1));
     }
     let (i, j) = (left.len() - 2, right.len() - 2);
+    if transposed {
+        right.swap(j, j + 1);
+    }
     if left[i + 1] != right[j] {
         return Err(mismatch());
     }
@@ -59,15 +69,23 @@ pub(super) fn infer_matmul(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeEr
     Ok(vec![Fact { dtype: a.dtype, shape }])
 }
 
-pub(super) fn infer_linear(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
-    let mut results = infer_matmul(operands)?;
-    let wide = results[0].shape.last().cloned();
+pub(super) fn infer_linear(
+    operands: &Operands<'_>,
+    transposed: bool,
+) -> Result<Vec<Fact>, ShapeError> {
+    let results = infer_product(operands, transposed)?;
+    let result = &results[0];
     if let Some(bias) = operands.optional(2)
-        && (bias.shape.len() != 1 || Some(&bias.shape[0]) != wide.as_ref())
+        && product(&bias.shape) != product(result.shape.last())
     {
         return Err(ShapeError(format!("bias {} is not one row", operands.show(&bias.shape))));
     }
-    results.truncate(1);
+    if let Some(residual) = operands.optional(3)
+        && residual != result
+    {
+        let (shape, wanted) = (operands.show(&residual.shape), operands.show(&result.shape));
+        return Err(ShapeError(format!("the residual {shape} is no {wanted}")));
+    }
     Ok(results)
 }
 
@@ -109,7 +127,8 @@ impl Gemm {
     }
 }
 
-/// A convolution over one to three axes of space.
+/// A convolution over one to three axes of space: `activation(conv(x, weights) + bias +
+/// residual)`. Operands: data, weights, then where given the bias and the residual.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv {
     /// Extent of the window, for each axis of space.
@@ -124,6 +143,8 @@ pub struct Conv {
     pub pads_after: Vec<usize>,
     /// Groups of channels.
     pub group: usize,
+    /// What is applied to the sum.
+    pub activation: Activation,
 }
 
 impl Conv {
@@ -161,6 +182,15 @@ impl Conv {
         let mut shape = vec![x.shape[0].clone(), w.shape[0].clone()];
         shape.extend((0..space).map(|i| self.extent(i, &x.shape[i + 2])));
         check_extents(&shape, operands)?;
+        if let Some(residual) = operands.optional(3)
+            && (residual.shape != shape || residual.dtype != x.dtype)
+        {
+            return Err(ShapeError(format!(
+                "the residual {} is not like the result {}",
+                operands.show(&residual.shape),
+                operands.show(&shape)
+            )));
+        }
         Ok(vec![Fact { dtype: x.dtype, shape }])
     }
 }
@@ -187,7 +217,7 @@ pub enum PoolKind {
 pub struct Pool {
     /// What a window gives.
     pub kind: PoolKind,
-    /// The window; its `group` is one.
+    /// The window; its `group` is one and it has no activation.
     pub window: Conv,
     /// Keep a last window that is not whole.
     pub ceil_mode: bool,

@@ -5,6 +5,7 @@
 use crate::runtime::record::{Field, Words};
 use crate::runtime::step::{KernelId, Operands};
 
+use super::attention::AttentionRecord;
 use super::product::{LinearRecord, MatMulRecord};
 use super::recurrent::RecurrentRecord;
 use super::window::ConvRecord;
@@ -45,6 +46,12 @@ pub(crate) fn known(kernel: KernelId, words: &[u32], operands: &Operands<'_>) ->
             let taps: u64 = record.window.kernel.map(u64::from).iter().product();
             let channels = [record.groups, record.channels, record.outputs].map(u64::from);
             product(extent(record.batch) * places * taps * channels.iter().product::<u64>())
+        }
+        KernelId::AttentionF32 => {
+            let record = AttentionRecord::take(words);
+            let batch: u64 = record.batch.iter().map(|e| extent(*e)).product();
+            let scores = extent(record.queries) * extent(record.keys);
+            product(batch * scores * (extent(record.size) + extent(record.width)))
         }
         KernelId::RnnF32 => recurrent(words, operands, 1),
         KernelId::LstmF32 => recurrent(words, operands, 4),
