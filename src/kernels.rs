@@ -11,8 +11,8 @@
 //! lengths once, when a program is made, so that serving never gets there.
 
 pub mod activation;
-pub mod ceiling;
 pub mod attention;
+pub mod ceiling;
 pub mod channel;
 pub mod classical;
 pub mod conv;

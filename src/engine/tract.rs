@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tract_onnx::prelude::{
-    DatumType, Framework, InferenceFact, InferenceModel, InferenceModelExt, IntoRunnable, TVec,
-    TValue, Tensor, TractError, TypedRunnableModel, TypedSimpleState, onnx,
+    DatumType, Framework, InferenceFact, InferenceModel, InferenceModelExt, IntoRunnable, TValue,
+    TVec, Tensor, TractError, TypedRunnableModel, TypedSimpleState, onnx,
 };
 use tract_onnx::tract_hir::infer::Factoid;
 

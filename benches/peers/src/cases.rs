@@ -33,7 +33,8 @@ pub(crate) struct Input {
 
 /// Reads the list in `folder`.
 pub(crate) fn read(folder: &Path) -> io::Result<Vec<Case>> {
-    let mut cases: Vec<Case> = serde_json::from_str(&fs::read_to_string(folder.join("cases.json"))?)?;
+    let mut cases: Vec<Case> =
+        serde_json::from_str(&fs::read_to_string(folder.join("cases.json"))?)?;
     cases.iter_mut().for_each(|case| case.file = folder.join(&case.file));
     Ok(cases)
 }

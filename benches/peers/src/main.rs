@@ -8,6 +8,7 @@ mod chart;
 mod engines;
 mod heap;
 mod machine;
+mod older;
 mod record;
 mod rounds;
 mod serve;
@@ -54,7 +55,7 @@ struct CompareArgs {
     /// Only these peers
     #[arg(long, value_name = "PEER,...", value_delimiter = ',')]
     peers: Vec<Engine>,
-    /// Instruction set for all that can be told
+    /// Instruction set for all: avx2
     #[arg(long, value_name = "ISA")]
     isa: Option<String>,
     /// Rows of case, peer, ours_p50_ns, peer_p50_ns, ratio, allocations
@@ -78,6 +79,9 @@ fn level(isa: Option<&str>) -> Result<Level, String> {
 
 fn compare(args: &CompareArgs) -> Result<(), String> {
     level(args.isa.as_deref())?;
+    if args.isa.as_ref().is_some_and(|isa| isa != "avx2") {
+        return Err("of the peers' instruction sets only avx2 can be forced".to_owned());
+    }
     let cases = cases::read(&args.models).map_err(|error| error.to_string())?;
     let chosen = |group: &String| args.only.is_empty() || args.only.contains(group);
     let groups: Vec<&str> = cases.iter().map(|case| case.group.as_str()).collect();
@@ -124,13 +128,15 @@ fn main() -> ExitCode {
         Verb::Serve { engine, models, case, isa } => {
             serve::pin();
             let served = || -> Result<(), String> {
+                if isa.is_some() && engine == Engine::Ort {
+                    older::answer_cpuid().map_err(|error| error.to_string())?;
+                }
                 let level = level(isa.as_deref())?;
                 let cases = cases::read(&models).map_err(|error| error.to_string())?;
                 let case = cases.into_iter().find(|listed| listed.case == case);
                 let case = case.ok_or("there is no such case")?;
-                let serve = || {
-                    serve::serve(engine, &case, level).map_err(|error| error.to_string())
-                };
+                let serve =
+                    || serve::serve(engine, &case, level).map_err(|error| error.to_string());
                 on_its_thread(engine, serve)
             };
             served()

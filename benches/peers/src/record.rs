@@ -202,7 +202,8 @@ impl Record {
             "| case | nowcast p50 µs | fastest peer | p50 µs | ratio | to reach | over ONNX \
              Runtime | spread | of ONNX Runtime |\n|---|---:|---|---:|---:|---:|---:|---:|---:|"
         )?;
-        let spread = |m: &Measured| format!("{:.2}", m.rank(990) as f64 / m.rank(500).max(1) as f64);
+        let spread =
+            |m: &Measured| format!("{:.2}", m.rank(990) as f64 / m.rank(500).max(1) as f64);
         for row in &self.rows {
             let (Some(ours), Some(peer)) = (row.ours(), row.fastest()) else { continue };
             let ort = row.of(Engine::Ort);

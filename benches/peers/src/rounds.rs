@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::cases::Case;
 use crate::engines::Engine;
+use crate::older;
 
 /// Turns that each runtime takes.
 const ROUNDS: u32 = 20;
@@ -41,6 +42,25 @@ impl Measured {
     }
 }
 
+/// What tract calls the instruction sets beyond AVX2.
+const NEWER_ISAS: &str = "-avx512f,-avx512vnni,-avx512fp16,-avxvnni,-amx-int8,-amx-bf16";
+
+/// Has a peer believe that there is nothing beyond AVX2.
+fn older_cpu(engine: Engine, folder: &Path, command: &mut Command) -> Result<(), String> {
+    match engine {
+        Engine::Nowcast => {}
+        Engine::Ort => {
+            let library = env::var("ORT_DYLIB_PATH").unwrap_or_default();
+            let copy = older::disguise(Path::new(&library), folder);
+            let copy = copy.map_err(|error| format!("{library}: {error}"))?;
+            command.env("ORT_DYLIB_PATH", copy);
+        }
+        Engine::Tract => _ = command.env("TRACT_CPU_ISA", NEWER_ISAS),
+        Engine::Rten => return Err("it cannot be told which instructions to use".to_owned()),
+    }
+    Ok(())
+}
+
 /// A process that serves one runtime.
 struct Process {
     engine: Engine,
@@ -50,13 +70,19 @@ struct Process {
 }
 
 impl Process {
-    fn start(engine: Engine, folder: &Path, case: &Case, isa: Option<&str>) -> Result<Self, String> {
+    fn start(
+        engine: Engine,
+        folder: &Path,
+        case: &Case,
+        isa: Option<&str>,
+    ) -> Result<Self, String> {
         let this = env::current_exe().map_err(|error| error.to_string())?;
         let mut command = Command::new(this);
         command.arg("serve").arg(engine.name()).arg(folder).arg(&case.case);
         command.env("RTEN_NUM_THREADS", "1");
         if let Some(isa) = isa {
             command.args(["--isa", isa]);
+            older_cpu(engine, folder, &mut command)?;
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| error.to_string())?;
@@ -101,8 +127,7 @@ impl Drop for Process {
     }
 }
 
-/// Measures a case with each of `engines`, the first of which is ours and the second the
-/// reference for answers.
+/// Measures a case with each of `engines`, ours among them.
 ///
 /// **Errors**: ours does not run the model, or its answer differs.
 pub(crate) fn measure(
@@ -162,10 +187,13 @@ fn begin(engine: Engine, folder: &Path, case: &Case, isa: Option<&str>) -> Resul
     Ok((process, measured, answer))
 }
 
-/// Compares the answers before the clock starts. A peer that answers otherwise is left out.
+/// Compares the answers before the clock starts, with ONNX Runtime's where it answers. A peer that
+/// answers otherwise is left out.
 fn compare(running: &mut Vec<Running>, refused: &mut Vec<Refused>) -> Result<(), String> {
-    let of = |engine: Engine| move |(process, _, _): &&Running| process.engine == engine;
-    let Some((_, _, reference)) = running.iter().find(of(Engine::Ort)) else { return Ok(()) };
+    let of = |engine: Engine| running.iter().find(|(process, ..)| process.engine == engine);
+    let reference = Engine::PEERS.into_iter().find_map(of);
+    let (_, _, reference) =
+        reference.ok_or("no peer answers, so nothing says that ours is right")?;
     let reference = reference.clone();
     let largest = reference.iter().fold(f32::MIN_POSITIVE, |largest, x| largest.max(x.abs()));
     for (_, measured, answer) in running.iter_mut() {

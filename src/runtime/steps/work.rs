@@ -61,9 +61,7 @@ pub(crate) fn known(kernel: KernelId, words: &[u32], operands: &Operands<'_>) ->
         | KernelId::Pad
         | KernelId::Gather
         | KernelId::GatherNd
-        | KernelId::GatherElements => {
-            Known { passes: Some(1), picks: true, ..Known::default() }
-        }
+        | KernelId::GatherElements => Known { passes: Some(1), picks: true, ..Known::default() },
         _ => Known { passes: Some(1), ..Known::default() },
     }
 }
