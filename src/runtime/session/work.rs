@@ -32,7 +32,8 @@ impl Session<'_> {
         let (kernel, words) = self.program.image().step_record(step)?;
         let operands = self.operands();
         let kernel_id = KernelId::from_word(kernel)?;
-        let Known { multiply_adds, passes, picks } = known(kernel_id, words, &operands);
+        let Known { multiply_adds, passes, picks, value_bytes } =
+            known(kernel_id, words, &operands);
         let [mut constants, mut read, mut written] = [0; 3];
         let mut last = None;
         (self.program.kernels().find(kernel)?.operands)(words, &mut |buffer, access| {
@@ -53,7 +54,7 @@ impl Session<'_> {
         Some(Work {
             constant_bytes: passes.map(|_| constants),
             passes: passes.unwrap_or(0),
-            value_bytes: read + written,
+            value_bytes: value_bytes.unwrap_or(read + written),
             multiply_adds,
         })
     }

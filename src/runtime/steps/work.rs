@@ -19,6 +19,8 @@ pub(crate) struct Known {
     pub(crate) passes: Option<u64>,
     /// No more is read than is written, however large what it is picked from.
     pub(crate) picks: bool,
+    /// Bytes of values, where they are few of those that an operand has.
+    pub(crate) value_bytes: Option<u64>,
 }
 
 /// What is known of a step, at the present extents.
@@ -33,7 +35,10 @@ pub(crate) fn known(kernel: KernelId, words: &[u32], operands: &Operands<'_>) ->
     match kernel {
         KernelId::LinearF32 => {
             let record = LinearRecord::take(words);
-            product(extent(record.rows) * u64::from(record.k) * u64::from(record.n))
+            let (rows, k, n) = (extent(record.rows), u64::from(record.k), u64::from(record.n));
+            let results = if record.residual.is_some() || record.accumulate { 2 * n } else { n };
+            let value_bytes = Some(rows * (k + results) * size_of::<f32>() as u64);
+            Known { value_bytes, ..product(rows * k * n) }
         }
         KernelId::MatMulF32 | KernelId::MatMul => {
             let record = MatMulRecord::take(words);
@@ -72,5 +77,5 @@ fn recurrent(words: &mut Words<'_>, operands: &Operands<'_>, gates: u64) -> Know
     let (time, batch) = (operands.extent(record.time) as u64, operands.extent(record.batch) as u64);
     let hidden = u64::from(record.hidden);
     let multiply_adds = Some(time * batch * gates * hidden * hidden);
-    Known { multiply_adds, passes: Some(time), picks: false }
+    Known { multiply_adds, passes: Some(time), ..Known::default() }
 }
