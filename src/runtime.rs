@@ -23,6 +23,8 @@ pub use memory::MemoryNeeds;
 pub(crate) use memory::Storage;
 pub(crate) use memory::split_elements;
 pub use program::{Port, Program, StepInfo};
+#[cfg(feature = "std")]
+pub use session::Work;
 pub use session::{MAX_PORT_RANK, Session, Shape, View, ViewMut, prepare_thread};
 pub use step::{Kernel, KernelId, Kernels};
 pub use steps::{KERNELS, kernels};

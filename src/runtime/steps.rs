@@ -23,6 +23,8 @@ pub(super) mod types;
 pub(crate) mod vision;
 pub(crate) mod walk;
 pub(crate) mod window;
+#[cfg(feature = "std")]
+pub(crate) mod work;
 
 use super::step::Kernels;
 
