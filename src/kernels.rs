@@ -11,6 +11,7 @@
 //! lengths once, when a program is made, so that serving never gets there.
 
 pub mod activation;
+pub mod bf16;
 pub mod channel;
 pub mod classical;
 pub mod conv;
@@ -42,7 +43,7 @@ mod cortex_m;
 pub mod x86_64;
 
 pub use activation::Activation;
-pub use isa::{Isa, Level};
+pub use isa::{Isa, Level, Tiles};
 pub use scalar::Scalar;
 pub use simd::{Simd, Vectorized, dispatch};
 

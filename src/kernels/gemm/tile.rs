@@ -118,7 +118,7 @@ fn narrow_row(from: &[f32]) -> [f32; PANEL] {
 
 /// Adds the bias and what `C` held, clamps, and stores what is inside `C`.
 #[inline(always)]
-fn finish<S: Simd, const MR: usize, const NV: usize>(
+pub(in crate::kernels) fn finish<S: Simd, const MR: usize, const NV: usize>(
     s: S,
     gemm: &mut GemmF32<'_>,
     row: usize,
