@@ -13,7 +13,7 @@ use crate::compile::{CompileError, compile_within};
 use crate::graph::{Bindings, Extent, Graph, Tensor};
 pub use crate::onnx::DEFAULT_MAX_MEMORY;
 use crate::onnx::ImportError;
-use crate::optimize;
+use crate::optimize::{self, Applied, PASSES};
 use crate::runtime::Program;
 
 /// Bytes of a sentence that says what is wrong with a model.
@@ -47,6 +47,23 @@ pub enum LoadError {
         /// Why.
         source: CompileError,
     },
+    /// A pass to leave out that is none.
+    #[error("there is no pass \"{name}\": they are {}", pass_names().join(", "))]
+    Pass {
+        /// The name.
+        name: String,
+    },
+}
+
+/// The names of the passes, each once.
+pub fn pass_names() -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for pass in PASSES {
+        if !names.contains(&pass.name) {
+            names.push(pass.name);
+        }
+    }
+    names
 }
 
 /// A sentence for people, whatever a hostile model calls its values: its middle is left out where
@@ -79,6 +96,7 @@ fn short(error: &dyn std::fmt::Display) -> String {
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     bindings: Bindings,
+    without: Vec<String>,
 }
 
 impl Options {
@@ -152,6 +170,14 @@ impl Options {
         self
     }
 
+    /// Leaves out a pass over the graph, by its name in [`pass_names`]: to see what it is worth, or
+    /// to find the one that is wrong.
+    #[must_use]
+    pub fn without_pass(mut self, name: &str) -> Self {
+        self.without.push(name.to_owned());
+        self
+    }
+
     fn memory_limit(&self) -> u64 {
         self.bindings.max_memory.unwrap_or(DEFAULT_MAX_MEMORY)
     }
@@ -171,7 +197,8 @@ impl Options {
         let Bindings { dims, shapes, values, ranges, states, trips, max_memory: _ } =
             &self.bindings;
         let inputs = dims.is_empty() && shapes.is_empty() && values.is_empty();
-        inputs && ranges.is_empty() && states.is_empty() && trips.is_empty()
+        let decided = ranges.is_empty() && states.is_empty() && trips.is_empty();
+        inputs && decided && self.without.is_empty()
     }
 }
 
@@ -182,7 +209,7 @@ impl Options {
 /// **Cost**: reads the file, folds constants, packs weights; see [`compile_within`].
 pub fn from_path(path: impl AsRef<Path>, options: &Options) -> Result<Program<'static>, LoadError> {
     let path = path.as_ref();
-    compile_within(&graph_from_path(path, options)?, options.memory_limit())
+    compile_within(&graph_from_path(path, options)?.graph, options.memory_limit())
         .map_err(|source| LoadError::Compile { path: path.to_owned(), source })
 }
 
@@ -191,15 +218,31 @@ pub fn from_path(path: impl AsRef<Path>, options: &Options) -> Result<Program<'s
 /// **Errors** and **cost** as [`from_path`].
 pub fn from_bytes(bytes: &[u8], options: &Options) -> Result<Program<'static>, LoadError> {
     let path = Path::new("model");
-    let graph = graph_from(bytes, path, None, options)?;
+    let graph = graph_from_bytes(bytes, options)?.graph;
     compile_within(&graph, options.memory_limit())
         .map_err(|source| LoadError::Compile { path: path.to_owned(), source })
+}
+
+/// A graph behind the passes.
+#[derive(Clone, Debug)]
+pub struct Optimized {
+    /// The graph.
+    pub graph: Graph,
+    /// What each pass did, in their order.
+    pub passes: Vec<Applied>,
+}
+
+/// The optimized graph of a model in memory: what [`from_bytes`] compiles.
+///
+/// **Errors**: as [`from_bytes`].
+pub fn graph_from_bytes(bytes: &[u8], options: &Options) -> Result<Optimized, LoadError> {
+    graph_from(bytes, Path::new("model"), None, options)
 }
 
 /// The optimized graph of an ONNX file: what [`from_path`] compiles.
 ///
 /// **Errors**: as [`from_path`].
-pub fn graph_from_path(path: impl AsRef<Path>, options: &Options) -> Result<Graph, LoadError> {
+pub fn graph_from_path(path: impl AsRef<Path>, options: &Options) -> Result<Optimized, LoadError> {
     let path = path.as_ref();
     let io = |source| LoadError::Io { path: path.to_owned(), source };
     if path.is_dir() {
@@ -230,13 +273,17 @@ fn graph_from(
     path: &Path,
     folder: Option<&Path>,
     options: &Options,
-) -> Result<Graph, LoadError> {
+) -> Result<Optimized, LoadError> {
+    let unknown = |name: &&String| !PASSES.iter().any(|pass| pass.name == **name);
+    if let Some(name) = options.without.iter().find(unknown) {
+        return Err(LoadError::Pass { name: name.clone() });
+    }
     let mut fold =
         |op: &_, inputs: &[_], results: &[_]| optimize::fold::evaluate(op, inputs, results);
     let mut graph = crate::onnx::import(bytes, folder, &options.bindings, &mut fold)
         .map_err(|source| LoadError::Import { path: path.to_owned(), source })?;
-    optimize::run(&mut graph);
-    Ok(graph)
+    let passes = optimize::run(&mut graph, &options.without);
+    Ok(Optimized { graph, passes })
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Passes over the graph: each takes a graph and gives one that computes the same.
 //!
 //! Owns folding of constants and the fusions. Its invariant: a pass keeps names, types and shapes
-//! of inputs and outputs. Passes never look at names of nodes or models.
+//! of inputs and outputs. Passes never look at names of nodes or models. Any of them can be left
+//! out, and the program still answers the same, only later.
 
 pub mod fold;
 mod linear;
@@ -9,30 +10,40 @@ mod prune;
 
 use crate::graph::Graph;
 
-/// A pass and its name.
+/// A pass.
 pub struct Pass {
-    /// Its name, as `inspect` prints it.
+    /// Its name, by which it is switched off.
     pub name: &'static str,
-    run: fn(&mut Graph),
+    /// What it does at each of the places that it counts.
+    pub does: &'static str,
+    /// Rewrites the graph and says in how many places.
+    run: fn(&mut Graph) -> usize,
 }
 
-impl Pass {
-    /// Runs it.
-    pub fn run(&self, graph: &mut Graph) {
-        (self.run)(graph);
-    }
+/// What a pass did to a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Name of the pass.
+    pub name: &'static str,
+    /// What it does at each place.
+    pub does: &'static str,
+    /// Places that it rewrote.
+    pub places: usize,
 }
 
 /// All passes in their order.
-pub const PASSES: [Pass; 3] = [
-    Pass { name: "prune", run: prune::prune },
-    Pass { name: "linear", run: linear::fuse },
-    Pass { name: "prune", run: prune::prune },
+pub const PASSES: &[Pass] = &[
+    Pass { name: "prune", does: "nodes that no output needs left out", run: prune::prune },
+    Pass {
+        name: "linear",
+        does: "bias and activation computed with the product before them",
+        run: linear::fuse,
+    },
+    Pass { name: "prune", does: "nodes that no output needs left out", run: prune::prune },
 ];
 
-/// Runs all passes.
-pub fn run(graph: &mut Graph) {
-    for pass in &PASSES {
-        pass.run(graph);
-    }
+/// Runs the passes but those that `without` names, and says what they did, in their order.
+pub fn run(graph: &mut Graph, without: &[String]) -> Vec<Applied> {
+    let chosen = PASSES.iter().filter(|pass| !without.iter().any(|name| name == pass.name));
+    chosen.map(|&Pass { name, does, run }| Applied { name, does, places: run(graph) }).collect()
 }

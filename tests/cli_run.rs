@@ -166,6 +166,25 @@ fn mistakes_of_the_user_are_told_in_a_sentence() {
 }
 
 #[test]
+fn a_pass_is_left_out() {
+    let folder = folder("without");
+    let call = ["inspect", "affine.onnx", "--dim", "rows=5", "--explain"];
+    let report = json(&folder, &call);
+    let places = |report: &Value, name: &str| -> u64 {
+        let passes = report["passes"].as_array().unwrap().iter();
+        passes.filter(|pass| pass["name"] == name).map(|p| p["places"].as_u64().unwrap()).sum()
+    };
+    assert_eq!(places(&report, "linear"), 2);
+    assert_eq!(report["kernels"]["linear_f32"], 1);
+    let plain = json(&folder, &[&call[..], &["--without", "linear"]].concat());
+    assert!(plain["passes"].as_array().unwrap().iter().all(|pass| pass["name"] != "linear"));
+    assert_eq!(plain["kernels"]["linear_f32"], Value::Null);
+    let refused = output(&folder, &[&call[..], &["--without", "lines"]].concat());
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("linear"));
+}
+
+#[test]
 fn inspect_shows_ports_memory_and_steps() {
     let folder = folder("inspect");
     let call = ["inspect", "affine.onnx", "--dim", "rows=1..8"];

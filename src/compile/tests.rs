@@ -215,7 +215,7 @@ fn a_bias_of_zeros_makes_room_for_the_true_one() {
     let p = node(&mut g, Op::Gemm(gemm), &[x, w, zero]);
     let y = node(&mut g, Op::Binary(Binary::Add), &[p, bias]);
     output(&mut g, "y", y);
-    crate::optimize::run(&mut g);
+    crate::optimize::run(&mut g, &[]);
     let program = compile(&g).expect("compiles");
     assert_eq!(program.steps().map(|s| s.kernel).collect::<Vec<_>>(), ["linear_f32"]);
     run_all_levels(&program, |session| {
@@ -236,7 +236,7 @@ fn constant_products_take_bias_and_activation_along() {
     let s = node(&mut g, Op::Binary(Binary::Add), &[b, p]);
     let y = node(&mut g, Op::Unary(Unary::Relu), &[s]);
     output(&mut g, "y", y);
-    crate::optimize::run(&mut g);
+    crate::optimize::run(&mut g, &[]);
     let program = compile(&g).expect("compiles");
     let kernels: Vec<_> = program.steps().map(|s| s.kernel).collect();
     assert_eq!(kernels, ["linear_f32"]);

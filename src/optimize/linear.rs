@@ -10,14 +10,15 @@ use crate::graph::ops::{Activation, Binary, Unary};
 use crate::graph::{Dim, Graph, Node, Op, Tensor, ValueId};
 use crate::tensor::DType;
 
-/// Runs the pass.
-pub(super) fn fuse(graph: &mut Graph) {
+/// Runs the pass, and counts the nodes that moved into a product.
+pub(super) fn fuse(graph: &mut Graph) -> usize {
     let mut uses = graph.use_counts();
-    fuse_nodes(graph, &mut uses);
+    fuse_nodes(graph, &mut uses)
 }
 
 /// Fuses within the graph's nodes, then within each block as if its nodes were the graph's.
-fn fuse_nodes(graph: &mut Graph, uses: &mut [u32]) {
+fn fuse_nodes(graph: &mut Graph, uses: &mut [u32]) -> usize {
+    let mut moved = 0;
     // The first node that reads each value.
     let mut readers = HashMap::new();
     for (i, node) in graph.nodes.iter().enumerate() {
@@ -34,6 +35,7 @@ fn fuse_nodes(graph: &mut Graph, uses: &mut [u32]) {
                 Step::Bias(bias) => node.inputs.push(Some(bias)),
                 Step::Activation(activation) => node.op = Op::Linear { activation },
             }
+            moved += 1;
             uses[y.0 as usize] = 0;
             node.outputs.clone_from(&graph.nodes[reader].outputs);
             for v in graph.nodes[reader].inputs.iter().flatten() {
@@ -56,11 +58,12 @@ fn fuse_nodes(graph: &mut Graph, uses: &mut [u32]) {
         let mut node = graph.nodes[i].clone();
         for block in node.op.blocks_mut() {
             let outer = std::mem::replace(&mut graph.nodes, std::mem::take(&mut block.nodes));
-            fuse_nodes(graph, uses);
+            moved += fuse_nodes(graph, uses);
             block.nodes = std::mem::replace(&mut graph.nodes, outer);
         }
         graph.nodes[i] = node;
     }
+    moved
 }
 
 enum Step {

@@ -26,7 +26,7 @@ use super::record::Extent;
 use super::step::Kernels;
 
 pub(super) const MAGIC: u32 = u32::from_le_bytes(*b"nwc\0");
-pub(super) const VERSION: u32 = 4;
+pub(super) const VERSION: u32 = 5;
 const HEADER_WORDS: usize = 32;
 const SECTIONS_AT: usize = 8;
 const SECTIONS: usize = 9;

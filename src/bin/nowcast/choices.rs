@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nowcast::load::Options;
+use nowcast::load::{self, Options};
 use nowcast::onnx::Names;
 
 use crate::failure::Failure;
@@ -34,6 +34,10 @@ pub(crate) struct ChoiceArgs {
     /// Most memory that loading the model, and then a run, may take; 2G if it is not given
     #[arg(long, value_name = "BYTES|512M|2G", value_parser = bytes)]
     max_memory: Option<u64>,
+    /// Pass over the graph to leave out; may be given more than once; `inspect --explain` shows
+    /// what each did
+    #[arg(long, value_name = "PASS", value_parser = load::pass_names())]
+    without: Vec<String>,
 }
 
 impl ChoiceArgs {
@@ -51,6 +55,9 @@ impl ChoiceArgs {
         let mut options = Options::new();
         if let Some(bytes) = self.max_memory {
             options = options.max_memory(bytes);
+        }
+        for name in &self.without {
+            options = options.without_pass(name);
         }
         for (name, min, max) in &self.dim {
             if names.is_some_and(|names| !names.dims.contains(name)) {

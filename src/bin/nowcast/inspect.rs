@@ -5,8 +5,10 @@ use std::fmt::Write;
 use std::fs;
 
 use nowcast::bundle::File;
+use nowcast::graph::Graph;
 use nowcast::kernels::Level;
-use nowcast::load::{self, LoadError};
+use nowcast::load::{self, LoadError, Optimized};
+use nowcast::optimize::Applied;
 use nowcast::runtime::{KERNELS, Port, Program};
 use nowcast::tensor::DType;
 use serde::Serialize;
@@ -46,6 +48,9 @@ struct Report {
     isa: &'static str,
     /// Steps by kernel.
     kernels: BTreeMap<&'static str, usize>,
+    /// What each pass over the graph did, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    passes: Vec<PassReport>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     steps: Vec<StepReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,6 +85,13 @@ struct StepReport {
     target: Option<usize>,
 }
 
+#[derive(Serialize)]
+struct PassReport {
+    name: &'static str,
+    does: &'static str,
+    places: usize,
+}
+
 pub(crate) fn run(args: InspectArgs) -> Result<(), Failure> {
     let source = Source::open(&args.model.model)?;
     match &source.kind {
@@ -91,25 +103,24 @@ pub(crate) fn run(args: InspectArgs) -> Result<(), Failure> {
 fn onnx(args: &InspectArgs, bytes: Option<&[u8]>) -> Result<(), Failure> {
     args.model.refuse_name()?;
     let options = args.model.choices.options()?;
-    if args.graph && bytes.is_some() {
-        return Err(Failure::User("--graph reads a file: name one in place of -".to_owned()));
-    }
-    let loaded = match bytes {
-        Some(bytes) => load::from_bytes(bytes, &options),
-        None => load::from_path(&args.model.model, &options),
-    };
     let refused = |error: LoadError| match bytes {
         Some(bytes) => refused(&error, bytes, args.json),
         None => refused(&error, &fs::read(&args.model.model).unwrap_or_default(), args.json),
     };
-    let program = loaded.map_err(refused)?;
-    let graph = match args.graph {
-        true => {
-            Some(load::graph_from_path(&args.model.model, &options).map_err(refused)?.to_string())
+    let program = match bytes {
+        Some(bytes) => load::from_bytes(bytes, &options),
+        None => load::from_path(&args.model.model, &options),
+    }
+    .map_err(refused)?;
+    let mut report = Report::new(&program, args.explain);
+    if args.graph || args.explain {
+        let Optimized { graph, passes, .. } = match bytes {
+            Some(bytes) => load::graph_from_bytes(bytes, &options),
+            None => load::graph_from_path(&args.model.model, &options),
         }
-        false => None,
-    };
-    let report = Report::new(&program, args.explain, graph);
+        .map_err(refused)?;
+        report.explain(args, &graph, &passes);
+    }
     if args.json { output::print_json(&report) } else { output::print(&report.text()) }
 }
 
@@ -139,7 +150,7 @@ fn bundle(args: &InspectArgs, source: &Source, file: &File) -> Result<(), Failur
         let model = source.model(args.model.name.as_deref())?;
         let program = model.program(&KERNELS).map_err(|error| user(&error))?;
         let metadata = model.metadata().map_err(|error| user(&error))?;
-        report.program = Some(Report::new(&program, args.explain, None));
+        report.program = Some(Report::new(&program, args.explain));
         // Another writer may have left it out, or have written what is no JSON.
         let text = || metadata.into();
         report.metadata = (!metadata.is_empty())
@@ -166,7 +177,7 @@ impl BundleReport {
 }
 
 impl Report {
-    fn new(program: &Program<'_>, explain: bool, graph: Option<String>) -> Self {
+    fn new(program: &Program<'_>, explain: bool) -> Self {
         let needs = program.memory();
         let mut kernels = BTreeMap::new();
         for step in program.steps() {
@@ -188,7 +199,20 @@ impl Report {
             isa: Level::detect().isa().name(),
             kernels,
             steps: if explain { program.steps().map(step).collect() } else { Vec::new() },
-            graph: graph.map(|text| text.lines().map(str::to_owned).collect()),
+            passes: Vec::new(),
+            graph: None,
+        }
+    }
+
+    /// What only an ONNX file tells.
+    fn explain(&mut self, args: &InspectArgs, graph: &Graph, passes: &[Applied]) {
+        if args.graph {
+            self.graph = Some(graph.to_string().lines().map(str::to_owned).collect());
+        }
+        if args.explain {
+            let report =
+                |&Applied { name, does, places }: &Applied| PassReport { name, does, places };
+            self.passes = passes.iter().map(report).collect();
         }
     }
 
@@ -219,6 +243,12 @@ impl Report {
             self.stack_bytes
         )?;
         writeln!(out, "Instruction set\n  {}", self.isa)?;
+        if !self.passes.is_empty() {
+            writeln!(out, "Passes")?;
+        }
+        for PassReport { name, does, places } in &self.passes {
+            writeln!(out, "  {name:<12} {places:>4} x {does}")?;
+        }
         writeln!(out, "Steps: {}", self.kernels.values().sum::<usize>())?;
         if self.steps.is_empty() {
             for (kernel, count) in &self.kernels {
