@@ -4,6 +4,7 @@
 //! of inputs and outputs. Passes never look at names of nodes or models. Any of them can be left
 //! out, and the program still answers the same, only later.
 
+pub mod bf16;
 pub mod fold;
 mod linear;
 mod prune;

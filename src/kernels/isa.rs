@@ -69,6 +69,18 @@ pub enum Tiles {
     Allowed,
 }
 
+impl Tiles {
+    /// A word for it: `none`, `offered`, `refused`, `allowed`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Offered => "offered",
+            Self::Refused => "refused",
+            Self::Allowed => "allowed",
+        }
+    }
+}
+
 /// The instruction set that kernels may use here: a value that only detection makes.
 ///
 /// Beside an [`Isa`] it knows of instructions that some CPUs of that instruction set have, which a
@@ -162,6 +174,15 @@ impl Level {
     pub const fn tiles(self) -> Tiles {
         self.tiles
     }
+}
+
+/// Pays beforehand what the first use of registers costs a thread: the tiles of AMX, where the
+/// process has asked for them.
+///
+/// **Cost**: one system call on x86-64 under Linux.
+pub(crate) fn prepare_thread() {
+    #[cfg(target_arch = "x86_64")]
+    super::x86_64::amx::touch();
 }
 
 #[cfg(test)]

@@ -226,6 +226,8 @@ macro_rules! for_each_kernel {
             Widen = 180, "widen", small::WIDEN;
             /// f32 and f64 to numbers of few bits.
             Narrow = 181, "narrow", small::NARROW;
+            /// Product with packed weights in bf16, bias and activation.
+            LinearBf16 = 200, "linear_bf16", product::LINEAR_BF16;
         }
     };
 }

@@ -2,13 +2,12 @@
 
 use std::time::Instant;
 
-use nowcast::kernels::Isa;
 use nowcast::runtime::{Session, prepare_thread};
 use serde::Serialize;
 
 use crate::against::{Against, AgainstArgs, Call, with_call};
 use crate::failure::Failure;
-use crate::inputs::{InputArgs, ModelArgs, isa, level};
+use crate::inputs::{InputArgs, LevelArgs, ModelArgs};
 use crate::progress::Progress;
 use crate::source::Source;
 use crate::{allocations, output};
@@ -31,9 +30,8 @@ pub(crate) struct BenchArgs {
     seed: u64,
     #[command(flatten)]
     against: AgainstArgs,
-    /// Instruction set: scalar, avx2, avx512 or neon [default: the best of this CPU]
-    #[arg(long, value_parser = isa)]
-    isa: Option<Isa>,
+    #[command(flatten)]
+    level: LevelArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -113,7 +111,7 @@ fn pin() -> bool {
 }
 
 pub(crate) fn run(args: BenchArgs) -> Result<(), Failure> {
-    let level = level(args.isa)?;
+    let level = args.level.level()?;
     let source = Source::open(&args.model.model)?;
     let file = match (args.against.against, &args.against.onnx) {
         (None, None) => None,

@@ -2,11 +2,16 @@
 
 use crate::graph::dim::{Dim, product};
 use crate::graph::ops::{self, Gemm};
-use crate::graph::{Node, ValueId};
+use crate::graph::{Node, Tensor, ValueId};
 use crate::kernels::Activation;
+use crate::kernels::bf16::{pack_pairs, packed_pairs_len};
+use crate::kernels::gemm::bf16::rounded_len;
 use crate::kernels::pack::{pack_panels_f32, packed_len};
 use crate::runtime::KernelId;
-use crate::runtime::steps::product::{ActivationWords, LinearRecord, MatMulRecord, Matrix};
+use crate::runtime::record::In;
+use crate::runtime::steps::product::{
+    ActivationWords, LinearBf16Record, LinearRecord, MatMulRecord, Matrix,
+};
 use crate::tensor::DType;
 
 use super::super::builder::{Builder, Lowered};
@@ -31,7 +36,6 @@ pub(super) fn activation(activation: ops::Activation) -> Activation {
 pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: ops::Activation) -> Lowered<()> {
     let (x, w, y) = (operand(node, 0)?, operand(node, 1)?, result(node, 0)?);
     let weights = b.constant(w).ok_or("the weights are not constant")?;
-    let data = weights.as_slice::<f32>().ok_or("the weights are not f32")?;
     let &[k, n] = weights.shape() else { return Err("the weights are no matrix".into()) };
     // Rows of `x` may lie apart from one another, but each is contiguous.
     let (shape, place) = (b.shape(x), b.place(x)?);
@@ -46,12 +50,8 @@ pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: ops::Activation) -> L
     let (memory, place) = b.view(x)?;
     let (_, strides) = collapse(&shape[..last], &[place.strides[..last].to_vec()]);
     let row_stride = strides[0].first().cloned().unwrap_or(Dim::Fixed(k as i64));
-    let len = packed_len(k, n).ok_or("the weights are too large")?;
-    let w = b.packed(w, "panels_f32", DType::F32, || {
-        let mut panels = vec![0f32; len];
-        pack_panels_f32(data, k, n, n, 1, &mut panels);
-        bytemuck::cast_slice(&panels).to_vec()
-    });
+    let in_bf16 = weights.dtype() == DType::BF16;
+    let w = if in_bf16 { pack_bf16(b, w, weights)? } else { pack_f32(b, w, weights)? };
     let bias = optional(node, 2).map(|v| b.read(v)).transpose()?;
     let record = LinearRecord {
         x: memory,
@@ -65,8 +65,37 @@ pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: ops::Activation) -> L
         activation: ActivationWords::new(activation(op)),
         y: b.write(y),
     };
-    b.step(KernelId::LinearF32, &record);
+    if !in_bf16 {
+        b.step(KernelId::LinearF32, &record);
+        return Ok(());
+    }
+    let len = rounded_len(b.max_len(&shape[..last]), k).ok_or("the operand is too large")?;
+    let rounded = (len > 0).then(|| b.scratch(DType::U32, len));
+    b.step(KernelId::LinearBf16, &LinearBf16Record { linear: record, rounded });
     Ok(())
+}
+
+/// Weights in panels of 16 columns.
+fn pack_f32(b: &mut Builder<'_>, w: ValueId, weights: &Tensor) -> Lowered<In> {
+    let data = weights.as_slice::<f32>().ok_or("the weights are not f32")?;
+    let &[k, n] = weights.shape() else { return Err("the weights are no matrix".into()) };
+    let len = packed_len(k, n).ok_or("the weights are too large")?;
+    Ok(b.packed(w, "panels_f32", DType::F32, || {
+        let mut panels = vec![0f32; len];
+        pack_panels_f32(data, k, n, n, 1, &mut panels);
+        bytemuck::cast_slice(&panels).to_vec()
+    }))
+}
+
+/// The same in bf16, two rows in a word.
+fn pack_bf16(b: &mut Builder<'_>, w: ValueId, weights: &Tensor) -> Lowered<In> {
+    let &[k, n] = weights.shape() else { return Err("the weights are no matrix".into()) };
+    let len = packed_pairs_len(k, n).ok_or("the weights are too large")?;
+    Ok(b.packed(w, "pairs_bf16", DType::U32, || {
+        let mut pairs = vec![0u32; len];
+        pack_pairs(bytemuck::cast_slice(weights.bytes()), k, n, &mut pairs);
+        bytemuck::cast_slice(&pairs).to_vec()
+    }))
 }
 
 fn is_positive(b: &Builder<'_>, stride: &Dim) -> bool {
@@ -189,7 +218,7 @@ fn gemm_by_rows(b: &mut Builder<'_>, node: &Node, op: &Gemm, mut left: Side) -> 
         right.transpose();
     }
     let a = Matrix {
-        memory: crate::runtime::record::In(copied),
+        memory: In(copied),
         offset: b.extent(&Dim::Fixed(0)),
         row_stride: b.extent(left.stride(2)),
         col_stride: b.extent(left.stride(1)),
@@ -278,3 +307,6 @@ fn finish(
     b.step(if vector { KernelId::MatMulF32 } else { KernelId::MatMul }, &record);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

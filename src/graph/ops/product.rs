@@ -27,6 +27,11 @@ pub enum Activation {
 }
 
 pub(super) fn infer_matmul(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
+    infer_product(operands, operands.at(0)?.dtype)
+}
+
+/// A product whose second operand is of this type.
+fn infer_product(operands: &Operands<'_>, dtype: DType) -> Result<Vec<Fact>, ShapeError> {
     let (a, b) = (operands.at(0)?, operands.at(1)?);
     let mismatch = || {
         ShapeError(format!(
@@ -35,7 +40,7 @@ pub(super) fn infer_matmul(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeEr
             operands.show(&b.shape)
         ))
     };
-    if a.shape.is_empty() || b.shape.is_empty() || a.dtype != b.dtype {
+    if a.shape.is_empty() || b.shape.is_empty() || b.dtype != dtype {
         return Err(mismatch());
     }
     let (mut left, mut right) = (a.shape.clone(), b.shape.clone());
@@ -60,7 +65,10 @@ pub(super) fn infer_matmul(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeEr
 }
 
 pub(super) fn infer_linear(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
-    let mut results = infer_matmul(operands)?;
+    let (x, w) = (operands.at(0)?.dtype, operands.at(1)?.dtype);
+    // Weights may be stored with fewer bits than the products have.
+    let stored = if (x, w) == (DType::F32, DType::BF16) { w } else { x };
+    let mut results = infer_product(operands, stored)?;
     let wide = results[0].shape.last().cloned();
     if let Some(bias) = operands.optional(2)
         && (bias.shape.len() != 1 || Some(&bias.shape[0]) != wide.as_ref())

@@ -108,10 +108,13 @@ pub const fn rounded_len(m: usize, k: usize) -> Option<usize> {
 /// **Cost**: `m n k` multiply-adds, no allocation. Each panel of `B` is read once for every
 /// twelve rows (AVX-512; six elsewhere), once in all for one row.
 pub fn gemm_bf16<S: Simd>(s: S, level: Level, gemm: GemmBf16<'_>) {
-    by_way(s, level, Way::new(level, gemm.product.m), gemm);
+    gemm_bf16_by(Way::new(level, gemm.product.m), s, level, gemm);
 }
 
-fn by_way<S: Simd>(s: S, level: Level, way: Way, mut gemm: GemmBf16<'_>) {
+/// [`gemm_bf16`] in a given way.
+///
+/// **Panics**: as there; if `level` does not have the way; if there is no room for rounded rows.
+pub fn gemm_bf16_by<S: Simd>(way: Way, s: S, level: Level, mut gemm: GemmBf16<'_>) {
     let GemmF32 { n, k, .. } = gemm.product;
     if !begin(&gemm.product) {
         return;

@@ -16,7 +16,7 @@ impl Vectorized for Run<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        by_way(s, self.0, self.1, self.2);
+        gemm_bf16_by(self.1, s, self.0, self.2);
     }
 }
 
@@ -112,11 +112,11 @@ fn check(m: usize, n: usize, k: usize, options: u64, (level, way): (Level, Way))
 #[test]
 fn every_small_shape() {
     for way in ways() {
-        for m in (0..=15).chain([16, 17, 33, 50, 64, 65, 70]) {
-            for n in [0, 1, 2, 5, 15, 16, 17, 31, 32, 33, 48, 65] {
-                for k in [0, 1, 2, 3, 5, 8, 17, 31, 32, 33, 66] {
+        for m in (0..=13).chain([16, 17, 33, 65]) {
+            for n in [0, 1, 15, 16, 17, 31, 33, 48] {
+                for k in [0, 1, 2, 3, 8, 17, 31, 33, 66] {
                     // A step of the emulator takes its time.
-                    if way.1 != Way::Amx || (m + n + k) % 7 == 0 {
+                    if way.1 != Way::Amx || (m + n + k) % 5 == 0 {
                         check(m, n, k, (m * 7 + n + 3 * k) as u64, way);
                     }
                 }
