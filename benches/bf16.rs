@@ -73,7 +73,7 @@ impl Case {
         let mut panels = vec![0.0; packed_len(k, n).unwrap()];
         pack_panels_f32(&w, k, n, n, 1, &mut panels);
         let mut pairs = vec![0; packed_pairs_len(k, n).unwrap()];
-        pack_pairs(&bits, k, n, &mut pairs);
+        pack_pairs(&bits, k, n, n, 1, &mut pairs);
         Self {
             m,
             k,

@@ -11,6 +11,7 @@
 //! lengths once, when a program is made, so that serving never gets there.
 
 pub mod activation;
+pub mod attention;
 pub mod bf16;
 pub mod channel;
 pub mod classical;

@@ -4,10 +4,17 @@
 //! of inputs and outputs. Passes never look at names of nodes or models. Any of them can be left
 //! out, and the program still answers the same, only later.
 
+mod activations;
 pub mod bf16;
+#[cfg(test)]
+mod fixture;
 pub mod fold;
+mod identities;
 mod linear;
+mod norms;
+mod pattern;
 mod prune;
+mod siblings;
 
 use crate::graph::Graph;
 
@@ -36,9 +43,25 @@ pub struct Applied {
 pub const PASSES: &[Pass] = &[
     Pass { name: "prune", does: "nodes that no output needs left out", run: prune::prune },
     Pass {
+        name: "identities",
+        does: "an operator that changes nothing left out",
+        run: identities::remove,
+    },
+    Pass { name: "norms", does: "normalisation of rows in one step", run: norms::fuse },
+    Pass {
+        name: "activations",
+        does: "a function of each element, or softmax, in one step",
+        run: activations::fuse,
+    },
+    Pass {
         name: "linear",
-        does: "bias and activation computed with the product before them",
+        does: "products computed with what follows them: factors, bias, residual, activation",
         run: linear::fuse,
+    },
+    Pass {
+        name: "siblings",
+        does: "products of the same data computed as one",
+        run: siblings::fuse,
     },
     Pass { name: "prune", does: "nodes that no output needs left out", run: prune::prune },
 ];

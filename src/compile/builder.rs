@@ -39,7 +39,8 @@ pub(crate) struct Builder<'g> {
     regions: Vec<Region>,
     region_index: HashMap<(usize, DType), u32>,
     steps: Vec<StepSpec>,
-    constants: Vec<u8>,
+    /// Words of constants; each begins on a cache line.
+    constants: Vec<u32>,
     packed: HashMap<(ValueId, &'static str), usize>,
     state_bytes: usize,
     /// Caches that grow in place: the input, the result of its concatenation, and along which
@@ -75,6 +76,7 @@ impl Append {
 
 impl<'g> Builder<'g> {
     pub(super) fn new(graph: &'g Graph, limit: u64) -> Result<Self, CompileError> {
+        let graph_bytes = graph.values.iter().map(constant_bytes).sum();
         let mut builder = Self {
             graph,
             dims: DimTable::new(&graph.variables),
@@ -85,7 +87,7 @@ impl<'g> Builder<'g> {
             regions: Vec::new(),
             region_index: HashMap::new(),
             steps: Vec::new(),
-            constants: Vec::new(),
+            constants: Vec::with_capacity(graph_bytes as usize / size_of::<u32>()),
             packed: HashMap::new(),
             state_bytes: 0,
             appends: Vec::new(),
@@ -94,7 +96,7 @@ impl<'g> Builder<'g> {
             nested: Vec::new(),
             node: String::new(),
             limit,
-            graph_bytes: graph.values.iter().map(constant_bytes).sum(),
+            graph_bytes,
         };
         for (i, port) in graph.inputs.iter().enumerate() {
             if graph.value(port.value).shape.len() > MAX_PORT_RANK {
@@ -265,11 +267,18 @@ impl<'g> Builder<'g> {
         })
     }
 
+    /// Room for a constant of so many bytes: its storage, and the words to fill.
+    fn new_constant(&mut self, bytes: usize) -> (usize, &mut [u32]) {
+        let first = self.constants.len().next_multiple_of(ALIGNMENT / size_of::<u32>());
+        self.constants.resize(first + bytes.div_ceil(size_of::<u32>()), 0);
+        let storage = self.new_storage(Home::Constant(first * size_of::<u32>()), bytes);
+        (storage, &mut self.constants[first..])
+    }
+
     fn pack_bytes(&mut self, bytes: &[u8]) -> usize {
-        self.constants.resize(self.constants.len().next_multiple_of(ALIGNMENT), 0);
-        let offset = self.constants.len();
-        self.constants.extend_from_slice(bytes);
-        self.new_storage(Home::Constant(offset), bytes.len())
+        let (storage, words) = self.new_constant(bytes.len());
+        bytemuck::cast_slice_mut(words)[..bytes.len()].copy_from_slice(bytes);
+        storage
     }
 
     /// Where a value lies; a constant is written into the image when it is first asked for.
@@ -307,6 +316,27 @@ impl<'g> Builder<'g> {
             }
         };
         In(self.region(storage, dtype))
+    }
+
+    /// As [`Builder::packed`], of `len` f32 that `pack` writes where they stay. They are zeros
+    /// before.
+    pub(crate) fn packed_f32(
+        &mut self,
+        v: ValueId,
+        form: &'static str,
+        len: usize,
+        pack: impl FnOnce(&mut [f32]),
+    ) -> In {
+        let storage = match self.packed.get(&(v, form)) {
+            Some(storage) => *storage,
+            None => {
+                let (storage, words) = self.new_constant(len * size_of::<f32>());
+                pack(bytemuck::cast_slice_mut(words));
+                self.packed.insert((v, form), storage);
+                storage
+            }
+        };
+        In(self.region(storage, DType::F32))
     }
 
     /// Data that belongs to no value.
@@ -350,6 +380,20 @@ impl<'g> Builder<'g> {
         Out(self.region(storage, self.dtype(v)))
     }
 
+    /// Memory for a result in which its axes lie in the order `perm`.
+    pub(crate) fn write_transposed(&mut self, v: ValueId, perm: &[usize]) -> Out {
+        let out = self.write(v);
+        let shape = self.shape(v);
+        let lie = contiguous(&perm.iter().map(|axis| shape[*axis].clone()).collect::<Vec<_>>());
+        if let Some(mut place) = self.places[v.0 as usize].clone() {
+            for (axis, stride) in perm.iter().zip(lie) {
+                place.strides[*axis] = stride;
+            }
+            self.set_place(v, Some(place));
+        }
+        out
+    }
+
     /// Memory for a result that may take the place of one of the operands in `from`, where that
     /// operand is read here for the last time, element by element. `all` are the step's operands.
     pub(crate) fn write_shared(
@@ -364,6 +408,21 @@ impl<'g> Builder<'g> {
         let storage = place.as_ref().map_or(0, |p| p.storage);
         self.set_place(v, place.map(|p| Place { strides: contiguous(self.shape(v)), ..p }));
         SharedOut(self.region(storage, self.dtype(v)))
+    }
+
+    /// Memory for a result that is added to `a` where it lies, if that operand is read here for the
+    /// last time and none of the `others` lies there.
+    pub(crate) fn write_onto(&mut self, v: ValueId, a: ValueId, others: &[ValueId]) -> Option<Out> {
+        let place = self.places[a.0 as usize].clone()?;
+        let lies_there = |b: &ValueId| {
+            self.places[b.0 as usize].as_ref().is_some_and(|p| p.storage == place.storage)
+        };
+        if others.iter().any(lies_there) || !self.can_replace(a, v, &[a]) {
+            return None;
+        }
+        let storage = place.storage;
+        self.set_place(v, Some(Place { strides: contiguous(self.shape(v)), ..place }));
+        Some(Out(self.region(storage, self.dtype(v))))
     }
 
     fn can_replace(&self, a: ValueId, v: ValueId, all: &[ValueId]) -> bool {
@@ -448,7 +507,7 @@ impl<'g> Builder<'g> {
 
     /// Refuses constants beyond what is allowed: they are copied once when the image is laid out.
     pub(super) fn check_constants(&self) -> Result<(), CompileError> {
-        let packed = self.constants.len() as u64;
+        let packed = size_of_val(&self.constants[..]) as u64;
         self.check_limit(self.graph_bytes.saturating_add(packed.saturating_mul(2)), 0)
     }
 

@@ -4,6 +4,7 @@
 //! asks it for the result's memory, and writes steps. Operators that only look at their operand
 //! otherwise (reshape, transpose, slice, expand) write none.
 
+mod attention;
 mod classical;
 mod dynamic;
 mod elementwise;
@@ -82,8 +83,9 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
             lanes::running(b, node, KernelId::CumProd, *axis, *exclusive, *reverse)
         }
         Op::MatMul => product::matmul(b, node),
-        Op::Linear { activation } => product::linear(b, node, *activation),
+        Op::Linear { activation, transposed } => product::linear(b, node, *activation, *transposed),
         Op::Gemm(op) => product::gemm(b, node, op),
+        Op::Attention(op) => attention::attention(b, node, op),
         Op::Recurrent(op) => recurrent::recurrent(b, node, op),
         Op::Reduce(op) => normalize::reduce(b, node, op),
         Op::Softmax { axis } => normalize::softmax(b, node, *axis, false),

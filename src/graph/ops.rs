@@ -3,6 +3,7 @@
 //! To add an operator: its variant here with its rule in the family's file, its lowering in
 //! `compile::lower`, its record and kernel in `runtime::steps`, its line in the importer.
 
+pub mod attention;
 pub mod classical;
 pub mod dynamic;
 pub mod elementwise;
@@ -22,6 +23,7 @@ use crate::tensor::{DType, Rounding};
 
 use super::dim::{Dim, Variable};
 
+pub use attention::{Attention, Mask, Unseeing};
 pub use classical::SvmPairs;
 pub use dynamic::{Measure, NonMaxSuppression, Unique};
 pub use elementwise::{Binary, Compare, Logic, Unary};
@@ -194,14 +196,19 @@ pub enum Op {
     Reduce(Reduce),
     /// Matrix product as NumPy's `matmul`.
     MatMul,
-    /// `activation(a · b + bias)`; made by fusion. Operands: a `[.., m, k]`, constant b `[k, n]`,
-    /// optional bias `[n]`.
+    /// `activation(a · b + bias + residual)`; made by fusion. Operands: a `[.., k]`, constant b
+    /// `[k, n]`, optional bias `[n]`, optional residual of the result's shape.
     Linear {
         /// Applied to each element.
         activation: Activation,
+        /// The constant is `[n, k]`.
+        transposed: bool,
     },
     /// `alpha * a' · b' + beta * c`. Operands: a, b, optional c.
     Gemm(Gemm),
+    /// Scaled dot-product attention; made by fusion. Operands: q `[.., m, k]`, k `[.., n, k]`,
+    /// v `[.., n, w]`, then its masks.
+    Attention(Attention),
     /// Convolution. Operands: data `[n, c, spatial..]`, weights, optional bias.
     Conv(Conv),
     /// Largest or mean element of a window.
@@ -343,6 +350,7 @@ impl Op {
             Self::MatMul => "MatMul",
             Self::Linear { .. } => "Linear",
             Self::Gemm(_) => "Gemm",
+            Self::Attention(_) => "Attention",
             Self::Conv(_) => "Conv",
             Self::Pool(op) => op.name(),
             Self::MaxPositions(_) => "MaxPool",
@@ -389,6 +397,7 @@ impl Op {
             Self::OneHot { depth, .. } => vec![one(depth)],
             Self::TopK(op) => vec![one(&op.k)],
             Self::Loop(op) => vec![one(&op.trips)],
+            Self::Attention(op) => op.causal.iter().map(one).collect(),
             Self::Slice { axes } => {
                 axes.iter().flat_map(|cut| [one(&cut.start), one(&cut.extent)]).collect()
             }
@@ -478,8 +487,9 @@ impl Op {
             Self::ArgReduce(op) => op.infer(&operands),
             Self::Reduce(op) => op.infer(&operands),
             Self::MatMul => product::infer_matmul(&operands),
-            Self::Linear { .. } => product::infer_linear(&operands),
+            Self::Linear { transposed, .. } => product::infer_linear(&operands, *transposed),
             Self::Gemm(op) => op.infer(&operands),
+            Self::Attention(op) => op.infer(&operands),
             Self::Conv(op) => op.infer(&operands),
             Self::Pool(op) => op.infer(&operands),
             Self::MaxPositions(op) => op.infer(&operands),

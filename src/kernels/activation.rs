@@ -26,6 +26,8 @@ pub enum Activation {
     GeluTanh,
     /// `x / (1 + e^-x)`.
     Silu,
+    /// `x / (1 + e^-ax)` with the parameter `a`.
+    Swish(f32),
 }
 
 /// Applies `$body` to every vector of a slice, the tail included.
@@ -80,6 +82,10 @@ impl Activation {
             Self::Gelu => each_vector!(s, data, |x| math::gelu(s, x)),
             Self::GeluTanh => each_vector!(s, data, |x| math::gelu_tanh(s, x)),
             Self::Silu => each_vector!(s, data, |x| math::silu(s, x)),
+            Self::Swish(slope) => {
+                let slope = s.splat(slope);
+                each_vector!(s, data, |x| s.mul(x, math::sigmoid(s, s.mul(slope, x))));
+            }
         }
     }
 }

@@ -39,14 +39,22 @@ pub const fn packed_pairs_len(k: usize, n: usize) -> Option<usize> {
     }
 }
 
-/// Packs a row-major `k` by `n` matrix of bf16, given by its bits.
+/// Packs the `k` by `n` matrix of bf16 whose element `(p, j)` has the bits
+/// `src[p * row_stride + j * col_stride]`.
 ///
 /// **Shapes and units**: `out` holds [`packed_pairs_len`] words or more; the padding is zeroed.
 ///
 /// **Panics**: if a slice is too short.
 ///
 /// **Cost**: one pass, no allocation.
-pub fn pack_pairs(src: &[u16], k: usize, n: usize, out: &mut [u32]) {
+pub fn pack_pairs(
+    src: &[u16],
+    k: usize,
+    n: usize,
+    row_stride: usize,
+    col_stride: usize,
+    out: &mut [u32],
+) {
     let Some(len) = packed_pairs_len(k, n) else {
         panic!("a packed matrix beyond the address space")
     };
@@ -56,15 +64,14 @@ pub fn pack_pairs(src: &[u16], k: usize, n: usize, out: &mut [u32]) {
     for (panel, out) in out[..len].chunks_exact_mut(PANEL * k.div_ceil(PAIR)).enumerate() {
         let first = panel * PANEL;
         let cols = (n - first).min(PANEL);
+        let src = &src[first * col_stride..];
         for (pair, words) in out.chunks_exact_mut(PANEL).enumerate() {
-            let row = |p: usize| src[p * n + first..][..cols].iter();
-            words.fill(0);
-            for (word, low) in words.iter_mut().zip(row(PAIR * pair)) {
-                *word = u32::from(*low);
-            }
-            if PAIR * pair + 1 < k {
-                for (word, high) in words.iter_mut().zip(row(PAIR * pair + 1)) {
-                    *word |= u32::from(*high) << 16;
+            let (low, high) = (PAIR * pair, PAIR * pair + 1);
+            words[cols..].fill(0);
+            for (j, word) in words[..cols].iter_mut().enumerate() {
+                *word = u32::from(src[low * row_stride + j * col_stride]);
+                if high < k {
+                    *word |= u32::from(src[high * row_stride + j * col_stride]) << 16;
                 }
             }
         }
@@ -97,8 +104,13 @@ mod tests {
             for n in [0, 1, 15, 16, 17, 33] {
                 let src: Vec<u16> = (1..=(k * n) as u16).collect();
                 let mut out = vec![u32::MAX; packed_pairs_len(k, n).unwrap() + 1];
-                pack_pairs(&src, k, n, &mut out);
+                pack_pairs(&src, k, n, n, 1, &mut out);
                 assert_eq!(out.pop(), Some(u32::MAX));
+                let turned: Vec<u16> =
+                    (0..k * n).map(|i| src[i % k.max(1) * n + i / k.max(1)]).collect();
+                let mut again = vec![u32::MAX; out.len()];
+                pack_pairs(&turned, k, n, 1, k, &mut again);
+                assert_eq!(again, out);
                 let pairs = k.div_ceil(PAIR);
                 for (i, word) in out.iter().enumerate() {
                     let (pair, j) = (i / PANEL % pairs, i / PANEL / pairs * PANEL + i % PANEL);

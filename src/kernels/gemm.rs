@@ -4,7 +4,7 @@
 //! packed weights. The tile in registers is in `gemm/tile.rs`. Products of `f32` promise a
 //! tolerance, not bits: the order of the sum depends on the instruction set and on the shape.
 
-use super::simd::{Simd, Vectorized};
+use super::simd::Simd;
 
 pub mod bf16;
 mod generic;
@@ -84,7 +84,6 @@ pub fn gemm_f32<S: Simd>(s: S, mut gemm: GemmF32<'_>) {
         assert!(gemm.b.len() >= last_panel * gemm.b_panel_stride + last_row, "B is too short");
     }
     tile::run(s, &mut gemm);
-    end(s, gemm);
 }
 
 /// Elements from the first to the last of a matrix with contiguous rows.
@@ -107,30 +106,4 @@ fn begin(gemm: &GemmF32<'_>) -> bool {
         Bias::PerRow(bias) => assert!(bias.len() >= m, "the bias is too short"),
     }
     true
-}
-
-/// Does to the stored result what the tile has not done.
-fn end<S: Simd>(s: S, gemm: GemmF32<'_>) {
-    if gemm.activation.clamp().is_none() {
-        s.vectorize(ActivateRows(gemm));
-    }
-}
-
-/// Applies the activations that are not a clamp, which the tile does itself.
-struct ActivateRows<'a>(GemmF32<'a>);
-
-impl Vectorized for ActivateRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let GemmF32 { m, n, activation, c, c_row_stride, .. } = self.0;
-        if c_row_stride == n {
-            activation.apply(s, &mut c[..m * n]);
-        } else {
-            for row in c.chunks_mut(c_row_stride).take(m) {
-                activation.apply(s, &mut row[..n]);
-            }
-        }
-    }
 }

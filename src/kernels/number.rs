@@ -32,7 +32,7 @@ codes! {
         HardSwish = 22, Mish = 23, ThresholdedRelu = 24, Floor = 25, Ceil = 26, Round = 27,
         Sign = 28, Sin = 29, Cos = 30, Tan = 31, Asin = 32, Acos = 33, Atan = 34, Sinh = 35,
         Cosh = 36, Asinh = 37, Acosh = 38, Atanh = 39, Not = 40, BitwiseNot = 41, IsNan = 42,
-        IsInf = 43,
+        IsInf = 43, Swish = 44,
     }
 }
 
@@ -138,6 +138,7 @@ pub fn unary_f64(x: f64, code: UnaryCode, p: [f64; 2]) -> f64 {
             0.5 * x * (1.0 + libm::tanh(inner))
         }
         U::Silu => x * sigmoid(x),
+        U::Swish => x * sigmoid(p[0] * x),
         U::Softplus => softplus(x),
         U::Softsign => x / (1.0 + libm::fabs(x)),
         U::Elu => {

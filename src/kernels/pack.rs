@@ -1,7 +1,12 @@
 //! Writes a matrix as panels of 16 columns, k-major: the one layout of packed `f32` weights.
 
+use core::ops::Range;
+
 use super::gemm::PANEL;
 use super::simd::{Simd, Vectorized};
+
+/// Rows and columns that are transposed at once.
+const BLOCK: usize = 8;
 
 /// Elements of a packed `k` by `n` matrix: the last panel is padded to 16 columns.
 ///
@@ -87,30 +92,49 @@ impl Vectorized for PackTransposed<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        const BLOCK: usize = 8;
         let Self { src, k, n, stride, out } = self;
-        let whole = n / PANEL;
-        for panel in 0..whole {
-            let out = &mut out[panel * PANEL * k..][..PANEL * k];
+        if k == 0 {
+            return;
+        }
+        for (panel, out) in out.chunks_exact_mut(PANEL * k).take(n.div_ceil(PANEL)).enumerate() {
             for half in [0, BLOCK] {
-                let src = &src[(panel * PANEL + half) * stride..];
+                let first = panel * PANEL + half;
+                let rows = n.saturating_sub(first).min(BLOCK);
+                let src = if rows == 0 { &[] } else { &src[first * stride..] };
                 let mut p = 0;
-                while p + BLOCK <= k {
-                    s.transpose8(&src[p..], stride, &mut out[p * PANEL + half..], PANEL);
-                    p += BLOCK;
-                }
-                for j in 0..BLOCK {
-                    for p in p..k {
-                        out[p * PANEL + half + j] = src[j * stride + p];
+                while p < k {
+                    let out = &mut out[p * PANEL + half..];
+                    let cols = (k - p).min(BLOCK);
+                    if (rows, cols) == (BLOCK, BLOCK) {
+                        s.transpose8(&src[p..], stride, out, PANEL);
+                    } else {
+                        edge(s, src, (rows, stride), p..p + cols, out);
                     }
+                    p += BLOCK;
                 }
             }
         }
-        if n % PANEL != 0 {
-            let src = &src[whole * PANEL * stride..];
-            pack_panels_f32(src, k, n % PANEL, 1, stride, &mut out[whole * PANEL * k..]);
-        }
     }
+}
+
+/// Transposes a block that is not whole: columns `cols` of some rows, then zeros for the missing
+/// ones.
+#[inline(always)]
+fn edge<S: Simd>(
+    s: S,
+    src: &[f32],
+    (rows, stride): (usize, usize),
+    cols: Range<usize>,
+    out: &mut [f32],
+) {
+    let (mut block, mut turned) = ([0.0; BLOCK * BLOCK], [0.0; BLOCK * BLOCK]);
+    for (i, row) in block.chunks_exact_mut(BLOCK).take(rows).enumerate() {
+        let from = &src[i * stride..][cols.clone()];
+        row[..from.len()].copy_from_slice(from);
+    }
+    s.transpose8(&block, BLOCK, &mut turned, BLOCK);
+    let rows = out.chunks_mut(PANEL).zip(turned.chunks_exact(BLOCK));
+    rows.take(cols.len()).for_each(|(to, from)| to[..BLOCK].copy_from_slice(from));
 }
 
 /// Transposes 16 contiguous columns of `k` elements.

@@ -1,171 +1,191 @@
-//! Products with constant weights take their bias and activation along.
+//! Products with constant weights take along what follows them.
 //!
-//! `MatMul(x, W)` and `Gemm(x, W, b)` become `Linear`; an `Add` of one constant row and a
-//! function of each element that alone read the product move into it.
+//! `MatMul` and `Gemm` with constant weights become `Linear`, whichever operand the weights are.
+//! What alone reads the product and works on its elements moves into it: factors and summands of
+//! columns into weights and bias, one summand of the result's shape as the residual, a function
+//! of each element as the activation. A reshape that keeps the columns stands in no way: the
+//! product is made under the last shape.
+
+mod follow;
+mod product;
 
 use std::collections::HashMap;
 
-use crate::graph::dim::product;
-use crate::graph::ops::{Activation, Binary, Unary};
-use crate::graph::{Dim, Graph, Node, Op, Tensor, ValueId};
+use crate::graph::{Fact, Graph, Node, Op, Tensor, ValueId};
 use crate::tensor::DType;
 
-/// Runs the pass, and counts the nodes that moved into a product.
+use follow::Step;
+use product::{Product, column_shape};
+
+/// Runs the pass: how many products are `Linear` now.
 pub(super) fn fuse(graph: &mut Graph) -> usize {
-    let mut uses = graph.use_counts();
-    fuse_nodes(graph, &mut uses)
+    let uses = graph.use_counts();
+    Pass { graph, uses, matrices: HashMap::new() }.fuse_nodes()
 }
 
-/// Fuses within the graph's nodes, then within each block as if its nodes were the graph's.
-fn fuse_nodes(graph: &mut Graph, uses: &mut [u32]) -> usize {
-    let mut moved = 0;
-    // The first node that reads each value.
-    let mut readers = HashMap::new();
-    for (i, node) in graph.nodes.iter().enumerate() {
-        for v in node.inputs.iter().flatten() {
-            readers.entry(*v).or_insert(i);
-        }
-    }
-    for i in 0..graph.nodes.len() {
-        let Some(mut node) = as_linear(graph, i) else { continue };
-        while let Some(y) = node.outputs[0].filter(|y| uses[y.0 as usize] == 1) {
-            let reader = readers.get(&y).copied();
-            let Some((reader, step)) = next(graph, &node, y, reader) else { break };
-            match step {
-                Step::Bias(bias) => node.inputs.push(Some(bias)),
-                Step::Activation(activation) => node.op = Op::Linear { activation },
+struct Pass<'g> {
+    graph: &'g mut Graph,
+    /// How often each value of the original graph is read.
+    uses: Vec<u32>,
+    /// Weights of fewer or more axes than two, on the left or not, as the matrices they are.
+    matrices: HashMap<(ValueId, bool), ValueId>,
+}
+
+/// Who reads and writes the values of a list of nodes.
+struct Links {
+    /// The first node that reads each value.
+    readers: HashMap<ValueId, usize>,
+    writers: HashMap<ValueId, usize>,
+    /// For each node, how many before it set dimensions or have blocks.
+    barriers: Vec<usize>,
+}
+
+impl Links {
+    fn new(nodes: &[Node]) -> Self {
+        let (mut readers, mut writers) = (HashMap::new(), HashMap::new());
+        let mut barriers = vec![0];
+        for (i, node) in nodes.iter().enumerate() {
+            for v in node.inputs.iter().flatten() {
+                readers.entry(*v).or_insert(i);
             }
-            moved += 1;
-            uses[y.0 as usize] = 0;
-            node.outputs.clone_from(&graph.nodes[reader].outputs);
-            for v in graph.nodes[reader].inputs.iter().flatten() {
-                uses[v.0 as usize] = uses[v.0 as usize].saturating_sub(1);
+            writers.extend(node.outputs.iter().flatten().map(|v| (*v, i)));
+            barriers.push(barriers[i] + usize::from(is_barrier(node)));
+        }
+        Self { readers, writers, barriers }
+    }
+}
+
+/// Whether no node moves across this one: it sets dimensions, or decides what runs.
+fn is_barrier(node: &Node) -> bool {
+    node.outputs.is_empty() || node.op.blocks().next().is_some()
+}
+
+impl Pass<'_> {
+    /// Fuses within the graph's nodes, then within each block as if its nodes were the graph's.
+    fn fuse_nodes(&mut self) -> usize {
+        let links = Links::new(&self.graph.nodes);
+        let mut places: Vec<Vec<Node>> =
+            std::mem::take(&mut self.graph.nodes).into_iter().map(|node| vec![node]).collect();
+        let mut fused = 0;
+        for i in 0..places.len() {
+            fused += usize::from(self.fuse(&mut places, &links, i));
+        }
+        let mut nodes: Vec<Node> = places.into_iter().flatten().collect();
+        for node in &mut nodes {
+            for block in node.op.blocks_mut() {
+                self.graph.nodes = std::mem::take(&mut block.nodes);
+                fused += self.fuse_nodes();
+                block.nodes = std::mem::take(&mut self.graph.nodes);
             }
-            graph.nodes[reader].outputs = vec![None];
-            graph.nodes[reader].inputs.clear();
         }
-        graph.nodes[i] = node;
+        self.graph.nodes = nodes;
+        fused
     }
-    // A node without results, or with blocks, may set dimensions.
-    graph.nodes.retain(|n| {
-        let sets = n.outputs.is_empty() || n.op.blocks().next().is_some();
-        sets || n.outputs.iter().any(Option::is_some)
-    });
-    for i in 0..graph.nodes.len() {
-        if graph.nodes[i].op.blocks().next().is_none() {
-            continue;
-        }
-        let mut node = graph.nodes[i].clone();
-        for block in node.op.blocks_mut() {
-            let outer = std::mem::replace(&mut graph.nodes, std::mem::take(&mut block.nodes));
-            moved += fuse_nodes(graph, uses);
-            block.nodes = std::mem::replace(&mut graph.nodes, outer);
-        }
-        graph.nodes[i] = node;
-    }
-    moved
-}
 
-enum Step {
-    Bias(ValueId),
-    Activation(Activation),
-}
-
-/// Node `i` as a `Linear`, where it is a product with constant f32 weights of rank 2.
-fn as_linear(graph: &mut Graph, i: usize) -> Option<Node> {
-    let node = graph.nodes[i].clone();
-    let (x, w) = (node.inputs.first().copied()??, node.inputs.get(1).copied()??);
-    let weights = graph.value(w).constant.clone()?;
-    let suits = weights.dtype() == DType::F32
-        && weights.shape().len() == 2
-        && graph.value(x).constant.is_none()
-        && graph.value(x).shape.len() >= 2;
-    if !suits {
-        return None;
-    }
-    let linear = Op::Linear { activation: Activation::None };
-    match &node.op {
-        Op::MatMul => Some(Node { op: linear, inputs: vec![Some(x), Some(w)], ..node }),
-        Op::Gemm(gemm) if !gemm.trans_a => {
-            let columns = weights.shape()[usize::from(!gemm.trans_b)];
-            let c = match node.inputs.get(2).copied().flatten() {
-                None => None,
-                Some(c) => {
-                    let tensor = graph.value(c).constant.clone()?;
-                    let row = tensor.shape().last() == Some(&columns) && tensor.len() == columns;
-                    let spread = tensor.len() == 1;
-                    if !row && !spread {
-                        return None;
-                    }
-                    let scaled: Vec<f32> = tensor
-                        .as_slice::<f32>()?
-                        .iter()
-                        .map(|v| gemm.beta * v)
-                        .cycle()
-                        .take(columns)
-                        .collect();
-                    // Exporters write a bias of zeros in front of the true one.
-                    let nothing = scaled.iter().all(|v| *v == 0.0);
-                    let name = graph.value(c).name.clone();
-                    (!nothing).then(|| graph.add_constant(name, Tensor::vector(&scaled)))
-                }
-            };
-            let w = if gemm.trans_b || gemm.alpha != 1.0 {
-                let plain = untransposed(&weights, gemm.trans_b, gemm.alpha)?;
-                graph.add_constant(graph.value(w).name.clone(), plain)
-            } else {
-                w
-            };
-            let mut inputs = vec![Some(x), Some(w)];
-            inputs.extend(c.map(Some));
-            Some(Node { op: linear, inputs, ..node })
+    /// Makes the product that stands at place `i`, if there is one, a `Linear` with all that
+    /// follows it.
+    fn fuse(&mut self, places: &mut [Vec<Node>], links: &Links, i: usize) -> bool {
+        let [node] = &places[i][..] else { return false };
+        let Some(mut product) = self.product(node) else { return false };
+        let (mut taken, mut passed) = (vec![i], Vec::new());
+        let (mut at, mut y) = (i, product.result);
+        while let Some(reader) = self.sole_reader(links, y)
+            && links.barriers[i] == links.barriers[reader]
+            && let [node] = &places[reader][..]
+            && let &[Some(next), ..] = &node.outputs[..]
+            && let Some(step) = self.follow(&product, node, y)
+        {
+            y = next;
+            passed.push(reader);
+            if step == Step::Reshape {
+                continue;
+            }
+            taken.append(&mut passed);
+            if matches!(step, Step::Residual(_)) {
+                at = reader;
+            }
+            product.take(step, y);
         }
-        _ => None,
-    }
-}
-
-fn untransposed(w: &Tensor, transposed: bool, alpha: f32) -> Option<Tensor> {
-    let data = w.as_slice::<f32>()?;
-    if !transposed {
-        let scaled: Vec<f32> = data.iter().map(|v| alpha * v).collect();
-        return Some(Tensor::new(w.shape(), &scaled));
-    }
-    let (n, k) = (w.shape()[0], w.shape()[1]);
-    let plain: Vec<f32> = (0..k * n).map(|at| alpha * data[(at % n) * k + at / n]).collect();
-    Some(Tensor::new(&[k, n], &plain))
-}
-
-/// The one reader of `y` and what of it moves into the product.
-fn next(graph: &Graph, node: &Node, y: ValueId, reader: Option<usize>) -> Option<(usize, Step)> {
-    let reader = reader.filter(|j| graph.nodes[*j].inputs.contains(&Some(y)))?;
-    let found = &graph.nodes[reader];
-    let plain = node.op == Op::Linear { activation: Activation::None };
-    match &found.op {
-        Op::Binary(Binary::Add) if plain && node.inputs.len() == 2 => {
-            let other = found.inputs.iter().flatten().copied().find(|v| *v != y)?;
-            let tensor = graph.value(other).constant.as_ref()?;
-            let columns = graph.value(y).shape.last()?.fixed()?;
-            let result = found.outputs[0]?;
-            let row = tensor.shape().last() == Some(&(columns as usize))
-                && product(&graph.value(other).shape) == Dim::Fixed(columns)
-                && graph.value(result).shape == graph.value(y).shape;
-            row.then_some((reader, Step::Bias(other)))
+        for place in taken {
+            places[place].clear();
         }
-        Op::Unary(op) if plain => Some((reader, Step::Activation(activation(*op)?))),
-        _ => None,
+        places[at] = self.write(product, &|v| {
+            let place = &places[*links.writers.get(&v)?];
+            let node = place.iter().find(|node| node.outputs.contains(&Some(v)))?;
+            matches!(node.op, Op::Reshape { .. }).then(|| node.inputs[0])?
+        });
+        true
+    }
+
+    /// The one node that reads a value once, where it stands beside the value's own.
+    fn sole_reader(&self, links: &Links, v: ValueId) -> Option<usize> {
+        let sole = self.uses.get(v.0 as usize) == Some(&1);
+        links.readers.get(&v).copied().filter(|_| sole)
+    }
+
+    /// The nodes that compute a product. `source` is what a reshape is made of.
+    fn write(
+        &mut self,
+        product: Product,
+        source: &dyn Fn(ValueId) -> Option<ValueId>,
+    ) -> Vec<Node> {
+        let mut nodes = Vec::new();
+        let (name, n) = (product.name, product.n);
+        let shape = self.graph.value(product.result).shape.clone();
+        let columns = column_shape(&shape, n).unwrap_or_else(|| shape.clone());
+        let mut rows = columns.clone();
+        if let Some(last) = rows.last_mut() {
+            *last = (product.k as i64).into();
+        }
+        let mut viewed = |graph: &mut Graph, v: ValueId, shape: &[crate::graph::Dim]| {
+            let same = |v: &ValueId| graph.value(*v).shape == shape;
+            if let Some(v) = Some(v).filter(same).or_else(|| source(v).filter(same)) {
+                return v;
+            }
+            let view = graph.add_value(&*name, &Fact { dtype: DType::F32, shape: shape.to_vec() });
+            let op = Op::Reshape { shape: shape.to_vec() };
+            let (inputs, outputs) = (vec![Some(v)], vec![Some(view)]);
+            nodes.push(Node { name: name.clone(), op, inputs, outputs });
+            view
+        };
+        let x = viewed(self.graph, product.x, &rows);
+        let residual = product.residual.map(|v| viewed(self.graph, v, &columns));
+        let mut weights = product.weights;
+        if let Some(factors) = &product.factors {
+            weights = self.scaled(weights, product.transposed, factors);
+        }
+        let bias = product.bias.map(|bias| {
+            let row: Vec<f32> = bias.iter().map(|v| *v as f32).collect();
+            self.graph.add_constant(format!("{name}:bias"), Tensor::vector(&row))
+        });
+        let y = if columns == shape {
+            product.result
+        } else {
+            let fact = Fact { dtype: DType::F32, shape: columns };
+            self.graph.add_value(&*name, &fact)
+        };
+        let op = Op::Linear { activation: product.activation, transposed: product.transposed };
+        let mut inputs = vec![Some(x), Some(weights), bias, residual];
+        while inputs.last() == Some(&None) {
+            inputs.pop();
+        }
+        nodes.push(Node { name: name.clone(), op, inputs, outputs: vec![Some(y)] });
+        if y != product.result {
+            let (inputs, outputs) = (vec![Some(y)], vec![Some(product.result)]);
+            nodes.push(Node { name, op: Op::Reshape { shape }, inputs, outputs });
+        }
+        nodes
+    }
+
+    /// Weights with each column times its factor.
+    fn scaled(&mut self, weights: ValueId, transposed: bool, factors: &[f64]) -> ValueId {
+        let value = self.graph.value(weights);
+        let Some(tensor) = &value.constant else { return weights };
+        let scaled = product::scaled(tensor, transposed, factors);
+        let tensor = Tensor::new(tensor.shape(), &scaled.collect::<Vec<f32>>());
+        self.graph.add_constant(value.name.clone(), tensor)
     }
 }
 
-fn activation(op: Unary) -> Option<Activation> {
-    Some(match op {
-        Unary::Relu => Activation::Relu,
-        Unary::LeakyRelu { alpha } => Activation::LeakyRelu { alpha },
-        Unary::Clip { min, max } => Activation::Clip { min: min as f32, max: max as f32 },
-        Unary::Sigmoid => Activation::Sigmoid,
-        Unary::Tanh => Activation::Tanh,
-        Unary::Gelu => Activation::Gelu,
-        Unary::GeluTanh => Activation::GeluTanh,
-        Unary::Silu => Activation::Silu,
-        _ => return None,
-    })
-}
+#[cfg(test)]
+pub(super) mod tests;

@@ -4,6 +4,7 @@
 //! [`kernels`](crate::kernels). To add one: its record, the check of the record and its function
 //! in the family's file, and its line in the table below.
 
+pub(crate) mod attention;
 pub(crate) mod classical;
 pub(crate) mod dynamic;
 pub(crate) mod elementwise;
@@ -226,6 +227,8 @@ macro_rules! for_each_kernel {
             Widen = 180, "widen", small::WIDEN;
             /// f32 and f64 to numbers of few bits.
             Narrow = 181, "narrow", small::NARROW;
+            /// Attention of queries to keys and their values.
+            AttentionF32 = 190, "attention_f32", attention::ATTENTION_F32;
             /// Product with packed weights in bf16, bias and activation.
             LinearBf16 = 200, "linear_bf16", product::LINEAR_BF16;
         }

@@ -57,7 +57,7 @@ impl Builder<'_> {
             })
             .collect();
         let total: u64 = lifetimes.iter().map(|l| l.bytes as u64).max().unwrap_or(0);
-        let constants = self.constants.len() as u64;
+        let constants = size_of_val(&self.constants[..]) as u64;
         self.check_limit(constants, total)?;
         check_size("one value", total)?;
         let plan = plan(&lifetimes);
@@ -67,7 +67,7 @@ impl Builder<'_> {
         }
         self.check_limit(constants, plan.bytes as u64)?;
         check_size("the arena", plan.bytes as u64)?;
-        check_size("the weights", self.constants.len() as u64)?;
+        check_size("the weights", constants)?;
         check_size("the state", self.state_bytes as u64)?;
         self.lay_out(&offsets, plan.bytes, &claimed)
     }

@@ -41,6 +41,7 @@ fn unary_code(op: Unary) -> (UnaryCode, [f64; 2]) {
         Unary::Gelu => (C::Gelu, [0.0; 2]),
         Unary::GeluTanh => (C::GeluTanh, [0.0; 2]),
         Unary::Silu => (C::Silu, [0.0; 2]),
+        Unary::Swish { alpha } => one(C::Swish, alpha),
         Unary::Softplus => (C::Softplus, [0.0; 2]),
         Unary::Softsign => (C::Softsign, [0.0; 2]),
         Unary::Elu { alpha } => one(C::Elu, alpha),

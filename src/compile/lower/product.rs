@@ -10,12 +10,12 @@ use crate::kernels::pack::{pack_panels_f32, packed_len};
 use crate::runtime::KernelId;
 use crate::runtime::record::In;
 use crate::runtime::steps::product::{
-    ActivationWords, LinearBf16Record, LinearRecord, MatMulRecord, Matrix,
+    ActivationWords, LinearBf16Record, LinearRecord, MatMulRecord, Matrix, MatrixRows,
 };
 use crate::tensor::DType;
 
 use super::super::builder::{Builder, Lowered};
-use super::super::place::{collapse, contiguous};
+use super::super::place::{Place, collapse, contiguous};
 use super::movement::broadcast;
 use super::{operand, optional, result};
 
@@ -30,72 +30,110 @@ pub(super) fn activation(activation: ops::Activation) -> Activation {
         ops::Activation::Gelu => Activation::Gelu,
         ops::Activation::GeluTanh => Activation::GeluTanh,
         ops::Activation::Silu => Activation::Silu,
+        ops::Activation::Swish { alpha } => Activation::Swish(alpha),
     }
 }
 
-pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: ops::Activation) -> Lowered<()> {
+pub(super) fn linear(
+    b: &mut Builder<'_>,
+    node: &Node,
+    op: ops::Activation,
+    transposed: bool,
+) -> Lowered<()> {
     let (x, w, y) = (operand(node, 0)?, operand(node, 1)?, result(node, 0)?);
     let weights = b.constant(w).ok_or("the weights are not constant")?;
-    let &[k, n] = weights.shape() else { return Err("the weights are no matrix".into()) };
-    // Rows of `x` may lie apart from one another, but each is contiguous.
-    let (shape, place) = (b.shape(x), b.place(x)?);
-    let last = shape.len() - 1;
-    let (_, strides) = collapse(&shape[..last], &[place.strides[..last].to_vec()]);
-    let apart = strides[0].len() <= 1
-        && (place.strides[last].is(1) || k <= 1)
-        && strides[0].iter().all(|s| is_positive(b, s));
-    if !apart {
-        b.read(x)?;
-    }
-    let (memory, place) = b.view(x)?;
-    let (_, strides) = collapse(&shape[..last], &[place.strides[..last].to_vec()]);
-    let row_stride = strides[0].first().cloned().unwrap_or(Dim::Fixed(k as i64));
+    let &[rows, columns] = weights.shape() else { return Err("the weights are no matrix".into()) };
+    let (k, n) = if transposed { (columns, rows) } else { (rows, columns) };
+    let shape = b.shape(x);
+    let x_rows = rows_of(b, x)?;
     let in_bf16 = weights.dtype() == DType::BF16;
-    let w = if in_bf16 { pack_bf16(b, w, weights)? } else { pack_f32(b, w, weights)? };
-    let bias = optional(node, 2).map(|v| b.read(v)).transpose()?;
+    let pack = if in_bf16 { pack_bf16 } else { pack_f32 };
+    let w = pack(b, w, weights, (k, n), transposed)?;
+    let (bias, residual) = (optional(node, 2), optional(node, 3));
+    let others: Vec<ValueId> = [x].into_iter().chain(bias).collect();
+    let bias = bias.map(|v| b.read(v)).transpose()?;
+    let onto = residual.and_then(|v| b.write_onto(y, v, &others));
+    let accumulate = onto.is_some();
+    let residual = residual.filter(|_| !accumulate).map(|v| rows_of(b, v)).transpose()?;
     let record = LinearRecord {
-        x: memory,
-        x_offset: b.extent(&place.offset),
-        x_row_stride: b.extent(&row_stride),
-        rows: b.extent(&product(&shape[..last])),
+        x: x_rows,
+        rows: b.extent(&product(&shape[..shape.len() - 1])),
         k: k as u32,
         n: n as u32,
         w,
         bias,
+        residual,
+        accumulate,
         activation: ActivationWords::new(activation(op)),
-        y: b.write(y),
+        y: onto.unwrap_or_else(|| b.write(y)),
     };
     if !in_bf16 {
         b.step(KernelId::LinearF32, &record);
         return Ok(());
     }
-    let len = rounded_len(b.max_len(&shape[..last]), k).ok_or("the operand is too large")?;
+    let len =
+        rounded_len(b.max_len(&shape[..shape.len() - 1]), k).ok_or("the operand is too large")?;
     let rounded = (len > 0).then(|| b.scratch(DType::U32, len));
     b.step(KernelId::LinearBf16, &LinearBf16Record { linear: record, rounded });
     Ok(())
 }
 
 /// Weights in panels of 16 columns.
-fn pack_f32(b: &mut Builder<'_>, w: ValueId, weights: &Tensor) -> Lowered<In> {
+fn pack_f32(
+    b: &mut Builder<'_>,
+    w: ValueId,
+    weights: &Tensor,
+    (k, n): (usize, usize),
+    transposed: bool,
+) -> Lowered<In> {
     let data = weights.as_slice::<f32>().ok_or("the weights are not f32")?;
-    let &[k, n] = weights.shape() else { return Err("the weights are no matrix".into()) };
     let len = packed_len(k, n).ok_or("the weights are too large")?;
-    Ok(b.packed(w, "panels_f32", DType::F32, || {
-        let mut panels = vec![0f32; len];
-        pack_panels_f32(data, k, n, n, 1, &mut panels);
-        bytemuck::cast_slice(&panels).to_vec()
-    }))
+    let (form, (row, column)) = match transposed {
+        false => ("panels_f32", (n, 1)),
+        true => ("transposed_panels_f32", (1, k)),
+    };
+    Ok(b.packed_f32(w, form, len, |panels| pack_panels_f32(data, k, n, row, column, panels)))
 }
 
 /// The same in bf16, two rows in a word.
-fn pack_bf16(b: &mut Builder<'_>, w: ValueId, weights: &Tensor) -> Lowered<In> {
-    let &[k, n] = weights.shape() else { return Err("the weights are no matrix".into()) };
+fn pack_bf16(
+    b: &mut Builder<'_>,
+    w: ValueId,
+    weights: &Tensor,
+    (k, n): (usize, usize),
+    transposed: bool,
+) -> Lowered<In> {
     let len = packed_pairs_len(k, n).ok_or("the weights are too large")?;
-    Ok(b.packed(w, "pairs_bf16", DType::U32, || {
+    let (form, (row, column)) = match transposed {
+        false => ("pairs_bf16", (n, 1)),
+        true => ("transposed_pairs_bf16", (1, k)),
+    };
+    Ok(b.packed(w, form, DType::U32, || {
         let mut pairs = vec![0u32; len];
-        pack_pairs(bytemuck::cast_slice(weights.bytes()), k, n, &mut pairs);
+        pack_pairs(bytemuck::cast_slice(weights.bytes()), k, n, row, column, &mut pairs);
         bytemuck::cast_slice(&pairs).to_vec()
     }))
+}
+
+/// An operand as rows that may lie apart from one another; each is contiguous.
+fn rows_of(b: &mut Builder<'_>, v: ValueId) -> Lowered<MatrixRows> {
+    let shape = b.shape(v);
+    let last = shape.len() - 1;
+    let strides = |place: &Place| {
+        let (_, mut strides) = collapse(&shape[..last], &[place.strides[..last].to_vec()]);
+        strides.pop().unwrap_or_default()
+    };
+    let place = b.place(v)?;
+    let over = strides(&place);
+    let apart = over.len() <= 1
+        && (place.strides[last].is(1) || shape[last].is(1))
+        && over.iter().all(|s| is_positive(b, s));
+    if !apart {
+        b.read(v)?;
+    }
+    let (memory, place) = b.view(v)?;
+    let stride = strides(&place).pop().unwrap_or_else(|| shape[last].clone());
+    Ok(MatrixRows { memory, offset: b.extent(&place.offset), stride: b.extent(&stride) })
 }
 
 fn is_positive(b: &Builder<'_>, stride: &Dim) -> bool {

@@ -7,7 +7,7 @@ use crate::kernels::Activation;
 use crate::kernels::pack::{pack_panels_f32, packed_len};
 use crate::runtime::KernelId;
 use crate::runtime::record::{HeldIn, In, Out, Scratch, SharedOut};
-use crate::runtime::steps::product::{ActivationWords, LinearRecord, PackRecord};
+use crate::runtime::steps::product::{ActivationWords, LinearRecord, MatrixRows, PackRecord};
 use crate::runtime::steps::recurrent::{CellActivationWords, RecurrentRecord, Rows};
 use crate::tensor::DType;
 
@@ -104,14 +104,18 @@ fn direction(
     let len = b.max_len(std::slice::from_ref(&rows)).saturating_mul(columns);
     let gates = b.temporary(DType::F32, len);
     let record = LinearRecord {
-        x: b.read(x)?,
-        x_offset: b.extent(&Dim::Fixed(0)),
-        x_row_stride: b.extent(&fixed(sizes.input)),
+        x: MatrixRows {
+            memory: b.read(x)?,
+            offset: b.extent(&Dim::Fixed(0)),
+            stride: b.extent(&fixed(sizes.input)),
+        },
         rows: b.extent(&rows),
         k: sizes.input as u32,
         n: columns as u32,
         w: w_panels,
         bias: x_bias,
+        residual: None,
+        accumulate: false,
         activation: ActivationWords::new(Activation::None),
         y: Out(gates),
     };

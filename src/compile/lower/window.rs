@@ -2,14 +2,16 @@
 
 use crate::graph::Node;
 use crate::graph::dim::{Dim, product};
-use crate::graph::ops::{Conv, MaxPositions, Pool, PoolKind};
+use crate::graph::ops::{self, Conv, MaxPositions, Pool, PoolKind};
 use crate::kernels::conv::PoolOp;
 use crate::kernels::gemm::PANEL;
 use crate::runtime::KernelId;
+use crate::runtime::steps::product::ActivationWords;
 use crate::runtime::steps::window::{ConvRecord, PoolPositionsRecord, PoolRecord, WindowRecord};
 use crate::tensor::DType;
 
 use super::super::builder::{Builder, Lowered};
+use super::product::activation;
 use super::{operand, optional, result};
 
 /// Elements of unrolled input that a convolution holds at a time: half of a common L2.
@@ -70,8 +72,13 @@ pub(super) fn conv(b: &mut Builder<'_>, node: &Node, op: &Conv) -> Lowered<()> {
         (_, 1) if !pointwise => KernelId::ConvDepthwiseF32,
         _ => KernelId::ConvF32,
     };
+    let plain = optional(node, 3).is_none() && op.activation == ops::Activation::None;
+    if kernel == KernelId::Conv && !plain {
+        return Err(format!("no activation or residual with a convolution of {dtype}"));
+    }
     let operands = (b.read(x)?, b.read(w)?);
     let bias = optional(node, 2).map(|v| b.read(v)).transpose()?;
+    let residual = optional(node, 3).map(|v| b.read(v)).transpose()?;
     let y = b.write(y);
     let scratch = (kernel == KernelId::ConvF32 && !pointwise).then(|| {
         let panels = b.max_len(&to[2..]).div_ceil(PANEL);
@@ -82,6 +89,8 @@ pub(super) fn conv(b: &mut Builder<'_>, node: &Node, op: &Conv) -> Lowered<()> {
         x: operands.0,
         weights: operands.1,
         bias,
+        residual,
+        activation: ActivationWords::new(activation(op.activation)),
         y,
         scratch,
         window,

@@ -32,6 +32,10 @@ pub enum Unary {
     GeluTanh,
     /// `x * sigmoid(x)`.
     Silu,
+    /// `x * sigmoid(alpha * x)`.
+    Swish {
+        alpha: f32,
+    },
     Softplus,
     Softsign,
     Elu {
@@ -100,6 +104,7 @@ impl Unary {
             Self::Gelu => "Gelu",
             Self::GeluTanh => "GeluTanh",
             Self::Silu => "Silu",
+            Self::Swish { .. } => "Swish",
             Self::Softplus => "Softplus",
             Self::Softsign => "Softsign",
             Self::Elu { .. } => "Elu",

@@ -24,14 +24,21 @@ pub enum Activation {
     Gelu,
     GeluTanh,
     Silu,
+    Swish {
+        alpha: f32,
+    },
 }
 
 pub(super) fn infer_matmul(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
-    infer_product(operands, operands.at(0)?.dtype)
+    infer_product(operands, false, operands.at(0)?.dtype)
 }
 
 /// A product whose second operand is of this type.
-fn infer_product(operands: &Operands<'_>, dtype: DType) -> Result<Vec<Fact>, ShapeError> {
+fn infer_product(
+    operands: &Operands<'_>,
+    transposed: bool,
+    dtype: DType,
+) -> Result<Vec<Fact>, ShapeError> {
     let (a, b) = (operands.at(0)?, operands.at(1)?);
     let mismatch = || {
         ShapeError(format!(
@@ -51,6 +58,9 @@ fn infer_product(operands: &Operands<'_>, dtype: DType) -> Result<Vec<Fact>, Sha
         right.push(Dim::Fixed(1));
     }
     let (i, j) = (left.len() - 2, right.len() - 2);
+    if transposed {
+        right.swap(j, j + 1);
+    }
     if left[i + 1] != right[j] {
         return Err(mismatch());
     }
@@ -64,18 +74,26 @@ fn infer_product(operands: &Operands<'_>, dtype: DType) -> Result<Vec<Fact>, Sha
     Ok(vec![Fact { dtype: a.dtype, shape }])
 }
 
-pub(super) fn infer_linear(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
+pub(super) fn infer_linear(
+    operands: &Operands<'_>,
+    transposed: bool,
+) -> Result<Vec<Fact>, ShapeError> {
     let (x, w) = (operands.at(0)?.dtype, operands.at(1)?.dtype);
     // Weights may be stored with fewer bits than the products have.
     let stored = if (x, w) == (DType::F32, DType::BF16) { w } else { x };
-    let mut results = infer_product(operands, stored)?;
-    let wide = results[0].shape.last().cloned();
+    let results = infer_product(operands, transposed, stored)?;
+    let result = &results[0];
     if let Some(bias) = operands.optional(2)
-        && (bias.shape.len() != 1 || Some(&bias.shape[0]) != wide.as_ref())
+        && product(&bias.shape) != product(result.shape.last())
     {
         return Err(ShapeError(format!("bias {} is not one row", operands.show(&bias.shape))));
     }
-    results.truncate(1);
+    if let Some(residual) = operands.optional(3)
+        && residual != result
+    {
+        let (shape, wanted) = (operands.show(&residual.shape), operands.show(&result.shape));
+        return Err(ShapeError(format!("the residual {shape} is no {wanted}")));
+    }
     Ok(results)
 }
 
@@ -117,7 +135,8 @@ impl Gemm {
     }
 }
 
-/// A convolution over one to three axes of space.
+/// A convolution over one to three axes of space: `activation(conv(x, weights) + bias +
+/// residual)`. Operands: data, weights, then where given the bias and the residual.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv {
     /// Extent of the window, for each axis of space.
@@ -132,6 +151,8 @@ pub struct Conv {
     pub pads_after: Vec<usize>,
     /// Groups of channels.
     pub group: usize,
+    /// What is applied to the sum.
+    pub activation: Activation,
 }
 
 impl Conv {
@@ -169,6 +190,15 @@ impl Conv {
         let mut shape = vec![x.shape[0].clone(), w.shape[0].clone()];
         shape.extend((0..space).map(|i| self.extent(i, &x.shape[i + 2])));
         check_extents(&shape, operands)?;
+        if let Some(residual) = operands.optional(3)
+            && (residual.shape != shape || residual.dtype != x.dtype)
+        {
+            return Err(ShapeError(format!(
+                "the residual {} is not like the result {}",
+                operands.show(&residual.shape),
+                operands.show(&shape)
+            )));
+        }
         Ok(vec![Fact { dtype: x.dtype, shape }])
     }
 }
@@ -195,7 +225,7 @@ pub enum PoolKind {
 pub struct Pool {
     /// What a window gives.
     pub kind: PoolKind,
-    /// The window; its `group` is one.
+    /// The window; its `group` is one and it has no activation.
     pub window: Conv,
     /// Keep a last window that is not whole.
     pub ceil_mode: bool,

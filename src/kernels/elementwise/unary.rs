@@ -68,6 +68,7 @@ impl Vectorized for Unary<'_> {
             UnaryCode::Gelu => each!(|x| math::gelu(s, x)),
             UnaryCode::GeluTanh => each!(|x| math::gelu_tanh(s, x)),
             UnaryCode::Silu => each!(|x| math::silu(s, x)),
+            UnaryCode::Swish => each!(|x| s.mul(x, math::sigmoid(s, s.mul(a, x)))),
             UnaryCode::Softplus => each!(|x| math::softplus(s, x)),
             UnaryCode::Elu => {
                 each!(|x| s.select(s.lt(x, zero), s.mul(a, math::expm1(s, x)), x));
@@ -155,6 +156,7 @@ mod tests {
                 0.5 * x * (1.0 + u.tanh())
             }
             UnaryCode::Silu => x * sigmoid(x),
+            UnaryCode::Swish => x * sigmoid(a * x),
             UnaryCode::Softplus if x > 700.0 => x,
             UnaryCode::Softplus => (1.0 + x.exp()).ln(),
             UnaryCode::Elu if x < 0.0 => a * x.exp_m1(),

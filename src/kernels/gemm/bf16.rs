@@ -7,10 +7,8 @@
 //! the bytes of their weights.
 #![allow(clippy::needless_range_loop, reason = "an index says which lane, row or dimension")]
 
-use core::array::from_fn;
-
-use super::tile::finish;
-use super::{GemmF32, PANEL, begin, end};
+use super::tile::{by_columns, finish};
+use super::{GemmF32, PANEL, begin};
 use crate::kernels::bf16::{PAIR, packed_pairs_len};
 use crate::kernels::isa::{Level, Tiles};
 use crate::kernels::simd::{Simd, Vectorized};
@@ -130,7 +128,6 @@ pub fn gemm_bf16_by<S: Simd>(way: Way, s: S, level: Level, mut gemm: GemmBf16<'_
             widened(s, &mut gemm);
         }
     }
-    end(s, gemm.product);
 }
 
 /// `MR` rows by `P` panels of `C`, which are `NV` vectors a row. Pairs of rows of `B` are taken
@@ -163,28 +160,43 @@ impl<const MR: usize, const P: usize, const NV: usize, const KP: usize, const CH
         let mut sums = [[[s.splat(0.0); NV]; MR]; CH];
 
         if k > 0 {
-            let stride = product.a_row_stride;
-            let a: [&[f32]; MR] = from_fn(|i| &product.a[(row + i) * stride..][..k]);
             let len = k.div_ceil(PAIR) * PANEL;
-            let b: [&[u32]; P] = from_fn(|j| &b[(panel + j) * len..][..len]);
-            let mut p = 0;
-            let mut blocks = b.map(|b| b.chunks_exact(PANEL * KP));
+            let (mut a, mut rest) = ([&[][..]; MR], [&[][..]; P]);
+            for i in 0..MR {
+                a[i] = &product.a[(row + i) * product.a_row_stride..][..k];
+            }
+            for j in 0..P {
+                rest[j] = &b[(panel + j) * len..][..len];
+            }
+            let (mut block, mut p) = ([&[][..]; P], 0);
             while p + PAIR * KP <= k {
-                let block: [&[u32]; P] = from_fn(|j| blocks[j].next().unwrap_or(&[]));
+                for j in 0..P {
+                    (block[j], rest[j]) = rest[j].split_at(PANEL * KP);
+                }
                 for c in 0..KP {
-                    let rows = from_fn(|j| &block[j][c * PANEL..][..PANEL]);
-                    let x: [[f32; PAIR]; MR] = from_fn(|i| {
-                        let at = p + PAIR * c;
-                        [a[i][at], a[i][at + 1]]
-                    });
+                    let mut rows = [&[][..]; P];
+                    for j in 0..P {
+                        rows[j] = &block[j][c * PANEL..][..PANEL];
+                    }
+                    let mut x = [[0.0; PAIR]; MR];
+                    for i in 0..MR {
+                        x[i] = [a[i][p + PAIR * c], a[i][p + PAIR * c + 1]];
+                    }
                     step::<S, MR, P, NV, CH>(s, &mut sums, PAIR * c, x, rows);
                 }
                 p += PAIR * KP;
             }
             while p < k {
-                let rows = from_fn(|j| &b[j][p / PAIR * PANEL..][..PANEL]);
-                let x = from_fn(|i| [a[i][p], a[i].get(p + 1).copied().unwrap_or(0.0)]);
-                step::<S, MR, P, NV, CH>(s, &mut sums, 0, x, rows);
+                let mut x = [[0.0; PAIR]; MR];
+                for i in 0..MR {
+                    // Behind an odd number of columns there is a zero.
+                    let pair = &a[i][p..k.min(p + PAIR)];
+                    x[i][..pair.len()].copy_from_slice(pair);
+                }
+                for j in 0..P {
+                    (block[j], rest[j]) = rest[j].split_at(PANEL);
+                }
+                step::<S, MR, P, NV, CH>(s, &mut sums, p, x, block);
                 p += PAIR;
             }
         }
@@ -239,11 +251,14 @@ fn step<S: Simd, const MR: usize, const P: usize, const NV: usize, const CH: usi
 }
 
 fn widened<S: Simd>(s: S, gemm: &mut GemmBf16<'_>) {
-    let panels = gemm.product.n.div_ceil(PANEL);
-    let mut panel = 0;
-    while panel < panels {
-        panel += column(s, gemm, panel, panels - panel);
-    }
+    let rows = 0..gemm.product.m;
+    by_columns(
+        s,
+        gemm,
+        rows,
+        |gemm| &mut gemm.product,
+        |gemm, panel, left| column(s, gemm, panel, left),
+    );
 }
 
 /// Computes as many panels from `panel` on as suit the number of rows, and says how many: blocks of

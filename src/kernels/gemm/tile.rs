@@ -1,7 +1,7 @@
 //! The tile of `C` that stays in registers, and how a matrix is cut into tiles.
 #![allow(clippy::needless_range_loop, reason = "an index says which lane, row or dimension")]
 
-use core::array::from_fn;
+use core::ops::Range;
 
 use super::{Bias, GemmF32, PANEL};
 use crate::kernels::simd::{Simd, Vectorized};
@@ -27,8 +27,13 @@ impl<const MR: usize, const P: usize, const NV: usize, const KS: usize> Vectoriz
         let mut sums = [[[s.splat(0.0); NV]; MR]; KS];
 
         if k > 0 {
-            let a: [&[f32]; MR] = from_fn(|i| &gemm.a[(row + i) * gemm.a_row_stride..][..k]);
-            let b: [&[f32]; P] = from_fn(|j| &gemm.b[(panel + j) * gemm.b_panel_stride..]);
+            let (mut a, mut b) = ([&[][..]; MR], [&[][..]; P]);
+            for i in 0..MR {
+                a[i] = &gemm.a[(row + i) * gemm.a_row_stride..][..k];
+            }
+            for j in 0..P {
+                b[j] = &gemm.b[(panel + j) * gemm.b_panel_stride..];
+            }
             // Rows of which all 16 columns are inside `b`: the last panel may be narrower.
             let whole = match b[P - 1].len().checked_sub(PANEL) {
                 Some(room) => (room.checked_div(stride).map_or(k, |rows| rows + 1)).min(k),
@@ -36,12 +41,14 @@ impl<const MR: usize, const P: usize, const NV: usize, const KS: usize> Vectoriz
             };
             let mut p = 0;
             if stride == PANEL {
-                // Packed panels: walking them needs no check of bounds.
-                let mut blocks = b.map(|b| b.chunks_exact(PANEL * KS));
+                // Packed panels: walking them needs one check of bounds for `KS` rows.
+                let (mut block, mut rest) = ([&[][..]; P], b);
                 while p + KS <= whole {
-                    let block: [&[f32]; P] = from_fn(|j| blocks[j].next().unwrap_or(&[]));
+                    for j in 0..P {
+                        (block[j], rest[j]) = rest[j].split_at(PANEL * KS);
+                    }
                     for c in 0..KS {
-                        let rows = from_fn(|j| &block[j][c * PANEL..][..PANEL]);
+                        let rows = rows_at(block, c * PANEL);
                         step::<S, MR, P, NV>(s, &mut sums[c], a, p + c, rows);
                     }
                     p += KS;
@@ -49,24 +56,28 @@ impl<const MR: usize, const P: usize, const NV: usize, const KS: usize> Vectoriz
             }
             while p + KS <= whole {
                 for c in 0..KS {
-                    let rows = from_fn(|j| &b[j][(p + c) * stride..][..PANEL]);
+                    let rows = rows_at(b, (p + c) * stride);
                     step::<S, MR, P, NV>(s, &mut sums[c], a, p + c, rows);
                 }
                 p += KS;
             }
-            while p < whole {
-                step::<S, MR, P, NV>(
-                    s,
-                    &mut sums[0],
-                    a,
-                    p,
-                    from_fn(|j| &b[j][p * stride..][..PANEL]),
-                );
-                p += 1;
+            // Each row that is left to a chain of its own.
+            for c in 0..KS {
+                if p < whole {
+                    step::<S, MR, P, NV>(s, &mut sums[c], a, p, rows_at(b, p * stride));
+                    p += 1;
+                }
             }
             while p < k {
-                let rows: [[f32; PANEL]; P] = from_fn(|j| narrow_row(&b[j][p * stride..]));
-                step::<S, MR, P, NV>(s, &mut sums[0], a, p, from_fn(|j| &rows[j][..]));
+                let mut rows = [[0.0; PANEL]; P];
+                for j in 0..P {
+                    narrow_row(&b[j][p * stride..], &mut rows[j]);
+                }
+                let mut from = [&[][..]; P];
+                for j in 0..P {
+                    from[j] = &rows[j][..];
+                }
+                step::<S, MR, P, NV>(s, &mut sums[0], a, p, from);
                 p += 1;
             }
         }
@@ -74,11 +85,21 @@ impl<const MR: usize, const P: usize, const NV: usize, const KS: usize> Vectoriz
         let mut tile = sums[0];
         for i in 0..MR {
             for v in 0..NV {
-                let mut sum = sums[0][i][v];
-                for c in 1..KS {
-                    sum = s.add(sum, sums[c][i][v]);
+                // In pairs, so that few sums wait for one another.
+                if KS >= 8 {
+                    for c in 0..4 {
+                        sums[c][i][v] = s.add(sums[c][i][v], sums[c + 4][i][v]);
+                    }
                 }
-                tile[i][v] = sum;
+                if KS >= 4 {
+                    for c in 0..2 {
+                        sums[c][i][v] = s.add(sums[c][i][v], sums[c + 2][i][v]);
+                    }
+                }
+                if KS >= 2 {
+                    sums[0][i][v] = s.add(sums[0][i][v], sums[1][i][v]);
+                }
+                tile[i][v] = sums[0][i][v];
             }
         }
         finish(s, gemm, row, panel * PANEL, &tile);
@@ -107,13 +128,21 @@ fn step<S: Simd, const MR: usize, const P: usize, const NV: usize>(
     }
 }
 
-/// What there is of a row, then zeros.
+/// A row of each panel, from the same place on.
+#[inline(always)]
+fn rows_at<const P: usize>(b: [&[f32]; P], at: usize) -> [&[f32]; P] {
+    let mut rows = [&[][..]; P];
+    for j in 0..P {
+        rows[j] = &b[j][at..][..PANEL];
+    }
+    rows
+}
+
+/// What there is of a row; zeros stay behind it.
 #[cold]
-fn narrow_row(from: &[f32]) -> [f32; PANEL] {
-    let mut row = [0.0; PANEL];
+fn narrow_row(from: &[f32], row: &mut [f32; PANEL]) {
     let len = from.len().min(PANEL);
     row[..len].copy_from_slice(&from[..len]);
-    row
 }
 
 /// Adds the bias and what `C` held, clamps, and stores what is inside `C`.
@@ -160,12 +189,58 @@ pub(in crate::kernels) fn finish<S: Simd, const MR: usize, const NV: usize>(
     }
 }
 
+/// Elements of `C` that the activation is applied to at a time, while they are in the first-level
+/// cache.
+const BLOCK: usize = 2048;
+
 /// Cuts `C` into groups of panels, and these into blocks of rows.
 pub(super) fn run<S: Simd>(s: S, gemm: &mut GemmF32<'_>) {
-    let panels = gemm.n.div_ceil(PANEL);
-    let mut panel = 0;
+    let rows = 0..gemm.m;
+    by_columns(s, gemm, rows, |gemm| gemm, |gemm, panel, left| column(s, gemm, panel, left));
+}
+
+/// Calls `column` with the first panel that is still to be computed and the number of those left;
+/// it says how many it has. Behind it, applies an activation that the tile does not do itself.
+pub(in crate::kernels) fn by_columns<'g, S: Simd, G>(
+    s: S,
+    gemm: &mut G,
+    rows: Range<usize>,
+    product: fn(&mut G) -> &mut GemmF32<'g>,
+    mut column: impl FnMut(&mut G, usize, usize) -> usize,
+) {
+    let &mut GemmF32 { n, activation, .. } = product(gemm);
+    let (panels, clamps) = (n.div_ceil(PANEL), activation.clamp().is_some());
+    let (mut panel, mut active) = (0, 0);
     while panel < panels {
-        panel += column(s, gemm, panel, panels - panel);
+        panel += column(gemm, panel, panels - panel);
+        let cols = active * PANEL..n.min(panel * PANEL);
+        if !clamps && (panel >= panels || cols.len() * rows.len() >= BLOCK) {
+            s.vectorize(Activate { gemm: product(gemm), rows: rows.clone(), cols });
+            active = panel;
+        }
+    }
+}
+
+/// Applies an activation that is not a clamp, which the tile does itself, to a part of `C`.
+struct Activate<'t, 'g> {
+    gemm: &'t mut GemmF32<'g>,
+    rows: Range<usize>,
+    cols: Range<usize>,
+}
+
+impl Vectorized for Activate<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let GemmF32 { n, activation, c_row_stride, c, .. } = self.gemm;
+        if self.cols.len() == *n && *c_row_stride == *n {
+            activation.apply(s, &mut c[self.rows.start * *n..self.rows.end * *n]);
+        } else {
+            for row in self.rows {
+                activation.apply(s, &mut c[row * *c_row_stride..][self.cols.clone()]);
+            }
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use super::avx512_bf16::{Avx512Bf16, round_rows};
 use super::cpuid;
 use crate::kernels::bf16::PAIR;
 use crate::kernels::gemm::bf16::{GemmBf16, LINE, ROUNDED_ROWS, rounded_stride};
-use crate::kernels::gemm::tile::finish;
+use crate::kernels::gemm::tile::{by_columns, finish};
 use crate::kernels::gemm::{GemmF32, PANEL};
 use crate::kernels::isa::{Level, Tiles};
 use crate::kernels::simd::{Simd, Vectorized};
@@ -156,7 +156,7 @@ pub(crate) fn touch() {
     }
 }
 
-/// Computes a product by AMX, as far as [`finish`] does.
+/// Computes a product by AMX.
 ///
 /// Blocks of up to 64 rows are rounded, cut into tiles of about the same height, and multiplied two
 /// tiles by two panels at a time.
@@ -164,41 +164,50 @@ pub(crate) fn touch() {
 /// **Panics**: if `level` does not prove it, or there is no room for rounded rows.
 pub(in crate::kernels) fn gemm(level: Level, gemm: &mut GemmBf16<'_>) {
     let Some(s) = Amx::from_level(level) else { panic!("no AMX at this level") };
-    let GemmF32 { m, n, k, a, a_row_stride, .. } = gemm.product;
-    let (panels, words) = (n.div_ceil(PANEL), k.div_ceil(PAIR) * PANEL);
+    let GemmF32 { m, k, a, a_row_stride, .. } = gemm.product;
     // SAFETY: the token proves the permission.
     let mut registers = unsafe { Configured::new(m.min(ROWS)) };
     for first in (0..m).step_by(ROUNDED_ROWS) {
         let rows = (m - first).min(ROUNDED_ROWS);
-        let tiles = rows.div_ceil(ROWS);
-        let height = rows.div_ceil(tiles);
-        registers.set_height(height);
+        registers.set_height(rows.div_ceil(rows.div_ceil(ROWS)));
         let a = if k > 0 { &a[first * a_row_stride..] } else { a };
         round_rows(s.0, a, (rows, k, a_row_stride), gemm.rounded);
-        for panel in (0..panels).step_by(2) {
-            let b = &gemm.b[panel * words..];
-            for tile in (0..tiles).step_by(2) {
-                let a = &gemm.rounded[tile * height * rounded_stride(k)..];
-                let block = Block {
-                    a,
-                    b,
-                    k,
-                    tiles: (tiles - tile).min(2),
-                    panels: (panels - panel).min(2),
-                };
-                let mut sums = Sums([0.0; 4 * TILE]);
-                block.multiply(&mut registers, &mut sums);
-                let row = tile * height;
-                s.0.avx512().vectorize(Store {
-                    product: &mut gemm.product,
-                    row: first + row,
-                    rows: (rows - row).min(2 * height),
-                    col: panel * PANEL,
-                    sums: &sums.0,
-                });
-            }
-        }
+        by_columns(
+            s.0.avx512(),
+            gemm,
+            first..first + rows,
+            |gemm| &mut gemm.product,
+            |gemm, panel, left| column(s, &mut registers, gemm, (first, rows), panel, left.min(2)),
+        );
     }
+}
+
+/// Computes one or two panels from `panel` on, and says how many.
+fn column(
+    s: Amx,
+    registers: &mut Configured,
+    gemm: &mut GemmBf16<'_>,
+    (first, rows): (usize, usize),
+    panel: usize,
+    panels: usize,
+) -> usize {
+    let (k, height) = (gemm.product.k, registers.height);
+    let b = &gemm.b[panel * k.div_ceil(PAIR) * PANEL..];
+    let tiles = rows.div_ceil(height);
+    for tile in (0..tiles).step_by(2) {
+        let row = tile * height;
+        let a = &gemm.rounded[row * rounded_stride(k)..];
+        let mut sums = Sums([0.0; 4 * TILE]);
+        Block { a, b, k, tiles: (tiles - tile).min(2), panels }.multiply(registers, &mut sums);
+        s.0.avx512().vectorize(Store {
+            product: &mut gemm.product,
+            row: first + row,
+            rows: (rows - row).min(2 * height),
+            col: panel * PANEL,
+            sums: &sums.0,
+        });
+    }
+    panels
 }
 
 /// Results of up to two tiles by two panels: rows of 32 floats.

@@ -1,12 +1,11 @@
 //! Products of pairs of bf16 by `vdpbf16ps`: beyond AVX-512.
 
 use core::arch::x86_64::*;
-use core::array::from_fn;
 
 use super::Avx512;
 use crate::kernels::bf16::PAIR;
 use crate::kernels::gemm::bf16::{GemmBf16, ROUNDED_ROWS, rounded_stride};
-use crate::kernels::gemm::tile::finish;
+use crate::kernels::gemm::tile::{by_columns, finish};
 use crate::kernels::gemm::{GemmF32, PANEL};
 use crate::kernels::isa::Level;
 use crate::kernels::simd::Simd;
@@ -68,21 +67,23 @@ pub(super) fn round_rows(
     unsafe { enter(s.avx512(), a, (rows, k, stride), out) }
 }
 
-/// Computes a product by AVX512-BF16, as far as [`finish`] does.
+/// Computes a product by AVX512-BF16.
 ///
 /// **Panics**: if `level` does not prove it, or there is no room for rounded rows.
 pub(in crate::kernels) fn gemm(level: Level, gemm: &mut GemmBf16<'_>) {
     let Some(s) = Avx512Bf16::from_level(level) else { panic!("no AVX512-BF16 at this level") };
-    let GemmF32 { m, n, k, a, a_row_stride, .. } = gemm.product;
-    let panels = n.div_ceil(PANEL);
+    let GemmF32 { m, k, a, a_row_stride, .. } = gemm.product;
     for first in (0..m).step_by(ROUNDED_ROWS) {
         let rows = (m - first).min(ROUNDED_ROWS);
         let a = if k > 0 { &a[first * a_row_stride..] } else { a };
         round_rows(s, a, (rows, k, a_row_stride), gemm.rounded);
-        let mut panel = 0;
-        while panel < panels {
-            panel += column(s, gemm, (first, rows), panel, panels - panel);
-        }
+        by_columns(
+            s.avx512(),
+            gemm,
+            first..first + rows,
+            |gemm| &mut gemm.product,
+            |gemm, panel, left| column(s, gemm, (first, rows), panel, left),
+        );
     }
 }
 
@@ -130,14 +131,19 @@ fn tile<const MR: usize, const P: usize>(
     panel: usize,
 ) {
     let (pairs, stride) = (product.k.div_ceil(PAIR), rounded_stride(product.k));
-    let a: [&[u32]; MR] = from_fn(|i| &rounded[(row + i) * stride..][..pairs]);
-    let b: [&[u32]; P] = from_fn(|j| &b[(panel + j) * pairs * PANEL..][..pairs * PANEL]);
+    let (mut a, mut panels) = ([&[][..]; MR], [&[][..]; P]);
+    for i in 0..MR {
+        a[i] = &rounded[(row + i) * stride..][..pairs];
+    }
+    for j in 0..P {
+        panels[j] = &b[(panel + j) * pairs * PANEL..][..pairs * PANEL];
+    }
     let mut sums = [[s.splat(0.0); P]; MR];
     // No closure here: it would be compiled without the instructions.
     for p in 0..pairs {
         let mut words = [pairs_of(s.u32_splat(0)); P];
         for j in 0..P {
-            words[j] = pairs_of(s.u32_load(&b[j][p * PANEL..][..PANEL]));
+            words[j] = pairs_of(s.u32_load(&panels[j][p * PANEL..][..PANEL]));
         }
         for i in 0..MR {
             let pair = pairs_of(s.u32_splat(a[i][p]));

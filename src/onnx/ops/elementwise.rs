@@ -202,9 +202,7 @@ fn swish_of(call: &mut Call, x: ValueId) -> Imported<ValueId> {
     if alpha == 1.0 {
         return call.unary(Unary::Silu, x);
     }
-    let scaled = call.with(Binary::Mul, x, f64::from(alpha))?;
-    let gate = call.unary(Unary::Sigmoid, scaled)?;
-    call.binary(Binary::Mul, x, gate)
+    call.unary(Unary::Swish { alpha }, x)
 }
 
 pub(super) fn swish(call: &mut Call) -> Imported {

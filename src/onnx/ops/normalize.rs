@@ -1,7 +1,7 @@
 //! Softmax and normalisation.
 
 use crate::graph::dim::product;
-use crate::graph::ops::{Binary, Conv, Pool, PoolKind, ReduceKind, Unary};
+use crate::graph::ops::{Activation, Binary, Conv, Pool, PoolKind, ReduceKind, Unary};
 use crate::graph::{Dim, Op, ValueId};
 
 use super::super::call::{Call, Imported};
@@ -175,6 +175,7 @@ pub(super) fn local_response(call: &mut Call) -> Imported {
         pads_before: vec![reach / 2, 0],
         pads_after: vec![reach - reach / 2, 0],
         group: 1,
+        activation: Activation::None,
     };
     let kind = PoolKind::Average { count_include_pad: true };
     let mean = call.one(Op::Pool(Pool { kind, window, ceil_mode: false }), &[squares])?;

@@ -1,6 +1,8 @@
 //! Convolution and pooling.
 
-use crate::graph::ops::{Conv, MaxPositions, Pad, PadMode, Pool, PoolKind, SliceAxis, Unary};
+use crate::graph::ops::{
+    Activation, Conv, MaxPositions, Pad, PadMode, Pool, PoolKind, SliceAxis, Unary,
+};
 use crate::graph::{Dim, Op, ValueId};
 
 use super::super::call::{Call, Imported};
@@ -83,7 +85,15 @@ pub(super) fn window(call: &Call, shape: &[Dim], kernel: Option<Vec<usize>>) -> 
         }
         other => return call.refuse("auto_pad", format!("is {other:?}")),
     }
-    Ok(Conv { kernel, strides, dilations, pads_before: before, pads_after: after, group: 1 })
+    Ok(Conv {
+        kernel,
+        strides,
+        dilations,
+        pads_before: before,
+        pads_after: after,
+        group: 1,
+        activation: Activation::None,
+    })
 }
 
 /// Extents of a kernel whose first two axes are channels.
@@ -241,6 +251,7 @@ pub(super) fn conv_transpose(call: &mut Call) -> Imported {
         kernel,
         dilations,
         group,
+        activation: Activation::None,
     };
     Ok(vec![call.first(Op::Conv(conv), &[Some(x), Some(w), bias])?])
 }
@@ -321,6 +332,7 @@ pub(super) fn causal_conv(call: &mut Call) -> Imported {
         pads_before: vec![0],
         pads_after: vec![0],
         group,
+        activation: Activation::None,
     };
     let y = call.first(Op::Conv(conv), &[Some(whole), Some(w), bias])?;
     let y = match call.string_or("activation", "none")? {

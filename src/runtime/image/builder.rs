@@ -36,7 +36,7 @@ pub(crate) struct ImageBuilder {
     pub(crate) states: Vec<(u32, u32)>,
     /// Outputs with their texts, in order.
     pub(crate) labels: Vec<(u32, Vec<String>)>,
-    pub(crate) constants: Vec<u8>,
+    pub(crate) constants: Vec<u32>,
     pub(crate) arena_bytes: usize,
     pub(crate) state_bytes: usize,
 }
@@ -116,7 +116,7 @@ impl ImageBuilder {
         ];
         // Room for all: constants are most of an image, and are copied once.
         let tables_len: usize = tables.iter().map(|(_, table)| table.len()).sum();
-        words.reserve_exact(tables_len + 16 + self.constants.len().div_ceil(4));
+        words.reserve_exact(tables_len + 16 + self.constants.len());
         for (section, table) in tables {
             let at = SECTIONS_AT + 2 * section as usize;
             words[at] = words.len() as u32;
@@ -127,8 +127,8 @@ impl ImageBuilder {
         words.resize(words.len().next_multiple_of(16), 0);
         let at = SECTIONS_AT + 2 * Section::Constants as usize;
         words[at] = words.len() as u32;
-        words[at + 1] = self.constants.len().div_ceil(4) as u32;
-        words.extend(words_of(&self.constants));
+        words[at + 1] = self.constants.len() as u32;
+        words.extend_from_slice(&self.constants);
         let head = [MAGIC, VERSION, words.len() as u32, self.arena_bytes as u32];
         words[..4].copy_from_slice(&head);
         words[4] = self.state_bytes as u32;

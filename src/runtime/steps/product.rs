@@ -33,6 +33,7 @@ impl ActivationWords {
             Activation::Gelu => (6, [0.0; 2]),
             Activation::GeluTanh => (7, [0.0; 2]),
             Activation::Silu => (8, [0.0; 2]),
+            Activation::Swish(slope) => (9, [slope, 0.0]),
             Activation::None => (0, [0.0; 2]),
         };
         Self { code, p }
@@ -49,22 +50,43 @@ impl ActivationWords {
             6 => Activation::Gelu,
             7 => Activation::GeluTanh,
             8 => Activation::Silu,
+            9 => Activation::Swish(self.p[0]),
             _ => Activation::None,
         }
     }
 }
 
 crate::record! {
-    /// `y[rows, n] = activation(x[rows, k] · w[k, n] + bias[n])`; `w` in panels of 16 columns.
+    /// MatrixRows of f32 that may lie apart from one another; each is contiguous.
+    pub(crate) struct MatrixRows {
+        pub(crate) memory: In,
+        pub(crate) offset: Extent,
+        pub(crate) stride: Extent,
+    }
+}
+
+impl MatrixRows {
+    /// Whether there are so many of `len` elements.
+    fn fits(&self, reach: &Reach<'_>, rows: usize, len: usize) -> Option<()> {
+        let (offset, stride) = (reach.extent(self.offset)?, reach.extent(self.stride)?);
+        let last = rows.saturating_sub(1).checked_mul(stride)?.checked_add(offset)?;
+        require(reach.len::<f32>(&self.memory)? >= last.checked_add(len)? || rows == 0)
+    }
+}
+
+crate::record! {
+    /// `y[rows, n] = activation(x[rows, k] · w[k, n] + bias[n] + residual[rows, n])`; `w` in
+    /// panels of 16 columns.
     pub(crate) struct LinearRecord {
-        pub(crate) x: In,
-        pub(crate) x_offset: Extent,
-        pub(crate) x_row_stride: Extent,
+        pub(crate) x: MatrixRows,
         pub(crate) rows: Extent,
         pub(crate) k: u32,
         pub(crate) n: u32,
         pub(crate) w: In,
         pub(crate) bias: Option<In>,
+        pub(crate) residual: Option<MatrixRows>,
+        /// The residual is what `y` holds.
+        pub(crate) accumulate: bool,
         pub(crate) activation: ActivationWords,
         pub(crate) y: Out,
     }
@@ -80,9 +102,8 @@ impl LinearRecord {
         let (k, n, rows) = (self.k as usize, self.n as usize, reach.extent(self.rows)?);
         reach.may_hold(&self.bias, DType::F32, n)?;
         reach.holds::<f32>(&self.y, count(&[rows, n])?)?;
-        let (offset, stride) = (reach.extent(self.x_offset)?, reach.extent(self.x_row_stride)?);
-        let last = rows.saturating_sub(1).checked_mul(stride)?.checked_add(offset)?;
-        require(reach.len::<f32>(&self.x)? >= last.checked_add(k)? || rows == 0)
+        self.residual.as_ref().map_or(Some(()), |residual| residual.fits(reach, rows, n))?;
+        self.x.fits(reach, rows, k)
     }
 }
 
@@ -101,22 +122,31 @@ fn linear_f32<S: Simd>(step: Step<'_>) {
 #[inline(always)]
 fn product_of<'s>(record: LinearRecord, operands: &Operands<'s>) -> Option<GemmF32<'s>> {
     let (m, k, n) = (operands.extent(record.rows), record.k as usize, record.n as usize);
-    if m == 0 {
+    if m == 0 || n == 0 {
         return None;
+    }
+    let c = operands.write(record.y);
+    let residual = record.residual.as_ref();
+    if let Some(residual) = residual {
+        let stride = operands.extent(residual.stride);
+        let from = &operands.read::<f32>(In(residual.memory.0))[operands.extent(residual.offset)..];
+        for (i, row) in c.chunks_exact_mut(n).take(m).enumerate() {
+            row.copy_from_slice(&from[i * stride..][..n]);
+        }
     }
     Some(GemmF32 {
         m,
         n,
         k,
-        a_row_stride: operands.extent(record.x_row_stride),
-        a: &operands.read(record.x)[operands.extent(record.x_offset)..],
+        a_row_stride: operands.extent(record.x.stride),
+        a: &operands.read(record.x.memory)[operands.extent(record.x.offset)..],
         b: &[],
         b_k_stride: PANEL,
         b_panel_stride: PANEL * k,
         bias: record.bias.map_or(Bias::None, |bias| Bias::PerCol(operands.read(bias))),
         activation: record.activation.activation(),
-        accumulate: false,
-        c: operands.write(record.y),
+        accumulate: record.accumulate || residual.is_some(),
+        c,
         c_row_stride: n,
     })
 }
@@ -321,7 +351,7 @@ impl<'a> Product<'a> {
         let d = self.d.as_ref();
         let d_strides = d.map_or(&zeros[..axes], |d| &d.batch[..]);
         let offsets = [self.a.offset, self.b.offset, d.map_or(0, |d| d.offset)];
-        // Rows of the walk run along the last axis of the batch: step through it by hand.
+        // MatrixRows of the walk run along the last axis of the batch: step through it by hand.
         let last = self.batch.last().copied().unwrap_or(1);
         let step = |strides: &[isize]| strides.last().copied().unwrap_or(0);
         let steps = [step(&self.a.batch), step(&self.b.batch), step(d_strides)];

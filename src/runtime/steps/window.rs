@@ -1,6 +1,5 @@
 //! Convolution and pooling.
 
-use crate::kernels::Simd;
 use crate::kernels::activation::Activation;
 use crate::kernels::conv::{
     self, DepthwiseF32, Geometry, PoolOp, Pooling, Window, depthwise_f32, pool_f32, pool_positions,
@@ -8,11 +7,13 @@ use crate::kernels::conv::{
 };
 use crate::kernels::gemm::PANEL;
 use crate::kernels::number::Number;
+use crate::kernels::{Simd, Vectorized};
 use crate::runtime::check::{Reach, count, require};
 use crate::runtime::record::{Extent, In, Out, Scratch};
 use crate::runtime::step::{Kernel, Operands, Step, kernel};
 use crate::tensor::DType;
 
+use super::product::ActivationWords;
 use super::types::by_dtype;
 
 crate::record! {
@@ -65,6 +66,8 @@ crate::record! {
         pub(crate) x: In,
         pub(crate) weights: In,
         pub(crate) bias: Option<In>,
+        pub(crate) residual: Option<In>,
+        pub(crate) activation: ActivationWords,
         pub(crate) y: Out,
         pub(crate) scratch: Option<Scratch>,
         pub(crate) window: WindowRecord,
@@ -95,7 +98,9 @@ impl ConvRecord {
         reach.holds_as(&self.x, dtype, count(&[batch, groups, channels, input])?)?;
         reach.holds_as(&self.weights, dtype, count(&[groups, outputs, channels, taps])?)?;
         reach.may_hold(&self.bias, dtype, count(&[groups, outputs])?)?;
-        reach.holds_as(&self.y, dtype, count(&[batch, groups, outputs, output])?)?;
+        let len = count(&[batch, groups, outputs, output])?;
+        reach.may_hold(&self.residual, dtype, len)?;
+        reach.holds_as(&self.y, dtype, len)?;
         reach.may_hold(&self.scratch, dtype, 0)?;
         Some(geometry)
     }
@@ -114,6 +119,7 @@ impl ConvRecord {
     fn fits(&self, reach: &Reach<'_>) -> Option<()> {
         let dtype = reach.dtype(&self.x);
         require(matches!(dtype, DType::I32 | DType::F64))?;
+        require(self.residual.is_none() && self.activation.activation() == Activation::None)?;
         self.fits_as(reach, dtype).map(|_| ())
     }
 }
@@ -127,7 +133,33 @@ fn conv_f32<S: Simd>(step: Step<'_>) {
     let (x, weights) = (operands.read(record.x), operands.read(record.weights));
     let bias = record.bias.map_or(&[][..], |bias| operands.read(bias));
     let scratch = record.scratch.map_or(&mut [][..], |scratch| operands.scratch(scratch));
-    conv::conv_f32(s, &geometry, x, weights, bias, scratch, operands.write(record.y));
+    let y = operands.write::<f32>(record.y);
+    let len = geometry.batch * geometry.groups * geometry.outputs * geometry.window.output_len();
+    let y = &mut y[..len];
+    conv::conv_f32(s, &geometry, x, weights, bias, scratch, y);
+    let residual = record.residual.map(|residual| operands.read(residual));
+    s.vectorize(Epilogue { residual, activation: record.activation.activation(), y });
+}
+
+/// What comes behind a convolution.
+struct Epilogue<'a> {
+    residual: Option<&'a [f32]>,
+    activation: Activation,
+    y: &'a mut [f32],
+}
+
+impl Vectorized for Epilogue<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        if let Some(residual) = self.residual {
+            for (y, r) in self.y.iter_mut().zip(residual) {
+                *y += r;
+            }
+        }
+        self.activation.apply(s, self.y);
+    }
 }
 
 pub(crate) static CONV_DEPTHWISE_F32: Kernel =
@@ -158,6 +190,9 @@ fn conv_depthwise_f32<S: Simd>(step: Step<'_>) {
         };
         depthwise_f32(s, depthwise);
     }
+    let residual = record.residual.map(|residual| operands.read(residual));
+    let y = &mut y[..batch * y_len];
+    s.vectorize(Epilogue { residual, activation: record.activation.activation(), y });
 }
 
 pub(crate) static CONV: Kernel = kernel!(Conv, ConvRecord::fits, conv);

@@ -5,7 +5,7 @@ use super::super::super::harness::{
 };
 use crate::graph::dim::Dim;
 use crate::graph::ops::vision::{GridMode, GridPadding};
-use crate::graph::ops::{Conv, DeformColumns, GridSample, MaxRoiPool, RoiAlign};
+use crate::graph::ops::{Activation, Conv, DeformColumns, GridSample, MaxRoiPool, RoiAlign};
 use crate::graph::{Op, Tensor};
 
 const PICTURE: [f32; 6] = [1., 2., 3., 4., 5., 6.];
@@ -110,6 +110,7 @@ fn windows_are_shifted() {
         pads_before: vec![0, 0],
         pads_after: vec![0, 0],
         group,
+        activation: Activation::None,
     };
     let op = |group| Op::DeformColumns(DeformColumns { window: window(group) });
     let x = f32s(&[1, 1, 2, 3], &PICTURE);

@@ -1,9 +1,10 @@
 use std::slice::from_ref;
 
 use super::super::super::harness::{
-    assert_same, check, check_ranged, doubled, f32s, i64s, noise, run, run_ranged,
+    assert_same, check, check_ranged, doubled, f32s, i64s, noise, refusal, run, run_ranged,
 };
 use super::*;
+use crate::graph::ops::Activation;
 use crate::graph::{Op, Tensor};
 
 fn plain(kernel: &[usize]) -> Conv {
@@ -15,6 +16,7 @@ fn plain(kernel: &[usize]) -> Conv {
         pads_before: vec![0; n],
         pads_after: vec![0; n],
         group: 1,
+        activation: Activation::None,
     }
 }
 
@@ -127,6 +129,7 @@ fn places_of_the_largest() {
         pads_before: vec![0, 1],
         pads_after: vec![0, 0],
         group: 1,
+        activation: Activation::None,
     };
     let op = |column_major| {
         let pool = Pool { kind: PoolKind::Max, window: window.clone(), ceil_mode: false };
@@ -135,4 +138,33 @@ fn places_of_the_largest() {
     let shape = [1, 2, 1, 3];
     check(op(false), from_ref(&x), i64s(&shape, &[3, 1, 5, 6, 10, 11]));
     check(op(true), &[x], i64s(&shape, &[1, 2, 5, 6, 9, 11]));
+}
+
+#[test]
+fn a_residual_and_an_activation() {
+    for (channels, group, kernel) in [(4, 1, [2, 3]), (4, 1, [1, 1]), (4, 4, [3, 3])] {
+        let plain = Conv { pads_before: vec![1, 0], group, ..plain(&kernel) };
+        let x = noise(&[2, channels, 6, 9], 1);
+        let w = noise(&[4, channels / group, kernel[0], kernel[1]], 2);
+        let bias = noise(&[4], 3);
+        let doubles = [&x, &w, &bias].map(|x| Some(doubled(x)));
+        let sum = run(Op::Conv(plain.clone()), &doubles).remove(0);
+        let residual = noise(sum.shape(), 4);
+        let sums = sum.to_f64s().into_iter().zip(residual.to_f64s());
+        let want: Vec<f32> = sums.map(|(a, b)| (a + b).clamp(-1.0, 1.5) as f32).collect();
+        let want = Tensor::new(sum.shape(), &want);
+        let activation = Activation::Clip { min: -1.0, max: 1.5 };
+        let op = Op::Conv(Conv { activation, ..plain });
+        let operands = [x, w, bias, residual].map(Some);
+        check(op.clone(), &operands, Some(want.clone()));
+        assert_same(&run_ranged(|_| op.clone(), &operands, &[(0, 0), (3, 0)]), &[want]);
+    }
+}
+
+#[test]
+fn doubles_have_no_activation() {
+    let operands = [noise(&[1, 1, 3], 1), noise(&[1, 1, 1], 2)].map(|x| Some(doubled(&x)));
+    let op = Op::Conv(Conv { activation: Activation::Relu, ..plain(&[1]) });
+    let text = refusal(op, &operands).to_string();
+    assert!(text.contains("no activation or residual"), "{text}");
 }

@@ -85,7 +85,7 @@ fn check(m: usize, n: usize, k: usize, options: u64, (level, way): (Level, Way))
     }
 
     let mut pairs = vec![0; packed_pairs_len(k, n).unwrap()];
-    pack_pairs(&b, k, n, &mut pairs);
+    pack_pairs(&b, k, n, n, 1, &mut pairs);
     // NaN where nothing has been rounded yet.
     let mut rounded = vec![u32::MAX; rounded_len(m.max(ROUNDED_ROWS), k).unwrap()];
     let mut got = c;
@@ -135,7 +135,7 @@ fn nan_and_infinity_stay_where_they_belong() {
         let mut a = vec![1.0f32; m * k];
         a[2 * k] = f32::NAN;
         let mut pairs = vec![0; packed_pairs_len(k, n).unwrap()];
-        pack_pairs(&b, k, n, &mut pairs);
+        pack_pairs(&b, k, n, n, 1, &mut pairs);
         let mut rounded = vec![u32::MAX; rounded_len(ROUNDED_ROWS, k).unwrap()];
         let mut c = vec![0.0; m * n];
         let product = GemmF32 {

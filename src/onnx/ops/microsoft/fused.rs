@@ -34,9 +34,7 @@ pub(in super::super) fn quick_gelu(call: &mut Call) -> Imported {
     if alpha == 1.0 {
         return Ok(vec![call.unary(Unary::Silu, x)?]);
     }
-    let bent = call.with(Binary::Mul, x, f64::from(alpha))?;
-    let gate = call.unary(Unary::Sigmoid, bent)?;
-    Ok(vec![call.binary(Binary::Mul, x, gate)?])
+    Ok(vec![call.unary(Unary::Swish { alpha }, x)?])
 }
 
 /// The left half of `x + bias` times Gelu of the right half.
