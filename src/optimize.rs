@@ -5,6 +5,9 @@
 //! out, and the program still answers the same, only later.
 
 mod activations;
+mod attention;
+pub mod bf16;
+mod conv;
 #[cfg(test)]
 mod fixture;
 pub mod fold;
@@ -54,9 +57,19 @@ pub const PASSES: &[Pass] = &[
         run: activations::fuse,
     },
     Pass {
+        name: "attention",
+        does: "attention as one step, from its products, masks and softmax",
+        run: attention::fuse,
+    },
+    Pass {
         name: "needed",
         does: "nodes computed only as far as somebody reads them",
         run: needed::narrow,
+    },
+    Pass {
+        name: "conv",
+        does: "scales, residuals, activations and padding computed in the convolution beside them",
+        run: conv::fuse,
     },
     Pass {
         name: "linear",
