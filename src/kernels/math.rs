@@ -21,6 +21,10 @@ const EXP: [f32; 5] = [0.5, 0.166_665_43, 0.041_666_422, 0.008_366_566, 0.001_39
 /// `(2^r - 1) / r` on |r| <= 1/2; error of the fit 9.4e-8 of `2^r`.
 const EXP2: [f32; 5] = [0.693_147, 0.240_222_47, 0.055_507_112, 0.009_671_294, 0.001_326_940_6];
 
+/// `(2^r - 1) / r` on |r| <= 1/2; error of the fit 1.3e-8 of `2^r - 1`.
+const EXP2M1: [f32; 6] =
+    [0.693_147_2, 0.240_226_49, 0.055_503_674, 0.009_618_311, 0.001_338_737_7, 0.000_153_822_32];
+
 /// `(ln(1 + f) - f + f^2 / 2) / f^3` between the square roots of 1/2 and 2; 5.9e-9 of `ln`.
 const LN: [f32; 8] = [
     0.333_333_3,
@@ -94,6 +98,36 @@ pub fn exp<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let half = s.i32_shr::<1>(n);
     let y = s.add(p, s.splat(1.0));
     s.mul(s.mul(y, exp2_of_int(s, half)), exp2_of_int(s, s.i32_sub(n, half)))
+}
+
+/// `2^n` and `2^r - 1` where `x = n + r`, for |x| up to 126.
+#[inline(always)]
+fn reduced_exp2m1<S: Simd>(s: S, x: S::F32) -> (S::F32, S::F32) {
+    // The sum with 1.5 * 2^23 rounds to an integer, which is left in its low bits.
+    let magic = s.splat(12_582_912.0);
+    let shifted = s.add(x, magic);
+    let r = s.sub(x, s.sub(shifted, magic));
+    let n = s.u32_shl::<23>(s.to_bits(shifted));
+    let scale = s.from_bits(s.u32_add(n, s.u32_splat(0x3f80_0000)));
+    (scale, s.mul(r, polynomial(s, r, &EXP2M1)))
+}
+
+/// `1 + 2^x`, where `x` lies between -90 and 90, and otherwise what it is at the nearer of these:
+/// for the denominator of a sigmoid. At most 1.5 ULP.
+#[inline(always)]
+pub(super) fn one_plus_exp2<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    let x = s.min(s.splat(90.0), s.max(s.splat(-90.0), x));
+    let (scale, p) = reduced_exp2m1(s, x);
+    s.mul_add(scale, p, s.add(scale, s.splat(1.0)))
+}
+
+/// `2^x - 1`, where `x` lies between -30 and 30, and otherwise what it is at the nearer of these:
+/// from there on, `x / (x + 2)` rounds to one. At most 2 ULP.
+#[inline(always)]
+pub(super) fn exp2m1<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    let x = s.min(s.splat(30.0), s.max(s.splat(-30.0), x));
+    let (scale, p) = reduced_exp2m1(s, x);
+    s.mul_add(scale, p, s.sub(scale, s.splat(1.0)))
 }
 
 /// `2^x` for x up to 127: at most 2.5 ULP. From -126.5 down it is zero; there is no subnormal.
