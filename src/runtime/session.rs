@@ -3,6 +3,8 @@
 mod flow;
 mod ports;
 mod state;
+#[cfg(feature = "std")]
+mod work;
 
 use core::fmt;
 
@@ -11,6 +13,8 @@ use arrayvec::ArrayVec;
 use crate::kernels::{Isa, Level};
 
 pub use ports::{View, ViewMut};
+#[cfg(feature = "std")]
+pub use work::Work;
 
 use super::errors::{BindError, RunError, SessionError};
 use super::image::{ARENA, CONSTANTS, PORTS, STATE};
@@ -254,9 +258,24 @@ impl<'p> Session<'p> {
         self.execute()
     }
 
+    /// Runs the program as [`Session::run`] does, and calls `watch` with the position of each step
+    /// before it runs, and at the end with the number of steps. With a clock in `watch` this says
+    /// where the time goes.
+    ///
+    /// **Errors** as [`Session::run`].
+    ///
+    /// **Cost**: that of [`Session::run`], a few nanoseconds a step, and what `watch` takes.
+    pub fn run_watched(&mut self, watch: &mut dyn FnMut(usize)) -> Result<(), RunError> {
+        self.advance()?;
+        self.execute_flow(&mut *watch)?;
+        self.grown = true;
+        watch(self.program.image().steps_len());
+        Ok(())
+    }
+
     fn execute(&mut self) -> Result<(), RunError> {
         match self.has_flow {
-            true => self.execute_flow()?,
+            true => self.execute_flow(|_| ())?,
             false => self.execute_straight()?,
         }
         self.grown = true;

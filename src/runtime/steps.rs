@@ -23,6 +23,8 @@ pub(super) mod types;
 pub(crate) mod vision;
 pub(crate) mod walk;
 pub(crate) mod window;
+#[cfg(feature = "std")]
+pub(crate) mod work;
 
 use super::step::Kernels;
 
@@ -188,6 +190,8 @@ macro_rules! for_each_kernel {
             GruResetF32 = 93, "gru_reset_f32", recurrent::GRU_RESET_F32;
             /// Biases of a recurrent layer that are not constant.
             RecurrentBias = 94, "recurrent_bias", recurrent::RECURRENT_BIAS;
+            /// Weights of a recurrent layer that are not constant.
+            RecurrentGates = 95, "recurrent_gates", recurrent::RECURRENT_GATES;
             /// A number in the data becomes a dimension.
             Measure = 100, "measure", dynamic::MEASURE;
             /// Positions of elements that are not zero.
@@ -220,6 +224,8 @@ macro_rules! for_each_kernel {
             DeformColumns = 125, "deform_columns", vision::DEFORM_COLUMNS;
             /// Determinants.
             Determinant = 126, "determinant", vision::DETERMINANT;
+            /// Decision trees of ordered comparisons.
+            TreeWalk = 127, "tree_walk", classical::TREE_WALK;
             /// Random numbers.
             Random = 150, "random", random::RANDOM;
             /// Decision trees.

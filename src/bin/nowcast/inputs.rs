@@ -82,7 +82,10 @@ pub(crate) struct Model {
     /// What errors call it.
     pub(crate) name: String,
     /// The ONNX bytes, where the model has no file.
-    #[cfg_attr(not(feature = "ort"), expect(dead_code, reason = "for another runtime"))]
+    #[cfg_attr(
+        not(any(feature = "ort", feature = "tract")),
+        expect(dead_code, reason = "for another runtime")
+    )]
     pub(crate) bytes: Option<Vec<u8>>,
     pub(crate) program: Program<'static>,
     /// Inputs that are constants of the program.

@@ -1,4 +1,4 @@
-//! `nowcast verify`: our answer beside ONNX Runtime's.
+//! `nowcast verify`: our answer beside another runtime's.
 
 use nowcast::bundle::Tag;
 use nowcast::forecast::Forecaster;
@@ -76,18 +76,19 @@ pub(crate) fn run(args: VerifyArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::User(format!("{}: {error}", model.name)))?;
     model.fill(&mut session, Some(args.seed))?;
     let inputs = model.inputs(&mut session)?;
-    let Against::Ort = args.against.against.unwrap_or(Against::Ort);
-    let expected = answer(&model, file, &inputs)?;
+    let against = args.against.against.unwrap_or(Against::Ort);
+    let expected = answer(against, &model, file, &inputs)?;
     session.run().map_err(|error| Failure::Internal(error.to_string()))?;
 
     let mut outputs = Vec::new();
     for ((name, ours), theirs) in model.outputs(&session)?.into_iter().zip(&expected) {
         if (ours.dtype(), ours.shape()) != (theirs.dtype(), theirs.shape()) {
             return Err(Failure::Different(format!(
-                "{}: output {name:?} is {}{:?}, ONNX Runtime's is {}{:?}",
+                "{}: output {name:?} is {}{:?}, {}'s is {}{:?}",
                 model.name,
                 ours.dtype(),
                 ours.shape(),
+                against.name(),
                 theirs.dtype(),
                 theirs.shape()
             )));
@@ -112,9 +113,10 @@ pub(crate) fn run(args: VerifyArgs) -> Result<(), Failure> {
     let over: Vec<&str> =
         report.outputs.iter().filter(|o| !within(o)).map(|o| o.name.as_str()).collect();
     Err(Failure::Different(format!(
-        "{}: {} differs from ONNX Runtime's answer by more than its tolerance",
+        "{}: {} differs from {}'s answer by more than its tolerance",
         model.name,
-        over.join(", ")
+        over.join(", "),
+        against.name()
     )))
 }
 
