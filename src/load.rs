@@ -14,6 +14,7 @@ use crate::compile::{CompileError, compile_within};
 use crate::graph::{Bindings, Extent, Graph, Tensor};
 pub use crate::onnx::DEFAULT_MAX_MEMORY;
 use crate::onnx::ImportError;
+use crate::optimize::bf16::Narrowed;
 use crate::optimize::{self, Applied, PASSES};
 use crate::runtime::Program;
 
@@ -79,6 +80,29 @@ fn short(error: &dyn std::fmt::Display) -> String {
     format!("{} ... {}", &text[..first], &text[last..])
 }
 
+/// In which type the weights of products with constants are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Precision {
+    /// As in the model.
+    #[default]
+    F32,
+    /// Rounded to the nearest bf16, which has 8 significant bits: half of the bytes. Sums are f32,
+    /// and so is everything between products; products of many rows round their first operand
+    /// too where the CPU multiplies bf16 (AVX512-BF16, AMX).
+    Bf16,
+}
+
+impl Precision {
+    /// Its short name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
 /// What a caller chooses of a model.
 ///
 /// # Examples
@@ -98,6 +122,7 @@ fn short(error: &dyn std::fmt::Display) -> String {
 pub struct Options {
     bindings: Bindings,
     without: Vec<String>,
+    precision: Precision,
 }
 
 impl Options {
@@ -179,6 +204,13 @@ impl Options {
         self
     }
 
+    /// Chooses in which type the weights of products are stored.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
     fn memory_limit(&self) -> u64 {
         self.bindings.max_memory.unwrap_or(DEFAULT_MAX_MEMORY)
     }
@@ -188,12 +220,17 @@ impl Options {
         &self.bindings.dims
     }
 
+    /// The type of weights that is chosen.
+    pub fn chosen_precision(&self) -> Precision {
+        self.precision
+    }
+
     /// All that is chosen so far.
     pub fn bindings(&self) -> &Bindings {
         &self.bindings
     }
 
-    /// Whether nothing is chosen yet.
+    /// Whether nothing is chosen yet of what is open in a model, or of passes.
     pub fn is_empty(&self) -> bool {
         let Bindings { dims, shapes, values, ranges, states, trips, max_memory: _ } =
             &self.bindings;
@@ -231,6 +268,8 @@ pub struct Optimized {
     pub graph: Graph,
     /// What each pass did, in their order.
     pub passes: Vec<Applied>,
+    /// What became bf16, where that was chosen.
+    pub bf16: Option<Narrowed>,
 }
 
 /// The optimized graph of a model in memory: what [`from_bytes`] compiles.
@@ -284,7 +323,11 @@ fn graph_from(
     let mut graph = crate::onnx::import_file(bytes, folder, &options.bindings, &mut fold)
         .map_err(|source| LoadError::Import { path: path.to_owned(), source })?;
     let passes = optimize::run(&mut graph, &options.without);
-    Ok(Optimized { graph, passes })
+    let bf16 = match options.precision {
+        Precision::F32 => None,
+        Precision::Bf16 => Some(optimize::bf16::narrow(&mut graph)),
+    };
+    Ok(Optimized { graph, passes, bf16 })
 }
 
 #[cfg(test)]

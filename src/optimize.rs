@@ -6,6 +6,7 @@
 
 mod activations;
 mod attention;
+pub mod bf16;
 mod conv;
 #[cfg(test)]
 mod fixture;

@@ -304,7 +304,7 @@ mod oracle {
         let output = with_oracle(&folder, &strict);
         assert_eq!(output.status.code(), Some(1));
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(errors.contains("y, positive differs from ONNX Runtime's"), "{errors}");
+        assert!(errors.contains("y, positive differs from the answer of ONNX Runtime"), "{errors}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use core::fmt;
 
 use arrayvec::ArrayVec;
 
-use crate::kernels::{Isa, Level};
+use crate::kernels::{Isa, Level, isa};
 
 pub use ports::{View, ViewMut};
 #[cfg(feature = "std")]
@@ -64,9 +64,12 @@ fn missing(_: Step<'_>) {}
 impl<'p> Session<'p> {
     /// A session in memory of its own, on the best instruction set of this CPU.
     ///
+    /// Where the CPU has AMX and a step of the program would use it, the process asks for its tiles
+    /// ([`Level::without_amx`] keeps it from that).
+    ///
     /// **Errors**: no memory.
     ///
-    /// **Cost**: one allocation.
+    /// **Cost**: one allocation; one system call where tiles are asked for.
     #[cfg(feature = "std")]
     pub fn new(program: &'p Program<'p>) -> Result<Self, SessionError> {
         Self::new_at(program, Level::detect())
@@ -106,6 +109,9 @@ impl<'p> Session<'p> {
     fn assemble(program: &'p Program<'p>, level: Level, block: Block<'p>) -> Self {
         let mut code = [missing as StepFn; KernelId::LEN];
         let mut has_flow = false;
+        // Tiles are asked for once there is something to do with them.
+        #[cfg(target_arch = "x86_64")]
+        let level = if program.uses_amx() { level.ask_for_amx() } else { level.without_amx() };
         for (id, words) in program.image().walk() {
             has_flow |= Control::decode(id, words).is_some();
             // The check of the image has found each kernel.
@@ -377,11 +383,14 @@ impl Drop for Bound<'_, '_> {
     }
 }
 
-/// Pays beforehand what a thread's first run would: the pages of its stack.
+/// Pays beforehand what a thread's first run would: the pages of its stack, and the tiles of AMX
+/// where a session of this process uses them. Call it when the sessions are made.
 ///
-/// **Cost**: writes [`MemoryNeeds::stack_bytes`](super::MemoryNeeds::stack_bytes) of stack once.
+/// **Cost**: writes [`MemoryNeeds::stack_bytes`](super::MemoryNeeds::stack_bytes) of stack once; a
+/// system call on x86-64.
 #[inline(never)]
 pub fn prepare_thread() {
+    isa::prepare_thread();
     let mut stack = [0u8; MemoryNeeds::STACK_BYTES];
     core::hint::black_box(&mut stack);
 }

@@ -244,6 +244,8 @@ macro_rules! for_each_kernel {
             Narrow = 181, "narrow", small::NARROW;
             /// Attention of queries to keys and their values.
             AttentionF32 = 190, "attention_f32", attention::ATTENTION_F32;
+            /// Product with packed weights in bf16, bias and activation.
+            LinearBf16 = 200, "linear_bf16", product::LINEAR_BF16;
         }
     };
 }

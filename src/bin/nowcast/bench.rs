@@ -5,13 +5,12 @@ mod profile;
 
 use std::time::Instant;
 
-use nowcast::kernels::Isa;
 use nowcast::runtime::{Session, prepare_thread};
 use serde::Serialize;
 
 use crate::against::{AgainstArgs, Call, with_call};
 use crate::failure::Failure;
-use crate::inputs::{InputArgs, ModelArgs, isa, level};
+use crate::inputs::{InputArgs, LevelArgs, ModelArgs};
 use crate::progress::Progress;
 use crate::source::Source;
 use crate::{allocations, output};
@@ -37,9 +36,8 @@ pub(crate) struct BenchArgs {
     /// Time each step, beside the ceilings of this core
     #[arg(long, conflicts_with = "against")]
     profile: bool,
-    /// Instruction set: scalar, avx2, avx512 or neon [default: the best of this CPU]
-    #[arg(long, value_parser = isa)]
-    isa: Option<Isa>,
+    #[command(flatten)]
+    level: LevelArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -119,7 +117,7 @@ fn pin() -> bool {
 }
 
 pub(crate) fn run(args: BenchArgs) -> Result<(), Failure> {
-    let level = level(args.isa)?;
+    let level = args.level.level()?;
     let source = Source::open(&args.model.model)?;
     let file = match (args.against.against, &args.against.onnx) {
         (None, None) => None,

@@ -1,6 +1,8 @@
 //! The tile of `C` that stays in registers, and how a matrix is cut into tiles.
 #![allow(clippy::needless_range_loop, reason = "an index says which lane, row or dimension")]
 
+use core::ops::Range;
+
 use super::{Bias, GemmF32, PANEL};
 use crate::kernels::simd::{Simd, Vectorized};
 
@@ -167,7 +169,7 @@ fn narrow_row(from: &[f32], row: &mut [f32; PANEL]) {
 
 /// Adds the bias and what `C` held, clamps, and stores what is inside `C`.
 #[inline(always)]
-fn finish<S: Simd, const MR: usize, const NV: usize>(
+pub(in crate::kernels) fn finish<S: Simd, const MR: usize, const NV: usize>(
     s: S,
     gemm: &mut GemmF32<'_>,
     row: usize,
@@ -216,24 +218,37 @@ const BLOCK: usize = 2048;
 /// Cuts `C` into groups of panels, and these into blocks of rows: all panels that
 /// [`BLOCK`] allows for one block of rows, else as many as a tile is wide.
 pub(super) fn run<S: Simd>(s: S, gemm: &mut GemmF32<'_>) {
-    let panels = gemm.n.div_ceil(PANEL);
-    let clamps = gemm.activation.clamp().is_some();
+    let rows = 0..gemm.m;
+    by_columns(s, gemm, rows, |gemm| gemm, |gemm, panel, left| column(s, gemm, panel, left));
+}
+
+/// Calls `column` with the first panel that is still to be computed and the number of those left;
+/// it says how many it has. Behind it, applies an activation that the tile does not do itself.
+pub(in crate::kernels) fn by_columns<'g, S: Simd, G>(
+    s: S,
+    gemm: &mut G,
+    rows: Range<usize>,
+    product: fn(&mut G) -> &mut GemmF32<'g>,
+    mut column: impl FnMut(&mut G, usize, usize) -> usize,
+) {
+    let &mut GemmF32 { n, activation, .. } = product(gemm);
+    let (panels, clamps) = (n.div_ceil(PANEL), activation.clamp().is_some());
     let (mut panel, mut active) = (0, 0);
     while panel < panels {
-        panel += column(s, gemm, panel, panels - panel);
-        let (from, to) = (active * PANEL, gemm.n.min(panel * PANEL));
-        if !clamps && (panel == panels || (to - from) * gemm.m >= BLOCK) {
-            s.vectorize(Activate { gemm, from, to });
+        panel += column(gemm, panel, panels - panel);
+        let cols = active * PANEL..n.min(panel * PANEL);
+        if !clamps && (panel >= panels || cols.len() * rows.len() >= BLOCK) {
+            s.vectorize(Activate { gemm: product(gemm), rows: rows.clone(), cols });
             active = panel;
         }
     }
 }
 
-/// Applies an activation that is not a clamp, which the tile does itself, to some columns.
+/// Applies an activation that is not a clamp, which the tile does itself, to a part of `C`.
 struct Activate<'t, 'g> {
     gemm: &'t mut GemmF32<'g>,
-    from: usize,
-    to: usize,
+    rows: Range<usize>,
+    cols: Range<usize>,
 }
 
 impl Vectorized for Activate<'_, '_> {
@@ -241,12 +256,12 @@ impl Vectorized for Activate<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let GemmF32 { m, n, activation, c_row_stride, c, .. } = self.gemm;
-        if self.to - self.from == *n && *c_row_stride == *n {
-            activation.apply(s, &mut c[..*m * *n]);
+        let GemmF32 { n, activation, c_row_stride, c, .. } = self.gemm;
+        if self.cols.len() == *n && *c_row_stride == *n {
+            activation.apply(s, &mut c[self.rows.start * *n..self.rows.end * *n]);
         } else {
-            for row in 0..*m {
-                activation.apply(s, &mut c[row * *c_row_stride..][self.from..self.to]);
+            for row in self.rows {
+                activation.apply(s, &mut c[row * *c_row_stride..][self.cols.clone()]);
             }
         }
     }
