@@ -1,8 +1,10 @@
 //! Convolution and pooling over one to three spatial dimensions.
 //!
-//! Owns the geometry of a sliding [`Window`]. A convolution is a matrix product whose `B` is the
-//! input unrolled by [`im2col_panels_f32`] ([`conv_f32`]); with one channel a group it is computed
-//! directly by [`depthwise_f32`].
+//! Owns the geometry of a sliding [`Window`]. A convolution with packed weights is computed
+//! directly, by lines of positions ([`conv_lines_f32`]) or by rows of channels
+//! ([`conv_rows_f32`]), and so is one of each channel by itself. With weights that only a run
+//! knows it is a matrix product whose `B` is the input unrolled by [`im2col_panels_f32`]
+//! ([`conv_f32`]), or [`depthwise_f32`].
 
 use core::ops::Range;
 

@@ -313,7 +313,9 @@ mod tests {
             };
             dispatch(level, Run(form, conv));
             let what = format!("{form:?}, {beside}, {:?} on {}", self.geometry, level.isa());
-            assert_close(&y, &order(&self.want), 3e-5, &what);
+            // Sums of many terms of about one drift further from the one in double precision.
+            let tolerance = 1e-5 * (self.geometry.rows() as f32 / 100.0).max(1.0);
+            assert_close(&y, &order(&self.want), tolerance, &what);
         }
     }
 

@@ -6,9 +6,10 @@ use crate::runtime::record::{Field, Words};
 use crate::runtime::step::{KernelId, Operands};
 
 use super::attention::AttentionRecord;
+use super::direct::DirectRecord;
 use super::product::{LinearRecord, MatMulRecord};
 use super::recurrent::RecurrentRecord;
-use super::window::ConvRecord;
+use super::window::{ConvRecord, WindowRecord};
 
 /// What a kernel does beyond touching its operands once.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,10 +48,16 @@ pub(crate) fn known(kernel: KernelId, words: &[u32], operands: &Operands<'_>) ->
         }
         KernelId::ConvF32 | KernelId::ConvDepthwiseF32 | KernelId::Conv => {
             let record = ConvRecord::take(words);
-            let places: u64 = record.window.output.map(extent).iter().product();
-            let taps: u64 = record.window.kernel.map(u64::from).iter().product();
-            let channels = [record.groups, record.channels, record.outputs].map(u64::from);
-            product(extent(record.batch) * places * taps * channels.iter().product::<u64>())
+            let channels = [record.groups, record.channels, record.outputs];
+            product(extent(record.batch) * window(&record.window, operands, channels))
+        }
+        KernelId::ConvLinesF32
+        | KernelId::ConvRowsF32
+        | KernelId::DepthwiseLinesF32
+        | KernelId::DepthwiseRowsF32 => {
+            let record = DirectRecord::take(words);
+            let channels = [record.groups, record.channels, record.outputs];
+            product(extent(record.batch) * window(&record.window, operands, channels))
         }
         KernelId::AttentionF32 => {
             let record = AttentionRecord::take(words);
@@ -69,6 +76,13 @@ pub(crate) fn known(kernel: KernelId, words: &[u32], operands: &Operands<'_>) ->
         | KernelId::GatherElements => Known { passes: Some(1), picks: true, ..Known::default() },
         _ => Known { passes: Some(1), ..Known::default() },
     }
+}
+
+/// Multiply-adds of a convolution of one tensor; padding counts.
+fn window(window: &WindowRecord, operands: &Operands<'_>, channels: [u32; 3]) -> u64 {
+    let places: u64 = window.output.iter().map(|e| operands.extent(*e) as u64).product();
+    let taps: u64 = window.kernel.iter().map(|n| u64::from(*n)).product();
+    places * taps * channels.iter().map(|n| u64::from(*n)).product::<u64>()
 }
 
 /// The state's part of a layer; the input's is a product before it.
