@@ -189,6 +189,8 @@ fn report(level: Level) {
         (1, 256, 256, true),
         (1, 512, 256, true),
         (1, 256, 256, false),
+        (1, 256, 32, true),
+        (1, 100, 30, true),
         (2, 256, 256, true),
         (4, 256, 256, true),
         (5, 512, 128, true),
@@ -199,6 +201,8 @@ fn report(level: Level) {
         (64, 128, 512, true),
         (192, 192, 192, true),
         (64, 64, 32, true),
+        (77, 100, 100, true),
+        (77, 300, 100, true),
     ]
     .into_iter()
     .map(|(m, n, k, packed)| Case::new(m, n, k, packed))

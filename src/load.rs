@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use thiserror::Error;
 
 use crate::compile::{CompileError, compile_within};
@@ -236,7 +237,7 @@ pub struct Optimized {
 ///
 /// **Errors**: as [`from_bytes`].
 pub fn graph_from_bytes(bytes: &[u8], options: &Options) -> Result<Optimized, LoadError> {
-    graph_from(bytes, Path::new("model"), None, options)
+    graph_from(Bytes::copy_from_slice(bytes), Path::new("model"), None, options)
 }
 
 /// The optimized graph of an ONNX file: what [`from_path`] compiles.
@@ -249,7 +250,7 @@ pub fn graph_from_path(path: impl AsRef<Path>, options: &Options) -> Result<Opti
         return Err(io(std::io::Error::other(in_folder(path))));
     }
     let bytes = std::fs::read(path).map_err(io)?;
-    graph_from(&bytes, path, path.parent(), options)
+    graph_from(bytes.into(), path, path.parent(), options)
 }
 
 /// What to say of a folder: the models in it, if there are any.
@@ -269,7 +270,7 @@ fn in_folder(path: &Path) -> String {
 }
 
 fn graph_from(
-    bytes: &[u8],
+    bytes: Bytes,
     path: &Path,
     folder: Option<&Path>,
     options: &Options,
@@ -280,7 +281,7 @@ fn graph_from(
     }
     let mut fold =
         |op: &_, inputs: &[_], results: &[_]| optimize::fold::evaluate(op, inputs, results);
-    let mut graph = crate::onnx::import(bytes, folder, &options.bindings, &mut fold)
+    let mut graph = crate::onnx::import_file(bytes, folder, &options.bindings, &mut fold)
         .map_err(|source| LoadError::Import { path: path.to_owned(), source })?;
     let passes = optimize::run(&mut graph, &options.without);
     Ok(Optimized { graph, passes })

@@ -33,5 +33,5 @@ pub use steps::{KERNELS, kernels};
 pub(crate) use check::{MAX_ITERATIONS, MAX_NESTING};
 #[cfg(feature = "std")]
 pub(crate) use image::{
-    ARENA, Buffer, CONSTANTS, DimOp, ImageBuilder, PORTS, PortSpec, STATE, StepSpec,
+    ARENA, Buffer, CONSTANTS, Constants, DimOp, ImageBuilder, PORTS, PortSpec, STATE, StepSpec,
 };

@@ -217,6 +217,13 @@ pub trait Simd: Copy + core::fmt::Debug + Send + Sync + 'static {
     fn mask_or(self, a: Self::Mask, b: Self::Mask) -> Self::Mask;
     /// `!a`.
     fn mask_not(self, a: Self::Mask) -> Self::Mask;
+    /// Bit `i` of the result is whether lane `i` is true.
+    #[inline(always)]
+    fn mask_bits(self, a: Self::Mask) -> u32 {
+        let mut lanes = [0.0; 16];
+        self.store(self.select(a, self.splat(1.0), self.splat(0.0)), &mut lanes);
+        lanes.iter().enumerate().fold(0, |bits, (i, x)| bits | u32::from(*x != 0.0) << i)
+    }
     /// Whether any lane is true.
     fn mask_any(self, a: Self::Mask) -> bool;
     /// Whether every lane is true.

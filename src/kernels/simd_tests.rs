@@ -303,6 +303,9 @@ impl Vectorized for Reductions<'_> {
         assert_eq!(s.reduce_max(x), max[0]);
         assert_eq!(s.reduce_min(x), min[0]);
         assert!(s.mask_all(s.le(x, s.splat(1.0))));
+        let below = s.lt(x, s.splat(0.5));
+        let bits = (0..S::LANES).fold(0, |bits, i| bits | u32::from(lanes[i] < 0.5) << i);
+        assert_eq!(s.mask_bits(below), bits);
         assert_eq!(s.mask_any(s.lt(x, s.splat(0.0))), lanes[..S::LANES].iter().any(|&x| x < 0.0));
     }
 }

@@ -15,7 +15,9 @@
 //! # Panics
 //! Whatever the tables hold, nothing here panics: a tree that leads outside gives nothing.
 
-use super::number::{Number, codes};
+use super::number::{BinaryCode, Number, codes};
+
+pub mod walk;
 
 codes! {
     /// What a branch compares. The numbers are part of the program image: they are pinned.
@@ -162,37 +164,50 @@ pub fn tree_ensemble<T: NodeWords>(
     x: &[T],
     y: &mut [T],
 ) {
-    let count = T::from_f64(forest.roots.len() as f64);
-    let (zero, none) = (T::default(), T::from_f64(f64::NAN));
     for r in 0..rows {
         let x = &x[r * features..][..features];
         let y = &mut y[r * targets..][..targets];
-        let extreme = matches!(aggregate, Aggregate::Min | Aggregate::Max);
-        y.fill(if extreme { none } else { zero });
+        begin(aggregate, y);
         for root in forest.roots {
             let Some(leaf) = forest.leaf(*root, x) else { continue };
-            forest.weights(leaf, |target, weight| {
-                let Some(y) = y.get_mut(target) else { return };
-                // A comparison with the NaN that stands for no weight yet fails.
-                let keeps = match aggregate {
-                    Aggregate::Min => *y <= weight,
-                    Aggregate::Max => *y >= weight,
-                    Aggregate::Sum | Aggregate::Average => {
-                        *y = y.binary(super::number::BinaryCode::Add, weight);
-                        true
-                    }
-                };
-                if !keeps {
-                    *y = weight;
-                }
-            });
+            forest.weights(leaf, |target, weight| accumulate(aggregate, y, target, weight));
         }
-        for y in y {
-            if aggregate == Aggregate::Average {
-                *y = y.binary(super::number::BinaryCode::Div, count);
-            } else if extreme && y.is_nan() {
-                *y = zero;
-            }
+        finish(aggregate, forest.roots.len(), y);
+    }
+}
+
+/// What targets are before the first weight: a NaN stands for no weight yet.
+#[inline(always)]
+fn begin<T: Number>(aggregate: Aggregate, y: &mut [T]) {
+    let extreme = matches!(aggregate, Aggregate::Min | Aggregate::Max);
+    y.fill(if extreme { T::from_f64(f64::NAN) } else { T::default() });
+}
+
+#[inline(always)]
+fn accumulate<T: Number>(aggregate: Aggregate, y: &mut [T], target: usize, weight: T) {
+    let Some(y) = y.get_mut(target) else { return };
+    // A comparison with the NaN that stands for no weight yet fails.
+    let keeps = match aggregate {
+        Aggregate::Min => *y <= weight,
+        Aggregate::Max => *y >= weight,
+        Aggregate::Sum | Aggregate::Average => {
+            *y = y.binary(BinaryCode::Add, weight);
+            true
+        }
+    };
+    if !keeps {
+        *y = weight;
+    }
+}
+
+#[inline(always)]
+fn finish<T: Number>(aggregate: Aggregate, trees: usize, y: &mut [T]) {
+    let count = T::from_f64(trees as f64);
+    for y in y {
+        if aggregate == Aggregate::Average {
+            *y = y.binary(BinaryCode::Div, count);
+        } else if matches!(aggregate, Aggregate::Min | Aggregate::Max) && y.is_nan() {
+            *y = T::default();
         }
     }
 }

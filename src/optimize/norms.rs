@@ -138,7 +138,7 @@ impl Rows {
         }
         let (tensor, cols) = (scope.constant(v).filter(|_| scope.is_f32(v))?, self.cols?);
         // One number for each element of a row, the same for all rows.
-        let (lead, row) = tensor
+        let (_, row) = tensor
             .shape()
             .split_at_checked((tensor.shape().len() + self.axis).checked_sub(self.shape.len())?)?;
         let data = tensor.as_slice::<f32>()?;

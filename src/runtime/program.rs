@@ -175,7 +175,7 @@ impl<'a> Program<'a> {
     }
 
     /// A program of its own, copied from words.
-    #[cfg(feature = "std")]
+    #[cfg(all(test, feature = "std"))]
     pub(crate) fn owned(words: &[u32]) -> Result<Program<'static>, ImageError> {
         let bytes = super::memory::bytes_of(words);
         let storage = Storage::copied(bytes).ok_or(ImageError::Misaligned)?;

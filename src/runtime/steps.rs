@@ -6,6 +6,7 @@
 
 pub(crate) mod attention;
 pub(crate) mod classical;
+pub(crate) mod direct;
 pub(crate) mod dynamic;
 pub(crate) mod elementwise;
 pub(crate) mod flow;
@@ -163,6 +164,14 @@ macro_rules! for_each_kernel {
             PoolF32 = 51, "pool_f32", window::POOL_F32;
             /// Pooling, other types and norms.
             Pool = 52, "pool", window::POOL;
+            /// Convolution with positions in the lanes of vectors, f32.
+            ConvLinesF32 = 60, "conv_lines_f32", direct::CONV_LINES_F32;
+            /// Convolution with output channels in the lanes of vectors, f32.
+            ConvRowsF32 = 61, "conv_rows_f32", direct::CONV_ROWS_F32;
+            /// Convolution of each channel by itself, positions in the lanes, f32.
+            DepthwiseLinesF32 = 62, "depthwise_lines_f32", direct::DEPTHWISE_LINES_F32;
+            /// Convolution of each channel by itself, channels in the lanes, f32.
+            DepthwiseRowsF32 = 63, "depthwise_rows_f32", direct::DEPTHWISE_ROWS_F32;
             /// Product with packed weights, bias and activation.
             LinearF32 = 80, "linear_f32", product::LINEAR_F32;
             /// Batched product of two operands, f32.
@@ -181,6 +190,8 @@ macro_rules! for_each_kernel {
             GruResetF32 = 93, "gru_reset_f32", recurrent::GRU_RESET_F32;
             /// Biases of a recurrent layer that are not constant.
             RecurrentBias = 94, "recurrent_bias", recurrent::RECURRENT_BIAS;
+            /// Weights of a recurrent layer that are not constant.
+            RecurrentGates = 95, "recurrent_gates", recurrent::RECURRENT_GATES;
             /// A number in the data becomes a dimension.
             Measure = 100, "measure", dynamic::MEASURE;
             /// Positions of elements that are not zero.
@@ -213,6 +224,8 @@ macro_rules! for_each_kernel {
             DeformColumns = 125, "deform_columns", vision::DEFORM_COLUMNS;
             /// Determinants.
             Determinant = 126, "determinant", vision::DETERMINANT;
+            /// Decision trees of ordered comparisons.
+            TreeWalk = 127, "tree_walk", classical::TREE_WALK;
             /// Random numbers.
             Random = 150, "random", random::RANDOM;
             /// Decision trees.

@@ -1,22 +1,25 @@
 //! Operators of classical models.
 
 mod tables;
+mod walk;
 
 use crate::graph::Node;
 use crate::graph::dim::product;
 use crate::graph::ops::trees::Aggregate;
 use crate::graph::ops::{SvmPairs, TreeEnsemble};
-use crate::kernels::trees;
+use crate::kernels::trees::{self, walk::scratch_len};
 use crate::runtime::KernelId;
 use crate::runtime::record::Out;
 use crate::runtime::steps::classical::{
     DistancesRecord, LookupRecord, PairCouplingRecord, SvmPairsRecord, TreeEnsembleRecord,
+    TreeWalkRecord,
 };
 use crate::tensor::DType;
 
 use super::super::builder::{Builder, Lowered};
 use super::{operand, optional_result, result};
 use tables::tables;
+use walk::{WalkTables, walk_tables};
 
 fn word(n: usize, what: &str) -> Lowered<u32> {
     u32::try_from(n).map_err(|_| format!("{n} {what} are too many"))
@@ -25,6 +28,39 @@ fn word(n: usize, what: &str) -> Lowered<u32> {
 pub(super) fn tree_ensemble(b: &mut Builder<'_>, node: &Node, op: &TreeEnsemble) -> Lowered<()> {
     let (x, y) = (operand(node, 0)?, result(node, 0)?);
     let [rows, features] = b.shape(x) else { return Err("the data is no table".into()) };
+    let (rows, features) = (rows.clone(), features.clone());
+    let (rows, features) = (b.extent(&rows), b.extent(&features));
+    let outputs = word(op.targets, "targets")?;
+    let aggregate = match op.aggregate {
+        Aggregate::Sum => trees::Aggregate::Sum,
+        Aggregate::Average => trees::Aggregate::Average,
+        Aggregate::Min => trees::Aggregate::Min,
+        Aggregate::Max => trees::Aggregate::Max,
+    } as u32;
+    let ordered = (b.dtype(x) == DType::F32).then(|| walk_tables(&op.trees)).flatten();
+    if let Some(WalkTables { blocks, wide, roots, slots, targets, values, single, depth }) = ordered
+    {
+        let scratch = scratch_len(slots.shape()[0]);
+        let record = TreeWalkRecord {
+            x: b.read(x)?,
+            blocks: b.table(&blocks),
+            wide,
+            roots: b.table(&roots),
+            slots: b.table(&slots),
+            targets: b.table(&targets),
+            values: b.table(&values),
+            single,
+            y: b.write(y),
+            rows,
+            features,
+            outputs,
+            depth: word(depth, "blocks")?,
+            aggregate,
+            scratch: b.scratch(DType::F32, scratch),
+        };
+        b.step(KernelId::TreeWalk, &record);
+        return Ok(());
+    }
     let tables = match b.dtype(x) {
         DType::F64 => tables::<f64>(&op.trees)?,
         _ => tables::<f32>(&op.trees)?,
@@ -36,16 +72,11 @@ pub(super) fn tree_ensemble(b: &mut Builder<'_>, node: &Node, op: &TreeEnsemble)
         targets: b.table(&tables.targets),
         values: b.table(&tables.values),
         y: b.write(y),
-        rows: b.extent(rows),
-        features: b.extent(features),
-        outputs: word(op.targets, "targets")?,
+        rows,
+        features,
+        outputs,
         depth: word(tables.depth, "branches")?,
-        aggregate: match op.aggregate {
-            Aggregate::Sum => trees::Aggregate::Sum,
-            Aggregate::Average => trees::Aggregate::Average,
-            Aggregate::Min => trees::Aggregate::Min,
-            Aggregate::Max => trees::Aggregate::Max,
-        } as u32,
+        aggregate,
     };
     b.step(KernelId::TreeEnsemble, &record);
     Ok(())

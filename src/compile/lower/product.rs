@@ -92,7 +92,7 @@ fn rows_of(b: &mut Builder<'_>, v: ValueId) -> Lowered<MatrixRows> {
     Ok(MatrixRows { memory, offset: b.extent(&place.offset), stride: b.extent(&stride) })
 }
 
-fn is_positive(b: &Builder<'_>, stride: &Dim) -> bool {
+pub(super) fn is_positive(b: &Builder<'_>, stride: &Dim) -> bool {
     stride.bounds(&b.graph.variables).0 >= 0
 }
 

@@ -1,18 +1,20 @@
-//! Recurrent layers: one product for the input over all of time, then one step a direction.
+//! Recurrent layers: one step a direction.
 
-use crate::graph::dim::{Dim, product};
+use crate::graph::dim::Dim;
 use crate::graph::ops::{Cell, CellActivation, Direction, Recurrent};
 use crate::graph::{Node, ValueId};
-use crate::kernels::Activation;
-use crate::kernels::pack::{pack_panels_f32, packed_len};
+use crate::kernels::gemm::PANEL;
+use crate::kernels::recurrent::layout::{GateWeights, pack_biases, padded};
 use crate::runtime::KernelId;
-use crate::runtime::record::{HeldIn, In, Out, Scratch, SharedOut};
-use crate::runtime::steps::product::{ActivationWords, LinearRecord, MatrixRows, PackRecord};
-use crate::runtime::steps::recurrent::{CellActivationWords, RecurrentRecord, Rows};
+use crate::runtime::record::{HeldIn, In, Out, SharedOut};
+use crate::runtime::steps::recurrent::{
+    BiasRecord, CellActivationWords, GatesRecord, RecurrentRecord, Rows,
+};
 use crate::tensor::DType;
 
 use super::super::builder::{Builder, Lowered};
-use super::super::place::contiguous;
+use super::super::place::{Place, contiguous};
+use super::product::is_positive;
 use super::{operand, optional, optional_result};
 
 fn words(activation: CellActivation) -> CellActivationWords {
@@ -32,9 +34,15 @@ fn words(activation: CellActivation) -> CellActivationWords {
     CellActivationWords { code, p }
 }
 
+/// Rows whose input parts are computed by one product, at the least: twice a tile's, so that
+/// their weights are read a few times only, and their gates stay in the cache.
+const CHUNK_ROWS: usize = 24;
+
 /// The sizes that all directions share.
 struct Sizes {
     hidden: usize,
+    /// Hidden units in whole groups.
+    units: usize,
     gates: usize,
     input: usize,
     time: Dim,
@@ -59,8 +67,10 @@ pub(super) fn recurrent(b: &mut Builder<'_>, node: &Node, op: &Recurrent) -> Low
     let shape = b.shape(x);
     let fixed = |d: &Dim| d.fixed().map(|n| n as usize).ok_or("the sizes of a layer are not fixed");
     let (time, batch) = if op.batch_major { (1, 0) } else { (0, 1) };
+    let hidden = fixed(&b.shape(r)[2])?;
     let sizes = Sizes {
-        hidden: fixed(&b.shape(r)[2])?,
+        hidden,
+        units: padded(hidden).ok_or("the layer is too large")?,
         gates: op.cell.gates(),
         input: fixed(&shape[2])?,
         time: shape[time].clone(),
@@ -85,49 +95,33 @@ fn direction(
     results: [Option<u32>; 3],
 ) -> Lowered<()> {
     let (x, w, r) = (operand(node, 0)?, operand(node, 1)?, operand(node, 2)?);
-    let (hidden, columns) = (sizes.hidden, sizes.gates * sizes.hidden);
+    let (hidden, units) = (sizes.hidden, sizes.units);
     let fixed = |n: usize| Dim::Fixed(n as i64);
 
     let (x_bias, h_bias) = biases(b, node, op.cell, sizes, d)?;
-    let w_panels = panels(b, w, FORMS[d][0], (sizes.input, columns), d * columns * sizes.input)?;
-    let plain = if sizes.reset { 2 * hidden } else { columns };
-    let r_first = d * columns * hidden;
-    let r_panels = panels(b, r, FORMS[d][1], (hidden, plain), r_first)?;
-    let r_candidate = if sizes.reset {
-        let first = r_first + plain * hidden;
-        Some(panels(b, r, FORMS[d][2], (hidden, hidden), first)?)
+    let weights = |gates: usize, depth: usize, side_by_side: bool| GateWeights {
+        gates,
+        hidden,
+        depth,
+        side_by_side,
+    };
+    let of_x = weights(sizes.gates, sizes.input, false);
+    let w = pack(b, w, FORMS[d][0], of_x, d * sizes.gates * hidden * sizes.input)?;
+    let plain = weights(if sizes.reset { 2 } else { sizes.gates }, hidden, true);
+    let first = d * sizes.gates * hidden * hidden;
+    let packed_r = pack(b, r, FORMS[d][1], plain, first)?;
+    let r_hidden = if sizes.reset {
+        let first = first + plain.gates * hidden * hidden;
+        Some(pack(b, r, FORMS[d][2], weights(1, hidden, true), first)?)
     } else {
         None
     };
-
-    let rows = product([&sizes.time, &sizes.batch]);
-    let len = b.max_len(std::slice::from_ref(&rows)).saturating_mul(columns);
-    let gates = b.temporary(DType::F32, len);
-    let record = LinearRecord {
-        x: MatrixRows {
-            memory: b.read(x)?,
-            offset: b.extent(&Dim::Fixed(0)),
-            stride: b.extent(&fixed(sizes.input)),
-        },
-        rows: b.extent(&rows),
-        k: sizes.input as u32,
-        n: columns as u32,
-        w: w_panels,
-        bias: x_bias,
-        residual: None,
-        accumulate: false,
-        activation: ActivationWords::new(Activation::None),
-        y: Out(gates),
+    let (x, x_place) = rows_of(b, x, sizes.input)?;
+    let x_strides = {
+        let (time, batch) = if op.batch_major { (1, 0) } else { (0, 1) };
+        [x_place.strides[time].clone(), x_place.strides[batch].clone()]
     };
-    b.step(KernelId::LinearF32, &record);
 
-    // Distance of rows in time and batch, of `width` elements each, in [time, batch] or
-    // [batch, time] with `between` rows between the two axes.
-    let gates_strides = {
-        let inner = if op.batch_major { &sizes.time } else { &sizes.batch };
-        let outer = inner.clone() * fixed(columns);
-        if op.batch_major { [fixed(columns), outer] } else { [outer, fixed(columns)] }
-    };
     let (y_strides, state_strides) = if op.batch_major {
         let y = contiguous(&[
             sizes.batch.clone(),
@@ -153,7 +147,7 @@ fn direction(
         batch_stride: b.extent(batch),
     };
     let zero = Dim::Fixed(0);
-    let gates_rows = place(&zero, &gates_strides[0], &gates_strides[1]);
+    let x_rows = place(&x_place.offset, &x_strides[0], &x_strides[1]);
     let y_rows = place(&y_strides[0], &y_strides[1], &y_strides[2]);
     let state_rows = place(&state_strides[0], &zero, &state_strides[1]);
 
@@ -166,23 +160,31 @@ fn direction(
     let peephole = if lstm { optional(node, 7).map(|p| b.read(p)).transpose()? } else { None };
     let lengths = optional(node, 4).map(|l| b.read(l)).transpose()?;
     let part = match op.cell {
-        Cell::Gru { linear_before_reset: true } => Some(columns),
-        Cell::Gru { .. } | Cell::Lstm { rounded: true, .. } => Some(hidden),
+        Cell::Gru { linear_before_reset: true } => Some(sizes.gates * PANEL),
+        Cell::Gru { .. } | Cell::Lstm { rounded: true, .. } => Some(units),
         _ => None,
     };
+    let chunk = CHUNK_ROWS.div_ceil(batch.max(1)).min(b.upper(&sizes.time)).max(1);
+    let states = batch.saturating_mul(units);
+    let gates = states.saturating_mul(sizes.gates).saturating_mul(chunk);
     let per = op.cell.activations();
     let record = RecurrentRecord {
         time: b.extent(&sizes.time),
         batch: b.extent(&sizes.batch),
+        input: sizes.input as u32,
         hidden: hidden as u32,
         reverse: op.direction == Direction::Reverse || d == 1,
         input_forget: matches!(op.cell, Cell::Lstm { input_forget: true, .. }),
         clip: op.clip.unwrap_or(f32::INFINITY),
         activations: op.activations[d * per..][..per].iter().map(|a| words(*a)).collect(),
-        gates: Scratch(gates),
-        gates_rows,
-        r: r_panels,
-        r_candidate,
+        x,
+        x_rows,
+        w,
+        bias: x_bias,
+        chunk: chunk as u32,
+        gates: b.scratch(DType::F32, gates),
+        r: packed_r,
+        r_hidden,
         h_bias,
         peephole,
         peephole_offset: b.extent(&fixed(d * 3 * hidden)),
@@ -194,9 +196,9 @@ fn direction(
         y_h: results[1].map(SharedOut),
         y_c: results[2].map(SharedOut),
         state_rows,
-        h: b.scratch(DType::F32, batch * hidden),
-        c: lstm.then(|| b.scratch(DType::F32, batch * hidden)),
-        part: part.map(|n| b.scratch(DType::F32, batch * n)),
+        h: b.scratch(DType::F32, states.saturating_mul(2)),
+        c: lstm.then(|| b.scratch(DType::F32, states)),
+        part: part.map(|n| b.scratch(DType::F32, batch.saturating_mul(n))),
     };
     let kernel = match op.cell {
         Cell::Rnn => KernelId::RnnF32,
@@ -208,39 +210,51 @@ fn direction(
     Ok(())
 }
 
-/// The transpose of `columns` rows of `k` elements, from element `first` of `v` on, in panels:
-/// packed now where `v` is constant, else by a step.
-fn panels(
+/// The data where they lie, if each row is contiguous, else a copy.
+fn rows_of(b: &mut Builder<'_>, x: ValueId, input: usize) -> Lowered<(In, Place)> {
+    let (memory, place) = b.view(x)?;
+    if let [first, second, last] = &place.strides[..] {
+        let forwards = [first, second].into_iter().all(|s| is_positive(b, s));
+        if forwards && (last.is(1) || input <= 1) {
+            return Ok((memory, place));
+        }
+    }
+    b.read(x)?;
+    b.view(x)
+}
+
+/// The weights of one direction, from element `first` of `v` on: packed now where `v` is
+/// constant, else by a step.
+fn pack(
     b: &mut Builder<'_>,
     v: ValueId,
     form: &'static str,
-    (k, columns): (usize, usize),
+    weights: GateWeights,
     first: usize,
 ) -> Lowered<In> {
-    let len = packed_len(k, columns).ok_or("the weights are too large")?;
+    let len = weights.packed_len().ok_or("the weights are too large")?;
     if let Some(data) = b.constant(v).and_then(|t| t.as_slice::<f32>()) {
         return Ok(b.packed(v, form, DType::F32, || {
             let mut packed = vec![0f32; len];
-            pack_panels_f32(&data[first..], k, columns, 1, k, &mut packed);
+            weights.pack(&data[first..], &mut packed);
             bytemuck::cast_slice(&packed).to_vec()
         }));
     }
-    let src = b.read(v)?;
     let out = b.temporary(DType::F32, len);
-    let record = PackRecord {
-        src,
-        offset: b.extent(&Dim::Fixed(first as i64)),
-        k: k as u32,
-        n: columns as u32,
-        row_stride: 1,
-        col_stride: k as u32,
+    let record = GatesRecord {
+        src: b.read(v)?,
+        first: first as u32,
+        gates: weights.gates as u32,
+        hidden: weights.hidden as u32,
+        depth: weights.depth as u32,
+        side_by_side: weights.side_by_side,
         out: Out(out),
     };
-    b.step(KernelId::PackF32, &record);
+    b.step(KernelId::RecurrentGates, &record);
     Ok(In(out))
 }
 
-/// Bias of the input's part and, where it cannot go with that, of the state's.
+/// Bias of the input's part and, where it cannot go with that, of the state's in the hidden gate.
 fn biases(
     b: &mut Builder<'_>,
     node: &Node,
@@ -249,33 +263,25 @@ fn biases(
     d: usize,
 ) -> Lowered<(Option<In>, Option<In>)> {
     let Some(v) = optional(node, 3) else { return Ok((None, None)) };
-    let (hidden, columns) = (sizes.hidden, sizes.gates * sizes.hidden);
+    let (gates, hidden, units) = (sizes.gates, sizes.hidden, sizes.units);
     let apart = matches!(cell, Cell::Gru { linear_before_reset: true });
-    let shared = if apart { 2 * hidden } else { columns };
-    let first = d * 2 * columns;
+    let columns = gates.saturating_mul(units);
+    let first = d * 2 * gates * hidden;
     if let Some(data) = b.constant(v).and_then(|t| t.as_slice::<f32>()) {
-        let (of_x, of_h) = data[first..first + 2 * columns].split_at(columns);
-        let bytes = |x: Vec<f32>| bytemuck::cast_slice(&x).to_vec();
-        let x = b.packed(v, FORMS[d][3], DType::F32, || {
-            let sum = |i: usize| if i < shared { of_x[i] + of_h[i] } else { of_x[i] };
-            bytes((0..columns).map(sum).collect())
-        });
-        let h = apart.then(|| {
-            b.packed(v, FORMS[d][4], DType::F32, || {
-                let rest = |i: usize| if i < shared { 0.0 } else { of_h[i] };
-                bytes((0..columns).map(rest).collect())
-            })
-        });
+        let (mut x, mut h) = (vec![0f32; columns], vec![0f32; units]);
+        pack_biases(gates, hidden, &data[first..], &mut x, apart.then_some(&mut h));
+        let bytes = |x: &[f32]| bytemuck::cast_slice(x).to_vec();
+        let x = b.packed(v, FORMS[d][3], DType::F32, || bytes(&x));
+        let h = apart.then(|| b.packed(v, FORMS[d][4], DType::F32, || bytes(&h)));
         return Ok((Some(x), h));
     }
-    let src = b.read(v)?.0;
     let x = b.temporary(DType::F32, columns);
-    let h = apart.then(|| b.temporary(DType::F32, columns));
-    let record = crate::runtime::steps::recurrent::BiasRecord {
-        src: In(src),
+    let h = apart.then(|| b.temporary(DType::F32, units));
+    let record = BiasRecord {
+        src: b.read(v)?,
         first: first as u32,
-        columns: columns as u32,
-        shared: shared as u32,
+        gates: gates as u32,
+        hidden: hidden as u32,
         x: Out(x),
         h: h.map(Out),
     };

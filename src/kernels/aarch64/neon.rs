@@ -141,6 +141,8 @@ impl Simd for Neon {
         mask_and(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t = vandq_u32(a, b);
         mask_or(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t = vorrq_u32(a, b);
         mask_not(a: uint32x4_t) -> uint32x4_t = vmvnq_u32(a);
+        mask_bits(a: uint32x4_t) -> u32 =
+            vaddvq_u32(vandq_u32(a, vld1q_u32([1u32, 2, 4, 8].as_ptr())));
         mask_any(a: uint32x4_t) -> bool = vmaxvq_u32(a) != 0;
         to_bits(a: float32x4_t) -> uint32x4_t = vreinterpretq_u32_f32(a);
         from_bits(a: uint32x4_t) -> float32x4_t = vreinterpretq_f32_u32(a);

@@ -128,6 +128,7 @@ impl Simd for Avx2 {
         mask_or(a: __m256, b: __m256) -> __m256 = _mm256_or_ps(a, b);
         mask_not(a: __m256) -> __m256 =
             _mm256_xor_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32(-1)));
+        mask_bits(a: __m256) -> u32 = _mm256_movemask_ps(a).cast_unsigned();
         mask_any(a: __m256) -> bool = _mm256_movemask_ps(a) != 0;
         to_bits(a: __m256) -> __m256i = _mm256_castps_si256(a);
         from_bits(a: __m256i) -> __m256 = _mm256_castsi256_ps(a);

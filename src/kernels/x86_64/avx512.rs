@@ -259,6 +259,10 @@ impl Simd for Avx512 {
         !a
     }
     #[inline(always)]
+    fn mask_bits(self, a: __mmask16) -> u32 {
+        u32::from(a)
+    }
+    #[inline(always)]
     fn mask_any(self, a: __mmask16) -> bool {
         a != 0
     }

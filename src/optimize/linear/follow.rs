@@ -101,7 +101,7 @@ fn affine(op: Binary, row: Vec<f64>, swapped: bool) -> Option<Step> {
     Some(Step::Affine { factors, summands })
 }
 
-fn activation(op: Unary) -> Option<Activation> {
+pub(in crate::optimize) fn activation(op: Unary) -> Option<Activation> {
     Some(match op {
         Unary::Relu => Activation::Relu,
         Unary::LeakyRelu { alpha } => Activation::LeakyRelu { alpha },

@@ -2,6 +2,7 @@
 
 use crate::kernels::classical;
 use crate::kernels::number::Number;
+use crate::kernels::trees::walk::{SLOT_LIMIT, Walk, scratch_len, walk_trees};
 use crate::kernels::trees::{self, Aggregate, Forest, NodeWords};
 use crate::runtime::check::{Reach, count, require};
 use crate::runtime::record::{Extent, In, Out, Scratch};
@@ -70,6 +71,72 @@ fn tree_ensemble_of<T: NodeWords>(record: TreeEnsembleRecord, operands: Operands
         extents,
         operands.read(record.x),
         operands.write(record.y),
+    );
+}
+
+crate::record! {
+    /// Decision trees of ordered comparisons. The layout of their tables:
+    /// [`crate::kernels::trees::walk`].
+    pub(crate) struct TreeWalkRecord {
+        pub(crate) x: In,
+        pub(crate) blocks: In,
+        pub(crate) wide: bool,
+        pub(crate) roots: In,
+        pub(crate) slots: In,
+        pub(crate) targets: In,
+        pub(crate) values: In,
+        pub(crate) single: bool,
+        pub(crate) y: Out,
+        pub(crate) rows: Extent,
+        pub(crate) features: Extent,
+        pub(crate) outputs: u32,
+        pub(crate) depth: u32,
+        pub(crate) aggregate: u32,
+        pub(crate) scratch: Scratch,
+    }
+}
+
+impl TreeWalkRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let outputs = self.outputs as usize;
+        let [rows, features] = [reach.extent(self.rows)?, reach.extent(self.features)?];
+        require(outputs > 0)?;
+        reach.holds::<f32>(&self.x, count(&[rows, features])?)?;
+        reach.holds::<f32>(&self.y, count(&[rows, outputs])?)?;
+        reach.len::<u32>(&self.roots)?;
+        reach.len::<u32>(&self.targets)?;
+        reach.len::<f32>(&self.values)?;
+        let slots = reach.len::<u32>(&self.slots)?;
+        let scratch = if slots <= SLOT_LIMIT { scratch_len(slots) } else { usize::MAX };
+        reach.holds::<f32>(&self.scratch, scratch)?;
+        // No way down is longer than there are blocks.
+        require(self.depth as usize <= reach.len::<u32>(&self.blocks)?)
+    }
+}
+
+pub(crate) static TREE_WALK: Kernel = kernel!(TreeWalk, TreeWalkRecord::fits, tree_walk);
+
+fn tree_walk(step: Step<'_>) {
+    let (record, operands) = step.decode::<TreeWalkRecord>();
+    let [rows, features] = [record.rows, record.features].map(|e| operands.extent(e));
+    let walk = Walk {
+        blocks: operands.read(record.blocks),
+        wide: record.wide,
+        roots: operands.read(record.roots),
+        slots: operands.read(record.slots),
+        targets: operands.read(record.targets),
+        values: operands.read(record.values),
+        single: record.single,
+        depth: record.depth as usize,
+    };
+    walk_trees(
+        operands.level(),
+        walk,
+        Aggregate::from_word(record.aggregate),
+        [rows, features, record.outputs as usize],
+        operands.read(record.x),
+        operands.write(record.y),
+        operands.scratch(record.scratch),
     );
 }
 

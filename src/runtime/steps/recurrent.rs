@@ -1,16 +1,17 @@
 //! Recurrent layers, one direction a step.
 //!
-//! The input's part of the gates has been computed for all of time by one product; a step walks
-//! through time, adds the hidden state's part and applies the cell.
+//! A step walks through time in chunks: one product for the input's part of a chunk's gates, then
+//! for each moment the state's part and the cell. So it needs memory for the gates of a chunk only,
+//! and finds them in the cache.
 
 use arrayvec::ArrayVec;
 
 use crate::kernels::gemm::{Bias, GemmF32, PANEL, gemm_f32};
-use crate::kernels::pack::packed_len;
 use crate::kernels::quantize::round_to_range_f32;
+use crate::kernels::recurrent::layout::{GateWeights, pack_biases, padded};
 use crate::kernels::recurrent::{
-    GruCell, GruHalf, LstmCell, RecurrentActivation, gru_cell_f32, gru_reset_f32, gru_update_f32,
-    lstm_cell_f32,
+    GruStep, LstmStep, RecurrentActivation, RnnStep, Sweep, gru_reset_state_f32, gru_step_f32,
+    lstm_step_f32, rnn_step_f32,
 };
 use crate::kernels::{Activation, Simd};
 use crate::runtime::check::{Reach, count, require};
@@ -72,24 +73,32 @@ impl CellActivationWords {
 }
 
 crate::record! {
-    /// One direction of a recurrent layer.
+    /// One direction of a recurrent layer. The layout of weights, biases and gates is that of
+    /// [`layout`](crate::kernels::recurrent::layout).
     pub(crate) struct RecurrentRecord {
         pub(crate) time: Extent,
         pub(crate) batch: Extent,
+        pub(crate) input: u32,
         pub(crate) hidden: u32,
         pub(crate) reverse: bool,
         pub(crate) input_forget: bool,
         pub(crate) clip: f32,
         pub(crate) activations: ArrayVec<CellActivationWords, 3>,
-        /// `[time, batch, gates * hidden]` in either order: the input's part, bias included. The
-        /// state's part is added to it in place.
+        pub(crate) x: In,
+        pub(crate) x_rows: Rows,
+        /// Input weights of all gates in panels.
+        pub(crate) w: In,
+        /// Bias of the input's part, and the state's where it can go with it.
+        pub(crate) bias: Option<In>,
+        /// Moments whose gates are computed together.
+        pub(crate) chunk: u32,
+        /// `[chunk, batch, gates]`.
         pub(crate) gates: Scratch,
-        pub(crate) gates_rows: Rows,
-        /// Recurrent weights in panels: all gates, or with a reset of the state the first two.
+        /// Recurrent weights side by side: all gates, or with a reset of the state the first two.
         pub(crate) r: In,
-        /// Recurrent weights of the candidate, with a reset of the state.
-        pub(crate) r_candidate: Option<In>,
-        /// Bias of the state's part, where it does not go with the input's.
+        /// Recurrent weights of the hidden gate, with a reset of the state.
+        pub(crate) r_hidden: Option<In>,
+        /// Bias of the state's part in the hidden gate, where it cannot go with the input's.
         pub(crate) h_bias: Option<In>,
         pub(crate) peephole: Option<In>,
         pub(crate) peephole_offset: Extent,
@@ -103,16 +112,17 @@ crate::record! {
         pub(crate) y_c: Option<SharedOut>,
         /// Of the states before and behind: offset and distance of rows.
         pub(crate) state_rows: Rows,
+        /// Two hidden states in whole groups: the one before and the next.
         pub(crate) h: Scratch,
         pub(crate) c: Option<Scratch>,
-        /// `[batch, gates * hidden]`: the state's part alone, or the reset or rounded state.
+        /// The reset or rounded state in whole groups, or the state's part of one group's gates.
         pub(crate) part: Option<Scratch>,
     }
 }
 
 impl RecurrentRecord {
     /// Whether a cell of `gates` gates, of which `plain` are one product with the state, finds
-    /// what it needs; `part` is the width of the part that is computed apart.
+    /// what it needs; `part` is the width of a row that is computed apart.
     fn fits(
         &self,
         reach: &Reach<'_>,
@@ -120,21 +130,22 @@ impl RecurrentRecord {
         part: usize,
     ) -> Option<()> {
         let (time, batch) = (reach.extent(self.time)?, reach.extent(self.batch)?);
-        let hidden = self.hidden as usize;
-        let columns = count(&[gates, hidden])?;
-        let states = count(&[batch, hidden])?;
+        let (input, hidden) = (self.input as usize, self.hidden as usize);
+        let units = padded(hidden)?;
+        let columns = count(&[gates, units])?;
+        let states = count(&[batch, units])?;
         require(self.activations.len() >= activations && self.clip >= 0.0)?;
+        require(self.chunk > 0)?;
 
-        // All of time has its own gates, and rows do not overlap.
-        reach.holds::<f32>(&self.gates, count(&[time, batch, columns])?)?;
-        let apart = reach.extent(self.gates_rows.batch_stride)? >= columns;
-        require(apart || time == 0 || states == 0)?;
-        let gates = Some(Scratch(self.gates.0));
-        self.gates_rows.fit(reach, &gates, [time, batch, columns])?;
+        self.x_rows.fit(reach, &Some(In(self.x.0)), [time, batch, input])?;
+        reach.holds::<f32>(&self.w, count(&[input, columns])?)?;
+        reach.may_hold(&self.bias, DType::F32, columns)?;
+        let chunk = (self.chunk as usize).min(time);
+        reach.holds::<f32>(&self.gates, count(&[chunk, batch, columns])?)?;
 
-        reach.holds::<f32>(&self.r, packed_len(hidden, plain * hidden)?)?;
-        reach.may_hold(&self.r_candidate, DType::F32, packed_len(hidden, hidden)?)?;
-        reach.may_hold(&self.h_bias, DType::F32, columns)?;
+        reach.holds::<f32>(&self.r, count(&[hidden, plain, units])?)?;
+        reach.may_hold(&self.r_hidden, DType::F32, count(&[hidden, units])?)?;
+        reach.may_hold(&self.h_bias, DType::F32, units)?;
         let peephole = reach.extent(self.peephole_offset)?.checked_add(count(&[3, hidden])?)?;
         reach.may_hold(&self.peephole, DType::F32, peephole)?;
         reach.may_hold(&self.lengths, DType::I32, batch)?;
@@ -145,9 +156,9 @@ impl RecurrentRecord {
         self.state_rows.fit(reach, &self.c0, state)?;
         self.state_rows.fit(reach, &self.y_h, state)?;
         self.state_rows.fit(reach, &self.y_c, state)?;
-        reach.holds::<f32>(&self.h, states)?;
+        reach.holds::<f32>(&self.h, count(&[2, states])?)?;
         reach.may_hold(&self.c, DType::F32, states)?;
-        reach.may_hold(&self.part, DType::F32, count(&[batch, part, hidden])?)
+        reach.may_hold(&self.part, DType::F32, count(&[batch, part])?)
     }
 
     fn fits_rnn(&self, reach: &Reach<'_>) -> Option<()> {
@@ -156,26 +167,26 @@ impl RecurrentRecord {
 
     fn fits_lstm(&self, reach: &Reach<'_>) -> Option<()> {
         require(self.c.is_some())?;
-        self.fits(reach, [3, 4, 4], 1)
+        self.fits(reach, [3, 4, 4], padded(self.hidden as usize)?)
     }
 
     fn fits_gru_linear(&self, reach: &Reach<'_>) -> Option<()> {
         require(self.part.is_some())?;
-        self.fits(reach, [2, 3, 3], 3)
+        self.fits(reach, [2, 3, 3], 3 * PANEL)
     }
 
     fn fits_gru_reset(&self, reach: &Reach<'_>) -> Option<()> {
-        require(self.part.is_some() && self.r_candidate.is_some())?;
-        self.fits(reach, [2, 3, 2], 1)
+        require(self.part.is_some() && self.r_hidden.is_some())?;
+        self.fits(reach, [2, 3, 2], padded(self.hidden as usize)?)
     }
 }
 
-/// What a cell works on in one step of time: `rows` rows of a batch.
+/// What a cell works on in one step of time: some rows of a batch.
 struct Moment<'a> {
     rows: usize,
-    hidden: usize,
     gates: &'a mut [f32],
-    gates_stride: usize,
+    sweep: Sweep,
+    before: &'a [f32],
     h: &'a mut [f32],
     c: &'a mut [f32],
     part: &'a mut [f32],
@@ -183,151 +194,168 @@ struct Moment<'a> {
 
 /// The parts of a record that do not change with time.
 struct Layer<'a> {
+    hidden: usize,
     r: &'a [f32],
-    r_candidate: &'a [f32],
+    r_hidden: Option<&'a [f32]>,
     h_bias: Option<&'a [f32]>,
     peephole: Option<&'a [f32]>,
     clip: f32,
     input_forget: bool,
     activations: ArrayVec<RecurrentActivation, 3>,
+    /// Those are sigmoid and then only tanh.
+    usual: bool,
 }
 
 trait Cell {
+    const GATES: usize;
     fn step<S: Simd>(s: S, layer: &Layer<'_>, moment: Moment<'_>);
-}
-
-/// `c += h · r`, or `c = h · r + bias`, for `columns` columns.
-#[allow(clippy::too_many_arguments, reason = "a product has as many")]
-#[inline(always)]
-fn add_product<S: Simd>(
-    s: S,
-    (rows, k, columns): (usize, usize, usize),
-    h: &[f32],
-    r: &[f32],
-    bias: Bias<'_>,
-    accumulate: bool,
-    c: &mut [f32],
-    c_row_stride: usize,
-) {
-    let gemm = GemmF32 {
-        m: rows,
-        n: columns,
-        k,
-        a_row_stride: k,
-        a: h,
-        b: r,
-        b_k_stride: PANEL,
-        b_panel_stride: PANEL * k,
-        bias,
-        activation: Activation::None,
-        accumulate,
-        c,
-        c_row_stride,
-    };
-    gemm_f32(s, gemm);
 }
 
 struct Rnn;
 
 impl Cell for Rnn {
+    const GATES: usize = 1;
+
     #[inline(always)]
     fn step<S: Simd>(s: S, layer: &Layer<'_>, m: Moment<'_>) {
-        let n = m.hidden;
-        add_product(s, (m.rows, n, n), m.h, layer.r, Bias::None, true, m.gates, m.gates_stride);
-        for (h, gates) in m.h.chunks_exact_mut(n).zip(m.gates.chunks_mut(m.gates_stride)) {
-            for (h, x) in h.iter_mut().zip(gates) {
-                *h = if layer.clip < f32::INFINITY { x.clamp(-layer.clip, layer.clip) } else { *x };
-            }
-            layer.activations[0].apply(s, h);
-        }
+        let step = RnnStep {
+            rows: m.rows,
+            hidden: layer.hidden,
+            gates_row_stride: m.gates.len() / m.rows,
+            gates: m.gates,
+            r: layer.r,
+            sweep: m.sweep,
+            clip: layer.clip,
+            activation: layer.activations[0],
+            before: m.before,
+            h: m.h,
+        };
+        rnn_step_f32(s, step);
     }
 }
 
 struct Lstm;
 
 impl Cell for Lstm {
+    const GATES: usize = 4;
+
     #[inline(always)]
     fn step<S: Simd>(s: S, layer: &Layer<'_>, m: Moment<'_>) {
-        let shape = (m.rows, m.hidden, 4 * m.hidden);
-        let h = if m.part.is_empty() {
-            &*m.h
+        let before = if m.part.is_empty() {
+            m.before
         } else {
-            let rounded = &mut m.part[..m.h.len()];
-            round_to_range_f32(s, m.h, rounded);
+            // The range is that of the states, without what fills up the last group.
+            let (n, units) = (layer.hidden, m.before.len() / m.rows);
+            let rounded = &mut m.part[..m.before.len()];
+            for (row, from) in m.before.chunks_exact(units).enumerate() {
+                m.h[row * n..][..n].copy_from_slice(&from[..n]);
+            }
+            round_to_range_f32(s, &m.h[..m.rows * n], &mut rounded[..m.rows * n]);
+            for row in (0..m.rows).rev() {
+                rounded.copy_within(row * n..(row + 1) * n, row * units);
+            }
             rounded
         };
-        add_product(s, shape, h, layer.r, Bias::None, true, m.gates, m.gates_stride);
         let a = &layer.activations;
-        let cell = LstmCell {
-            batch: m.rows,
-            hidden: m.hidden,
+        let step = LstmStep {
+            rows: m.rows,
+            hidden: layer.hidden,
+            gates_row_stride: m.gates.len() / m.rows,
             gates: m.gates,
-            gates_row_stride: m.gates_stride,
+            r: layer.r,
+            sweep: m.sweep,
             peephole: layer.peephole,
             clip: layer.clip,
             input_forget: layer.input_forget,
-            activations: [a[0], a[1], a[2]],
+            activations: (!layer.usual).then(|| [a[0], a[1], a[2]]),
+            before,
             c: m.c,
             h: m.h,
         };
-        lstm_cell_f32(s, cell);
+        lstm_step_f32(s, step);
     }
 }
 
-/// The reset gate applies to the product with the recurrent weights.
-struct GruLinear;
+/// A GRU: the reset gate applies to the product with the recurrent weights, or with `RESET_STATE`
+/// to the hidden state.
+struct Gru<const RESET_STATE: bool>;
 
-impl Cell for GruLinear {
+impl<const RESET_STATE: bool> Cell for Gru<RESET_STATE> {
+    const GATES: usize = 3;
+
     #[inline(always)]
     fn step<S: Simd>(s: S, layer: &Layer<'_>, m: Moment<'_>) {
-        let columns = 3 * m.hidden;
-        let bias = layer.h_bias.map_or(Bias::None, Bias::PerCol);
-        add_product(s, (m.rows, m.hidden, columns), m.h, layer.r, bias, false, m.part, columns);
-        let cell = GruCell {
-            batch: m.rows,
-            hidden: m.hidden,
-            x_gates: m.gates,
-            x_row_stride: m.gates_stride,
-            h_gates: m.part,
+        let step = GruStep {
+            rows: m.rows,
+            hidden: layer.hidden,
+            gates_row_stride: m.gates.len() / m.rows,
+            gates: m.gates,
+            r: layer.r,
+            h_bias: layer.h_bias,
+            sweep: m.sweep,
             clip: layer.clip,
-            activations: [layer.activations[0], layer.activations[1]],
+            activations: (!layer.usual).then(|| [layer.activations[0], layer.activations[1]]),
+            before: m.before,
             h: m.h,
+            part: m.part,
         };
-        gru_cell_f32(s, cell);
+        if RESET_STATE {
+            gru_reset_state_f32(s, step, layer.r_hidden.unwrap_or(&[]));
+        } else {
+            gru_step_f32(s, step);
+        }
     }
 }
 
-/// The reset gate applies to the hidden state.
-struct GruReset;
+/// The input's part of the gates.
+struct InputPart<'a> {
+    x: &'a [f32],
+    /// Of the first row, in time and in the batch.
+    rows: [usize; 3],
+    input: usize,
+    w: &'a [f32],
+    bias: Option<&'a [f32]>,
+    columns: usize,
+}
 
-impl Cell for GruReset {
+impl InputPart<'_> {
+    /// Writes `[moments, rows, columns]` from moment `t` and row `first` of the batch on.
     #[inline(always)]
-    fn step<S: Simd>(s: S, layer: &Layer<'_>, m: Moment<'_>) {
-        let n = m.hidden;
-        let stride = m.gates_stride;
-        add_product(s, (m.rows, n, 2 * n), m.h, layer.r, Bias::None, true, m.gates, stride);
-        let activations = [layer.activations[0], layer.activations[1]];
-        let half = GruHalf {
-            batch: m.rows,
-            hidden: n,
-            gates: m.gates,
-            gates_row_stride: stride,
-            clip: layer.clip,
-            activations,
+    fn product<S: Simd>(
+        &self,
+        s: S,
+        [t, moments]: [usize; 2],
+        [first, rows]: [usize; 2],
+        gates: &mut [f32],
+    ) {
+        let [offset, far, wide] = self.rows;
+        let at = offset + t * far + first * wide;
+        // As few products as the order of the rows allows.
+        let (products, m, stride) = if rows == 1 {
+            (1, moments, far)
+        } else if far == rows * wide || moments == 1 {
+            (1, moments * rows, wide)
+        } else {
+            (rows, moments, far)
         };
-        gru_reset_f32(s, half, m.h, m.part);
-        let candidate = &mut m.gates[2 * n..];
-        let shape = (m.rows, n, n);
-        add_product(s, shape, m.part, layer.r_candidate, Bias::None, true, candidate, stride);
-        let half = GruHalf {
-            batch: m.rows,
-            hidden: n,
-            gates: m.gates,
-            gates_row_stride: stride,
-            clip: layer.clip,
-            activations,
-        };
-        gru_update_f32(s, half, m.h);
+        for row in 0..products {
+            let gemm = GemmF32 {
+                m,
+                n: self.columns,
+                k: self.input,
+                a_row_stride: stride,
+                a: &self.x[(at + row * wide).min(self.x.len())..],
+                b: self.w,
+                b_k_stride: PANEL,
+                b_panel_stride: PANEL * self.input,
+                bias: self.bias.map_or(Bias::None, Bias::PerCol),
+                activation: Activation::None,
+                accumulate: false,
+                c: &mut gates[row * self.columns..],
+                c_row_stride: products * self.columns,
+            };
+            gemm_f32(s, gemm);
+        }
     }
 }
 
@@ -341,21 +369,27 @@ fn walk<S: Simd, C: Cell>(step: Step<'_>) {
     if batch == 0 || hidden == 0 {
         return;
     }
+    let units = hidden.div_ceil(PANEL) * PANEL;
+    let columns = C::GATES * units;
+    let activations: ArrayVec<_, 3> =
+        record.activations.iter().map(CellActivationWords::activation).collect();
+    let usual = activations.split_first().is_some_and(|(first, rest)| {
+        *first == RecurrentActivation::Sigmoid
+            && rest.iter().all(|a| *a == RecurrentActivation::Tanh)
+    });
     let layer = Layer {
+        hidden,
         r: operands.read(record.r),
-        r_candidate: record.r_candidate.map_or(&[], |r| operands.read(r)),
+        r_hidden: record.r_hidden.map(|r| operands.read(r)),
         h_bias: record.h_bias.map(|b| operands.read(b)),
         peephole: record
             .peephole
             .map(|p| &operands.read(p)[operands.extent(record.peephole_offset)..]),
         clip: record.clip,
         input_forget: record.input_forget,
-        activations: record.activations.iter().map(CellActivationWords::activation).collect(),
+        activations,
+        usual,
     };
-    let gates = operands.scratch::<f32>(record.gates);
-    let (h, c) = (operands.scratch::<f32>(record.h), record.c.map(|c| operands.scratch::<f32>(c)));
-    let c: &mut [f32] = c.unwrap_or(&mut []);
-    let part: &mut [f32] = record.part.map_or(&mut [], |p| operands.scratch::<f32>(p));
     let place = |rows: &Rows| {
         [
             operands.extent(rows.offset),
@@ -363,50 +397,79 @@ fn walk<S: Simd, C: Cell>(step: Step<'_>) {
             operands.extent(rows.batch_stride),
         ]
     };
-    let (state, y_at, gates_at) =
-        (place(&record.state_rows), place(&record.y_rows), place(&record.gates_rows));
+    let input = InputPart {
+        x: operands.read(record.x),
+        rows: place(&record.x_rows),
+        input: record.input as usize,
+        w: operands.read(record.w),
+        bias: record.bias.map(|b| operands.read(b)),
+        columns,
+    };
+    let gates = operands.scratch::<f32>(record.gates);
+    let (mut before, mut h) = operands.scratch::<f32>(record.h).split_at_mut(batch * units);
+    let c: &mut [f32] = record.c.map_or(&mut [], |c| operands.scratch::<f32>(c));
+    let part: &mut [f32] = record.part.map_or(&mut [], |p| operands.scratch::<f32>(p));
+    let (state, y_at) = (place(&record.state_rows), place(&record.y_rows));
     let has_c = !c.is_empty();
-    load(&operands, record.h0, h, batch, hidden, state);
+    load(&operands, record.h0, before, [batch, hidden, units], state);
     if has_c {
-        load(&operands, record.c0, c, batch, hidden, state);
+        load(&operands, record.c0, c, [batch, hidden, units], state);
     }
     let mut y = record.y.map(|y| operands.write::<f32>(y));
     let lengths = record.lengths.map(|l| operands.read::<i32>(l));
-    // Rows of different lengths run alone, the others together.
-    let (runs, together) = if lengths.is_some() { (batch, 1) } else { (1, batch) };
-    for run in 0..runs {
-        let len = lengths.map_or(time, |l| (l[run].max(0) as usize).min(time));
-        let range = run * hidden..(run + together) * hidden;
-        for i in 0..time {
-            let t = if record.reverse && i < len { len - 1 - i } else { i };
-            if i < len {
-                let at = gates_at[0] + t * gates_at[1] + run * gates_at[2];
+    let length = |row: usize| lengths.map_or(time, |l| (l[row].max(0) as usize).min(time));
+    let mut sweep = Sweep::To;
+    let mut first = 0;
+    while first < batch {
+        // Rows of one length run together.
+        let len = length(first);
+        let rows = (first..batch).take_while(|row| length(*row) == len).count();
+        let range = first * units..(first + rows) * units;
+        let mut done = 0;
+        while done < len {
+            let moments = (record.chunk as usize).min(len - done);
+            let t = if record.reverse { len - done - moments } else { done };
+            input.product(s, [t, moments], [first, rows], gates);
+            for i in 0..moments {
+                let i = if record.reverse { moments - 1 - i } else { i };
                 let moment = Moment {
-                    rows: together,
-                    hidden,
-                    gates: &mut gates[at..],
-                    gates_stride: gates_at[2],
+                    rows,
+                    gates: &mut gates[i * rows * columns..][..rows * columns],
+                    sweep,
+                    before: &before[range.clone()],
                     h: &mut h[range.clone()],
                     c: if has_c { &mut c[range.clone()] } else { &mut [] },
                     part: &mut *part,
                 };
                 C::step(s, &layer, moment);
+                sweep = sweep.back();
+                core::mem::swap(&mut before, &mut h);
+                let Some(y) = y.as_deref_mut() else { continue };
+                for row in first..first + rows {
+                    let at = y_at[0] + (t + i) * y_at[1] + row * y_at[2];
+                    y[at..at + hidden].copy_from_slice(&before[row * units..][..hidden]);
+                }
             }
-            let Some(y) = y.as_deref_mut() else { continue };
-            for row in run..run + together {
-                let at = y_at[0] + t * y_at[1] + row * y_at[2];
-                let to = &mut y[at..at + hidden];
-                if i < len {
-                    to.copy_from_slice(&h[row * hidden..][..hidden]);
-                } else {
-                    to.fill(0.0);
+            done += moments;
+        }
+        if let Some(y) = y.as_deref_mut() {
+            for row in first..first + rows {
+                for t in len..time {
+                    let at = y_at[0] + t * y_at[1] + row * y_at[2];
+                    y[at..at + hidden].fill(0.0);
                 }
             }
         }
+        // Rows of another length may have taken fewer turns.
+        if len % 2 == 1 {
+            h[range.clone()].copy_from_slice(&before[range]);
+            core::mem::swap(&mut before, &mut h);
+        }
+        first += rows;
     }
-    store(&operands, record.y_h, h, batch, hidden, state);
+    store(&operands, record.y_h, before, [batch, hidden, units], state);
     if has_c {
-        store(&operands, record.y_c, c, batch, hidden, state);
+        store(&operands, record.y_c, c, [batch, hidden, units], state);
     }
 }
 
@@ -414,14 +477,14 @@ fn load(
     operands: &Operands<'_>,
     from: Option<HeldIn>,
     to: &mut [f32],
-    batch: usize,
-    hidden: usize,
+    [batch, hidden, units]: [usize; 3],
     [offset, _, stride]: [usize; 3],
 ) {
-    let Some(from) = from else { return to[..batch * hidden].fill(0.0) };
+    to[..batch * units].fill(0.0);
+    let Some(from) = from else { return };
     let cells = operands.held::<f32>(from);
-    for (row, to) in to.chunks_exact_mut(hidden).take(batch).enumerate() {
-        for (to, cell) in to.iter_mut().zip(&cells[offset + row * stride..]) {
+    for (row, to) in to.chunks_exact_mut(units).take(batch).enumerate() {
+        for (to, cell) in to[..hidden].iter_mut().zip(&cells[offset + row * stride..]) {
             *to = cell.get();
         }
     }
@@ -431,27 +494,25 @@ fn store(
     operands: &Operands<'_>,
     to: Option<SharedOut>,
     from: &[f32],
-    batch: usize,
-    hidden: usize,
+    [batch, hidden, units]: [usize; 3],
     [offset, _, stride]: [usize; 3],
 ) {
     let Some(to) = to else { return };
     let cells = operands.cells_out::<f32>(to);
-    for (row, from) in from.chunks_exact(hidden).take(batch).enumerate() {
-        for (from, cell) in from.iter().zip(&cells[offset + row * stride..]) {
+    for (row, from) in from.chunks_exact(units).take(batch).enumerate() {
+        for (from, cell) in from[..hidden].iter().zip(&cells[offset + row * stride..]) {
             cell.set(*from);
         }
     }
 }
 
 crate::record! {
-    /// Biases of the input's and the state's part, from ONNX's two rows behind one another.
+    /// Biases of the input's and the state's part that are not constant.
     pub(crate) struct BiasRecord {
         pub(crate) src: In,
         pub(crate) first: u32,
-        pub(crate) columns: u32,
-        /// The first ones that go together with the input's.
-        pub(crate) shared: u32,
+        pub(crate) gates: u32,
+        pub(crate) hidden: u32,
         pub(crate) x: Out,
         pub(crate) h: Option<Out>,
     }
@@ -459,30 +520,67 @@ crate::record! {
 
 impl BiasRecord {
     fn fits(&self, reach: &Reach<'_>) -> Option<()> {
-        let (first, columns) = (self.first as usize, self.columns as usize);
-        reach.holds::<f32>(&self.src, columns.checked_mul(2)?.checked_add(first)?)?;
-        reach.holds::<f32>(&self.x, columns)?;
-        require(self.shared <= self.columns)?;
-        reach.may_hold(&self.h, DType::F32, columns)
+        let (gates, hidden) = (self.gates as usize, self.hidden as usize);
+        let units = padded(hidden)?;
+        let needed = count(&[2, gates, hidden])?.checked_add(self.first as usize)?;
+        require(gates > 0)?;
+        reach.holds::<f32>(&self.src, needed)?;
+        reach.holds::<f32>(&self.x, count(&[gates, units])?)?;
+        reach.may_hold(&self.h, DType::F32, units)
     }
 }
 
 fn bias(step: Step<'_>) {
     let (record, operands) = step.decode::<BiasRecord>();
-    let (columns, shared) = (record.columns as usize, record.shared as usize);
     let src = &operands.read::<f32>(record.src)[record.first as usize..];
-    let (of_x, of_h) = (&src[..columns], &src[columns..2 * columns]);
-    for (i, x) in operands.write::<f32>(record.x)[..columns].iter_mut().enumerate() {
-        *x = if i < shared { of_x[i] + of_h[i] } else { of_x[i] };
-    }
-    if let Some(h) = record.h {
-        let h = operands.write::<f32>(h);
-        h[..shared].fill(0.0);
-        h[shared..columns].copy_from_slice(&of_h[shared..]);
-    }
+    let x = operands.write::<f32>(record.x);
+    let h = record.h.map(|h| operands.write::<f32>(h));
+    pack_biases(record.gates as usize, record.hidden as usize, src, x, h);
 }
 
 pub(crate) static RECURRENT_BIAS: Kernel = kernel!(RecurrentBias, BiasRecord::fits, bias);
+
+crate::record! {
+    /// Weights that are not constant.
+    pub(crate) struct GatesRecord {
+        pub(crate) src: In,
+        pub(crate) first: u32,
+        pub(crate) gates: u32,
+        pub(crate) hidden: u32,
+        pub(crate) depth: u32,
+        pub(crate) side_by_side: bool,
+        pub(crate) out: Out,
+    }
+}
+
+impl GatesRecord {
+    fn weights(&self) -> GateWeights {
+        GateWeights {
+            gates: self.gates as usize,
+            hidden: self.hidden as usize,
+            depth: self.depth as usize,
+            side_by_side: self.side_by_side,
+        }
+    }
+
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let weights = self.weights();
+        let len = count(&[weights.gates, weights.hidden, weights.depth])?;
+        // In any order of its factors.
+        count(&[weights.gates, padded(weights.hidden)?, weights.depth])?;
+        reach.holds::<f32>(&self.src, len.checked_add(self.first as usize)?)?;
+        reach.holds::<f32>(&self.out, weights.packed_len()?)
+    }
+}
+
+fn gates(step: Step<'_>) {
+    let (record, operands) = step.decode::<GatesRecord>();
+    let weights = record.weights();
+    let src = &operands.read::<f32>(record.src)[record.first as usize..];
+    weights.pack(src, operands.write(record.out));
+}
+
+pub(crate) static RECURRENT_GATES: Kernel = kernel!(RecurrentGates, GatesRecord::fits, gates);
 
 fn rnn<S: Simd>(step: Step<'_>) {
     walk::<S, Rnn>(step);
@@ -493,11 +591,11 @@ fn lstm<S: Simd>(step: Step<'_>) {
 }
 
 fn gru_linear<S: Simd>(step: Step<'_>) {
-    walk::<S, GruLinear>(step);
+    walk::<S, Gru<false>>(step);
 }
 
 fn gru_reset<S: Simd>(step: Step<'_>) {
-    walk::<S, GruReset>(step);
+    walk::<S, Gru<true>>(step);
 }
 
 pub(crate) static RNN_F32: Kernel = kernel!(RnnF32, RecurrentRecord::fits_rnn, simd rnn);

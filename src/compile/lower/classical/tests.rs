@@ -1,6 +1,8 @@
 use std::slice;
 use std::sync::Arc;
 
+use smallvec::smallvec;
+
 use super::super::super::harness::{assert_same, check, check_ranged, f32s, i64s, run};
 use crate::graph::dim::Dim;
 use crate::graph::ops::trees::{Aggregate, Branch, Child, Ensemble, Split};
@@ -16,10 +18,10 @@ fn branch(feature: usize, split: Split, children: [Child; 2]) -> Branch {
 fn op(aggregate: Aggregate) -> Op {
     let first = branch(0, Split::LessOrEqual(0.5), [Child::Leaf(0), Child::Branch(1)]);
     let second = branch(1, Split::Member(vec![2.0, 4.0]), [Child::Leaf(1), Child::Leaf(2)]);
-    let both = vec![(0, 7.0), (1, 8.0)];
+    let both = smallvec![(0, 7.0), (1, 8.0)];
     let trees = Ensemble {
         branches: vec![first, second],
-        leaves: vec![vec![(0, 1.0)], vec![(1, 10.0)], both, vec![(0, 100.0)]],
+        leaves: vec![smallvec![(0, 1.0)], smallvec![(1, 10.0)], both, smallvec![(0, 100.0)]],
         roots: vec![Child::Branch(0), Child::Leaf(3)],
     };
     Op::TreeEnsemble(TreeEnsemble { trees: Arc::new(trees), targets: 2, aggregate })
@@ -56,7 +58,7 @@ fn every_comparison() {
     ] {
         let trees = Ensemble {
             branches: vec![branch(0, split, [Child::Leaf(0), Child::Leaf(1)])],
-            leaves: vec![vec![(0, 1.0)], vec![]],
+            leaves: vec![smallvec![(0, 1.0)], smallvec![]],
             roots: vec![Child::Branch(0)],
         };
         let aggregate = Aggregate::Max;
@@ -69,7 +71,7 @@ fn every_comparison() {
 fn doubles_are_compared_as_doubles() {
     let trees = Ensemble {
         branches: vec![branch(0, Split::Less(0.5), [Child::Leaf(0), Child::Leaf(1)])],
-        leaves: vec![vec![(0, 1.0)], vec![(0, 2.0)]],
+        leaves: vec![smallvec![(0, 1.0)], smallvec![(0, 2.0)]],
         roots: vec![Child::Branch(0)],
     };
     let aggregate = Aggregate::Sum;
