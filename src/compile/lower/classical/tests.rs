@@ -109,7 +109,7 @@ fn comparisons_of_order_are_walked_exactly() {
                     children.push(Child::Leaf(trees.leaves.len()));
                     let weight = |rng: &mut Rng| f64::from(rng.uniform(-2.0, 2.0));
                     trees.leaves.push(match single {
-                        true => vec![(target, weight(&mut rng))],
+                        true => smallvec![(target, weight(&mut rng))],
                         false => {
                             (0..rng.below(3)).map(|t| (t % targets, weight(&mut rng))).collect()
                         }
