@@ -11,6 +11,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput};
+use nowcast::kernels::ceiling::{MultiplyAdds, Stream};
 use nowcast::kernels::gemm::{Activation, Bias, GemmF32, PANEL, gemm_f32};
 use nowcast::kernels::number::UnaryCode;
 use nowcast::kernels::pack::{pack_panels_f32, pack_transposed_f32, packed_len};
@@ -35,48 +36,6 @@ fn aligned(data: &[f32]) -> &'static mut [f32] {
 fn input_and_output() -> (&'static [Cell<f32>], &'static [Cell<f32>]) {
     let both = Cell::from_mut(aligned(&numbers(4096 + 512 + 4096))).as_slice_of_cells();
     (&both[..4096], &both[4096 + 512..])
-}
-
-/// Multiply-adds in sixteen chains: the peak rate.
-struct Peak(usize);
-
-impl Vectorized for Peak {
-    type Output = f32;
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f32 {
-        const CHAINS: usize = 12;
-        let (x, y) = (s.splat(black_box(0.999)), s.splat(black_box(0.001)));
-        let mut sums = [x; CHAINS];
-        for _ in 0..self.0 {
-            for sum in &mut sums {
-                *sum = s.mul_add_relaxed(*sum, x, y);
-            }
-        }
-        sums.into_iter().map(|sum| s.reduce_add(sum)).sum()
-    }
-}
-
-impl Peak {
-    fn multiply_adds(&self, lanes: usize) -> f64 {
-        (12 * self.0 * lanes) as f64
-    }
-}
-
-/// The sum of a buffer in eight chains: the bandwidth of the cache that it fits.
-struct Stream<'a>(&'a [f32]);
-
-impl Vectorized for Stream<'_> {
-    type Output = f32;
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f32 {
-        let mut sums = [s.splat(0.0); 8];
-        for block in self.0.chunks_exact(8 * S::LANES) {
-            for (sum, x) in sums.iter_mut().zip(block.chunks_exact(S::LANES)) {
-                *sum = s.add(*sum, s.load(x));
-            }
-        }
-        sums.into_iter().map(|sum| s.reduce_add(sum)).sum()
-    }
 }
 
 struct Gemm<'a> {
@@ -218,6 +177,8 @@ impl Best {
 
 fn report(level: Level) {
     const ROUNDS: usize = 400;
+    let peak_run = MultiplyAdds { steps: 100 };
+    let multiply_adds = dispatch(level, peak_run) as f64;
     let lanes = match level.isa() {
         Isa::Avx512 => 16,
         Isa::Avx2 => 8,
@@ -228,6 +189,8 @@ fn report(level: Level) {
         (1, 256, 256, true),
         (1, 512, 256, true),
         (1, 256, 256, false),
+        (1, 256, 32, true),
+        (1, 100, 30, true),
         (2, 256, 256, true),
         (4, 256, 256, true),
         (5, 512, 128, true),
@@ -238,6 +201,8 @@ fn report(level: Level) {
         (64, 128, 512, true),
         (192, 192, 192, true),
         (64, 64, 32, true),
+        (77, 100, 100, true),
+        (77, 300, 100, true),
     ]
     .into_iter()
     .map(|(m, n, k, packed)| Case::new(m, n, k, packed))
@@ -250,8 +215,8 @@ fn report(level: Level) {
         [const { Best(f64::INFINITY) }; 6];
     let (keys, panels) = (aligned(&numbers(64 * 32)), aligned(&[0.0; 64 * 32]));
     for _ in 0..ROUNDS {
-        peak.measure(|| _ = black_box(dispatch(level, Peak(100))));
-        stream.measure(|| _ = black_box(dispatch(level, Stream(black_box(&*buffer)))));
+        peak.measure(|| _ = dispatch(level, peak_run));
+        stream.measure(|| dispatch(level, Stream(black_box(&*buffer))));
         for (case, time) in cases.iter_mut().zip(&mut times) {
             time.measure(|| case.run(level));
         }
@@ -260,7 +225,7 @@ fn report(level: Level) {
         softmax.measure(|| dispatch(level, Softmax([64, 64], x, y)));
         pack.measure(|| dispatch(level, Pack(black_box(&*keys), panels)));
     }
-    let rate = Peak(100).multiply_adds(lanes) / peak.0;
+    let rate = multiply_adds / peak.0;
     let bandwidth = (buffer.len() * 4) as f64 / stream.0;
     println!("{}: {:.1} G multiply-adds/s, {:.1} GB/s", level.isa(), rate / 1e9, bandwidth / 1e9);
     println!("| kernel | ns | of peak rate | of bandwidth |\n|---|---:|---:|---:|");
@@ -271,8 +236,8 @@ fn report(level: Level) {
         println!("| {} | {ns:.0} | {of_rate:.2} | {of_bandwidth:.2} |", case.name());
     }
     for (name, time) in [("tanh", tanh), ("exp", exp), ("softmax 64x64", softmax)] {
-        let vectors = x.len() as f64 / lanes as f64;
-        let as_multiply_adds = time.0 * rate / lanes as f64 / vectors;
+        let vectors = x.len() as f64 / f64::from(lanes);
+        let as_multiply_adds = time.0 * rate / f64::from(lanes) / vectors;
         println!(
             "| {name} | {:.0} | {as_multiply_adds:.1} multiply-adds a vector | |",
             time.0 * 1e9

@@ -24,7 +24,7 @@ use crate::bundle::{self, BundleError, Writer, write_atomically};
 use crate::emit::{self, EmitError};
 use crate::forecast::{Forecaster, ForecasterError};
 use crate::graph::Tensor;
-use crate::load::{self, LoadError, Options};
+use crate::load::{self, LoadError, Options, Precision};
 
 /// Why a bundle cannot be made.
 #[derive(Debug, Error)]
@@ -149,6 +149,13 @@ impl Model {
         self
     }
 
+    /// As [`Options::precision`], of a forecaster too.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.options = self.options.precision(precision);
+        self
+    }
+
     /// As [`Options::bind_state`].
     #[must_use]
     pub fn bind_state(mut self, output: &str, input: &str) -> Self {
@@ -173,7 +180,8 @@ impl Model {
                 if !self.options.is_empty() {
                     return Err(BuildError::Options { path: folder.clone() });
                 }
-                let forecaster = Forecaster::from_folder(folder)?;
+                let precision = self.options.chosen_precision();
+                let forecaster = Forecaster::from_folder_at(folder, precision)?;
                 forecaster.write(&mut section);
                 section.metadata(&metadata::of_forecaster(&self.name, &forecaster));
             }

@@ -5,9 +5,13 @@
 
 #[cfg(feature = "ort")]
 mod ort;
+#[cfg(feature = "tract")]
+mod tract;
 
 #[cfg(feature = "ort")]
 pub use self::ort::{OrtCall, OrtEngine};
+#[cfg(feature = "tract")]
+pub use self::tract::{TractCall, TractEngine};
 
 use crate::tensor::DType;
 
@@ -153,4 +157,12 @@ pub enum EngineError {
         /// What does not match.
         reason: String,
     },
+}
+
+impl EngineError {
+    /// [`EngineError::Input`].
+    #[cfg(any(feature = "ort", feature = "tract"))]
+    fn input(name: &str, reason: &str) -> Self {
+        Self::Input { name: name.to_owned(), reason: reason.to_owned() }
+    }
 }

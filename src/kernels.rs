@@ -12,6 +12,8 @@
 
 pub mod activation;
 pub mod attention;
+pub mod bf16;
+pub mod ceiling;
 pub mod channel;
 pub mod classical;
 pub mod conv;
@@ -43,7 +45,7 @@ mod cortex_m;
 pub mod x86_64;
 
 pub use activation::Activation;
-pub use isa::{Isa, Level};
+pub use isa::{Isa, Level, Tiles};
 pub use scalar::Scalar;
 pub use simd::{Simd, Vectorized, dispatch};
 

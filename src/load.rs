@@ -7,12 +7,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use thiserror::Error;
 
 use crate::compile::{CompileError, compile_within};
 use crate::graph::{Bindings, Extent, Graph, Tensor};
 pub use crate::onnx::DEFAULT_MAX_MEMORY;
 use crate::onnx::ImportError;
+use crate::optimize::bf16::Narrowed;
 use crate::optimize::{self, Applied, PASSES};
 use crate::runtime::Program;
 
@@ -78,6 +80,29 @@ fn short(error: &dyn std::fmt::Display) -> String {
     format!("{} ... {}", &text[..first], &text[last..])
 }
 
+/// In which type the weights of products with constants are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Precision {
+    /// As in the model.
+    #[default]
+    F32,
+    /// Rounded to the nearest bf16, which has 8 significant bits: half of the bytes. Sums are f32,
+    /// and so is everything between products; products of many rows round their first operand
+    /// too where the CPU multiplies bf16 (AVX512-BF16, AMX).
+    Bf16,
+}
+
+impl Precision {
+    /// Its short name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
 /// What a caller chooses of a model.
 ///
 /// # Examples
@@ -97,6 +122,7 @@ fn short(error: &dyn std::fmt::Display) -> String {
 pub struct Options {
     bindings: Bindings,
     without: Vec<String>,
+    precision: Precision,
 }
 
 impl Options {
@@ -178,6 +204,13 @@ impl Options {
         self
     }
 
+    /// Chooses in which type the weights of products are stored.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
     fn memory_limit(&self) -> u64 {
         self.bindings.max_memory.unwrap_or(DEFAULT_MAX_MEMORY)
     }
@@ -187,12 +220,17 @@ impl Options {
         &self.bindings.dims
     }
 
+    /// The type of weights that is chosen.
+    pub fn chosen_precision(&self) -> Precision {
+        self.precision
+    }
+
     /// All that is chosen so far.
     pub fn bindings(&self) -> &Bindings {
         &self.bindings
     }
 
-    /// Whether nothing is chosen yet.
+    /// Whether nothing is chosen yet of what is open in a model, or of passes.
     pub fn is_empty(&self) -> bool {
         let Bindings { dims, shapes, values, ranges, states, trips, max_memory: _ } =
             &self.bindings;
@@ -230,13 +268,15 @@ pub struct Optimized {
     pub graph: Graph,
     /// What each pass did, in their order.
     pub passes: Vec<Applied>,
+    /// What became bf16, where that was chosen.
+    pub bf16: Option<Narrowed>,
 }
 
 /// The optimized graph of a model in memory: what [`from_bytes`] compiles.
 ///
 /// **Errors**: as [`from_bytes`].
 pub fn graph_from_bytes(bytes: &[u8], options: &Options) -> Result<Optimized, LoadError> {
-    graph_from(bytes, Path::new("model"), None, options)
+    graph_from(Bytes::copy_from_slice(bytes), Path::new("model"), None, options)
 }
 
 /// The optimized graph of an ONNX file: what [`from_path`] compiles.
@@ -249,7 +289,7 @@ pub fn graph_from_path(path: impl AsRef<Path>, options: &Options) -> Result<Opti
         return Err(io(std::io::Error::other(in_folder(path))));
     }
     let bytes = std::fs::read(path).map_err(io)?;
-    graph_from(&bytes, path, path.parent(), options)
+    graph_from(bytes.into(), path, path.parent(), options)
 }
 
 /// What to say of a folder: the models in it, if there are any.
@@ -269,7 +309,7 @@ fn in_folder(path: &Path) -> String {
 }
 
 fn graph_from(
-    bytes: &[u8],
+    bytes: Bytes,
     path: &Path,
     folder: Option<&Path>,
     options: &Options,
@@ -280,10 +320,14 @@ fn graph_from(
     }
     let mut fold =
         |op: &_, inputs: &[_], results: &[_]| optimize::fold::evaluate(op, inputs, results);
-    let mut graph = crate::onnx::import(bytes, folder, &options.bindings, &mut fold)
+    let mut graph = crate::onnx::import_file(bytes, folder, &options.bindings, &mut fold)
         .map_err(|source| LoadError::Import { path: path.to_owned(), source })?;
     let passes = optimize::run(&mut graph, &options.without);
-    Ok(Optimized { graph, passes })
+    let bf16 = match options.precision {
+        Precision::F32 => None,
+        Precision::Bf16 => Some(optimize::bf16::narrow(&mut graph)),
+    };
+    Ok(Optimized { graph, passes, bf16 })
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ mod walk;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use bytes::Bytes;
 use prost::Message;
 
 pub use budget::DEFAULT_MAX_MEMORY;
@@ -67,9 +68,20 @@ pub fn import(
     bindings: &Bindings,
     fold: &mut Fold<'_>,
 ) -> Result<Graph, ImportError> {
+    import_file(Bytes::copy_from_slice(bytes), folder, bindings, fold)
+}
+
+/// As [`import`]; constants share the file's bytes.
+pub(crate) fn import_file(
+    file: Bytes,
+    folder: Option<&Path>,
+    bindings: &Bindings,
+    fold: &mut Fold<'_>,
+) -> Result<Graph, ImportError> {
     let limit = bindings.max_memory.unwrap_or(DEFAULT_MAX_MEMORY);
-    let mut budget = budget::Budget::open(bytes, limit)?;
-    let mut model = decode(bytes)?;
+    let len = file.len();
+    let mut budget = budget::Budget::open(&file, limit)?;
+    let mut model = decode(file)?;
     budget.external(&model)?;
     let mut graph = model.graph.take().ok_or(ImportError::NoGraph)?;
     let initializers = std::mem::take(&mut graph.initializer);
@@ -77,7 +89,7 @@ pub fn import(
     let functions = functions::Functions::new(&model.functions);
     let completed = |error| survey::completed(error, &graph, &functions, &opsets);
     walk::check_supported(&graph, &functions, &opsets).map_err(completed)?;
-    let builder = builder::Builder::new(fold, bytes.len(), bindings.ranges.clone(), budget);
+    let builder = builder::Builder::new(fold, len, bindings.ranges.clone(), budget);
     let (builder, scope) = ports::open(builder, &graph, initializers, folder, bindings)?;
     let walker = walk::Walker::new(builder, &functions, folder, &bindings.trips);
     let walked = walker.run(&graph.node, scope, &opsets).map_err(completed);
@@ -112,7 +124,7 @@ pub struct Names {
 /// **Errors**: bytes that are no model; declarations that are not supported.
 pub fn names(bytes: &[u8]) -> Result<Names, ImportError> {
     budget::Budget::open(bytes, DEFAULT_MAX_MEMORY)?;
-    let model = decode(bytes)?;
+    let model = decode(Bytes::copy_from_slice(bytes))?;
     ports::names(&model.graph.ok_or(ImportError::NoGraph)?)
 }
 
@@ -121,15 +133,16 @@ pub fn names(bytes: &[u8]) -> Result<Names, ImportError> {
 /// **Errors**: bytes that are no model.
 pub fn survey(bytes: &[u8]) -> Result<Survey, ImportError> {
     budget::Budget::open(bytes, DEFAULT_MAX_MEMORY)?;
-    Ok(survey::survey(&decode(bytes)?))
+    Ok(survey::survey(&decode(Bytes::copy_from_slice(bytes))?))
 }
 
-fn decode(bytes: &[u8]) -> Result<proto::ModelProto, ImportError> {
-    let foreign = |otherwise: ImportError| match foreign::recognise(bytes) {
+/// Parts of the file that the model holds are shared with it, not copied.
+fn decode(file: Bytes) -> Result<proto::ModelProto, ImportError> {
+    let foreign = |otherwise: ImportError| match foreign::recognise(&file) {
         Some((what, advice)) => ImportError::OtherFile { what, advice },
         None => otherwise,
     };
-    match proto::ModelProto::decode(bytes) {
+    match proto::ModelProto::decode(file.clone()) {
         Err(error) => {
             let text = error.to_string();
             // The path to where it gave up says nothing but how deep that is.

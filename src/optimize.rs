@@ -5,11 +5,15 @@
 //! out, and the program still answers the same, only later.
 
 mod activations;
+mod attention;
+pub mod bf16;
+mod conv;
 #[cfg(test)]
 mod fixture;
 pub mod fold;
 mod identities;
 mod linear;
+mod needed;
 mod norms;
 mod pattern;
 mod prune;
@@ -51,6 +55,21 @@ pub const PASSES: &[Pass] = &[
         name: "activations",
         does: "a function of each element, or softmax, in one step",
         run: activations::fuse,
+    },
+    Pass {
+        name: "attention",
+        does: "attention as one step, from its products, masks and softmax",
+        run: attention::fuse,
+    },
+    Pass {
+        name: "needed",
+        does: "nodes computed only as far as somebody reads them",
+        run: needed::narrow,
+    },
+    Pass {
+        name: "conv",
+        does: "scales, residuals, activations and padding computed in the convolution beside them",
+        run: conv::fuse,
     },
     Pass {
         name: "linear",

@@ -23,6 +23,8 @@ pub use memory::MemoryNeeds;
 pub(crate) use memory::Storage;
 pub(crate) use memory::split_elements;
 pub use program::{Port, Program, StepInfo};
+#[cfg(feature = "std")]
+pub use session::Work;
 pub use session::{MAX_PORT_RANK, Session, Shape, View, ViewMut, prepare_thread};
 pub use step::{Kernel, KernelId, Kernels};
 pub use steps::{KERNELS, kernels};
@@ -31,5 +33,5 @@ pub use steps::{KERNELS, kernels};
 pub(crate) use check::{MAX_ITERATIONS, MAX_NESTING};
 #[cfg(feature = "std")]
 pub(crate) use image::{
-    ARENA, Buffer, CONSTANTS, DimOp, ImageBuilder, PORTS, PortSpec, STATE, StepSpec,
+    ARENA, Buffer, CONSTANTS, Constants, DimOp, ImageBuilder, PORTS, PortSpec, STATE, StepSpec,
 };

@@ -196,7 +196,7 @@ fn constants() {
         with(floats("w", &[2, 3], &[0.0; 5])),
         "tensor \"w\": the shape [2, 3] of f32 needs 6 elements, the file has 5"
     );
-    let raw = TensorProto { raw_data: Some(vec![0; 9]), ..floats("w", &[3], &[]) };
+    let raw = TensorProto { raw_data: Some(vec![0; 9].into()), ..floats("w", &[3], &[]) };
     assert_eq!(with(raw), "tensor \"w\": the shape [3] of f32 needs 12 bytes, the file has 9");
     assert_eq!(with(floats("w", &[-1], &[])), "tensor \"w\": the shape [-1] has a negative extent");
     let huge = [i64::MAX, i64::MAX];

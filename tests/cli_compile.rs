@@ -236,7 +236,36 @@ fn mistakes_are_told_in_a_sentence() {
     let half = ["compile", "affine.onnx", "--dim=rows=1", "--precision=f16", "-o=o.nowcast"];
     let refused = output(&folder, &half);
     assert_eq!(refused.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("[possible values: f32]"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("[possible values: f32, bf16]"));
+}
+
+#[test]
+fn weights_in_bf16_are_told_of_everywhere() {
+    let folder = compiled("bf16");
+    let call = ["compile", "affine.onnx", "--dim=rows=1..64", "--precision=bf16", "-o=o.nowcast"];
+    let report = json_of(&folder, &call);
+    assert_eq!(report["programs"][0]["kernels"]["linear_bf16"], 1);
+    let inspected = json_of(&folder, &["inspect", "o.nowcast", "--explain"]);
+    assert_eq!(inspected["metadata"]["precision"], "bf16");
+    let steps = inspected["steps"].as_array().expect("a list");
+    let product = steps.iter().find(|step| step["kernel"] == "linear_bf16").expect("a product");
+    let ways = ["widened", "avx512bf16", "amx"];
+    assert!(product["way"].as_str().is_some_and(|way| ways.contains(&way)), "{product}");
+
+    let model = ["affine.onnx", "--dim=rows=1..64", "--precision=bf16"];
+    let explained = json_of(&folder, &[&["inspect", "--explain"][..], &model].concat());
+    assert_eq!(explained["bf16"]["products"], 1);
+    let text = prints(&folder, &[&["inspect", "--explain"][..], &model].concat());
+    assert!(text.contains("Products with weights in bf16: 1"), "{text}");
+
+    // Without another runtime, it is our own answer in f32 that tells.
+    for more in [&[][..], &["--isa=scalar"], &["--no-amx"]] {
+        let report = json_of(&folder, &[&["verify"], &model[..], more].concat());
+        assert_eq!((&report["agrees"], &report["precision"]), (&true.into(), &"bf16".into()));
+        assert_eq!(report["against"], "the same in f32");
+        assert_eq!(report["outputs"][0]["tolerance"], 1.0 / 64.0);
+    }
+    fails(&folder, &["run", "o.nowcast", "--precision=bf16", "--output-dir=o"], 2, "--precision");
 }
 
 #[test]

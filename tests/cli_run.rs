@@ -236,12 +236,38 @@ fn bench_reports_tails_and_no_allocation() {
 }
 
 #[test]
+fn bench_says_where_the_time_goes() {
+    let folder = folder("profile");
+    let call = ["bench", "affine.onnx", "--dim", "rows=1..8", "--runs", "200", "--profile"];
+    let report = json(&folder, &call);
+    let inspect = json(&folder, &["inspect", "affine.onnx", "--dim", "rows=1..8", "--explain"]);
+    let steps = report["steps"].as_array().expect("steps");
+    let explained = inspect["steps"].as_array().expect("steps");
+    assert_eq!(steps.len(), explained.len());
+    for (step, explained) in steps.iter().zip(explained) {
+        assert_eq!((&step["kernel"], &step["node"]), (&explained["kernel"], &explained["node"]));
+    }
+    let linear = steps.iter().find(|step| step["kernel"] == "linear_f32").expect("a product");
+    // Eight rows, the largest extent, by four and by three.
+    assert_eq!(linear["multiply_adds"], 8 * 4 * 3);
+    assert!(linear["constant_bytes"].as_u64() >= Some(4 * 3 * 4));
+    assert!(linear["value_bytes"].as_u64() >= Some(8 * 3 * 4));
+    assert!(report["ceilings"]["multiply_adds_per_s"].as_f64() > Some(1e6));
+    let text = prints(&folder, &call);
+    assert!(text.contains("ceilings:") && text.contains("linear_f32"), "{text}");
+}
+
+#[test]
 fn another_runtime_that_is_missing_is_named() {
     let folder = folder("missing");
     let text = if cfg!(feature = "ort") { "ORT_DYLIB_PATH" } else { "--features ort" };
     fails(&folder, &["verify", "affine.onnx", "--dim", "rows=2"], 2, text);
     let call = ["bench", "affine.onnx", "--dim", "rows=2", "--against", "ort"];
     fails(&folder, &call, 2, text);
+    if cfg!(not(feature = "tract")) {
+        let call = ["verify", "affine.onnx", "--dim", "rows=2", "--against", "tract"];
+        fails(&folder, &call, 2, "--features tract");
+    }
 }
 
 /// Answers of ONNX Runtime itself; `cargo xtask test` installs it.
@@ -278,7 +304,7 @@ mod oracle {
         let output = with_oracle(&folder, &strict);
         assert_eq!(output.status.code(), Some(1));
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(errors.contains("y, positive differs from ONNX Runtime's"), "{errors}");
+        assert!(errors.contains("y, positive differs from the answer of ONNX Runtime"), "{errors}");
     }
 
     #[test]

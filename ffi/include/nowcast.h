@@ -186,10 +186,12 @@ const char *nowcast_dtype_name(nowcast_dtype dtype);
 uint32_t nowcast_dtype_bytes(nowcast_dtype dtype);
 
 /* An instruction set, as a limit: code never uses more than the limit and never more than the CPU
- * has. The numbers are pinned. */
+ * has. NOWCAST_ISA_AUTO takes what a CPU has beyond one too: AVX512-BF16, and AMX, whose tiles the
+ * process asks the system for when a session is opened that uses them. The numbers are pinned. */
 typedef int32_t nowcast_isa;
 
 enum {
+    NOWCAST_ISA_AUTO_WITHOUT_AMX = -2, /* no limit but that AMX is not used, nor asked for */
     NOWCAST_ISA_AUTO = -1, /* no limit */
     NOWCAST_ISA_SCALAR = 0,
     NOWCAST_ISA_AVX2 = 1,
@@ -201,8 +203,9 @@ enum {
  * Errors: none. Threads: any. */
 const char *nowcast_isa_name(nowcast_isa isa);
 
-/* Pays beforehand what a thread's first call would: the pages of its stack. Call it once on each
- * thread that serves.
+/* Pays beforehand what a thread's first call would: the pages of its stack, and the tiles of AMX
+ * where a session of the process uses them. Call it once on each thread that serves, when the
+ * sessions are open.
  * Errors: NOWCAST_PANIC. Threads: any. */
 nowcast_status nowcast_thread_prepare(nowcast_error *error);
 
@@ -233,7 +236,9 @@ extern NOWCAST_DATA const nowcast_kernel
     nowcast_kernel_channel_affine, nowcast_kernel_group_norm_f32, nowcast_kernel_group_norm,
     nowcast_kernel_quantize_f32, nowcast_kernel_quantize, nowcast_kernel_dequantize_f32,
     nowcast_kernel_dequantize, nowcast_kernel_conv_f32, nowcast_kernel_conv_depthwise_f32,
-    nowcast_kernel_conv, nowcast_kernel_pool_f32, nowcast_kernel_pool, nowcast_kernel_linear_f32,
+    nowcast_kernel_conv, nowcast_kernel_pool_f32, nowcast_kernel_pool,
+    nowcast_kernel_conv_lines_f32, nowcast_kernel_conv_rows_f32, nowcast_kernel_depthwise_lines_f32,
+    nowcast_kernel_depthwise_rows_f32, nowcast_kernel_linear_f32,
     nowcast_kernel_matmul_f32, nowcast_kernel_matmul, nowcast_kernel_pack_f32,
     nowcast_kernel_rnn_f32, nowcast_kernel_lstm_f32, nowcast_kernel_gru_linear_f32,
     nowcast_kernel_gru_reset_f32, nowcast_kernel_recurrent_bias, nowcast_kernel_recurrent_gates,
@@ -245,7 +250,8 @@ extern NOWCAST_DATA const nowcast_kernel
     nowcast_kernel_tree_walk,
     nowcast_kernel_random, nowcast_kernel_tree_ensemble, nowcast_kernel_lookup,
     nowcast_kernel_distances, nowcast_kernel_svm_pairs, nowcast_kernel_pair_coupling,
-    nowcast_kernel_widen, nowcast_kernel_narrow, nowcast_kernel_attention_f32;
+    nowcast_kernel_widen, nowcast_kernel_narrow, nowcast_kernel_attention_f32,
+    nowcast_kernel_linear_bf16;
 
 typedef struct nowcast_kernels {
     uint32_t struct_size; /* set by the caller: sizeof(nowcast_kernels) */
@@ -339,6 +345,15 @@ typedef struct nowcast_max_trips {
     uint64_t trips;
 } nowcast_max_trips;
 
+/* In which type the weights of products with constants are stored. The numbers are pinned. */
+typedef uint32_t nowcast_precision;
+
+enum {
+    NOWCAST_PRECISION_F32 = 0, /* as in the model */
+    NOWCAST_PRECISION_BF16 = 1 /* rounded: half of the bytes; products of many rows round both
+                                * operands where the CPU multiplies bf16 */
+};
+
 /* What is chosen of a model. Start from NOWCAST_OPTIONS_INIT. An array may be NULL if its length
  * is zero. */
 typedef struct nowcast_options {
@@ -354,10 +369,12 @@ typedef struct nowcast_options {
     uint32_t trips_len;
     const nowcast_value_range *ranges;
     const nowcast_max_trips *trips;
+    nowcast_precision precision;
+    uint32_t reserved; /* zero */
 } nowcast_options;
 
 #define NOWCAST_OPTIONS_INIT \
-    { (uint32_t)sizeof(nowcast_options), 0, NULL, 0, 0, NULL, NULL, 0, 0, 0, NULL, NULL }
+    { (uint32_t)sizeof(nowcast_options), 0, NULL, 0, 0, NULL, NULL, 0, 0, 0, NULL, NULL, 0, 0 }
 
 #endif /* NOWCAST_MINIMAL */
 

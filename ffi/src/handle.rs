@@ -210,8 +210,10 @@ impl Drop for Open {
 /// The level of this CPU under a limit of the header.
 pub(crate) fn level(limit: i32) -> Result<Level, Failure> {
     let level = Level::detect();
-    if limit == -1 {
-        return Ok(level);
+    match limit {
+        -1 => return Ok(level),
+        -2 => return Ok(level.without_amx()),
+        _ => {}
     }
     let isa = Isa::ALL.into_iter().find(|isa| *isa as i32 == limit);
     isa.map(|isa| level.at_most(isa)).ok_or(Failure::Invalid("isa", "one of NOWCAST_ISA_..."))

@@ -3,7 +3,7 @@
 use core::ffi::{c_char, c_void};
 
 use nowcast::graph::Tensor;
-use nowcast::load::Options;
+use nowcast::load::{Options, Precision};
 
 use crate::guard::{elements, reference, text};
 use crate::names::dtype;
@@ -58,6 +58,8 @@ pub(crate) struct CallerOptions {
     trips_len: u32,
     ranges: *const ValueRange,
     trips: *const MaxTrips,
+    precision: u32,
+    reserved: u32,
 }
 
 /// # Safety
@@ -77,6 +79,12 @@ pub(crate) unsafe fn options(options: *const CallerOptions) -> Result<Options, F
         if options.max_memory > 0 {
             chosen = chosen.max_memory(options.max_memory);
         }
+        chosen = match (options.precision, options.reserved) {
+            (0, 0) => chosen,
+            (1, 0) => chosen.precision(Precision::Bf16),
+            (_, 0) => return Err(Failure::Invalid("precision", "one of NOWCAST_PRECISION_...")),
+            _ => return Err(Failure::Invalid("options", "started from NOWCAST_OPTIONS_INIT")),
+        };
         for dim in elements(options.dims, options.dims_len.into(), "dims")? {
             let name = text(dim.name, "the name of a dim")?;
             let (min, max) = (extent(dim.min)?, extent(dim.max)?);

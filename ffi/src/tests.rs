@@ -70,6 +70,7 @@ fn constants_are_those_of_the_header() {
     assert_eq!(header["NOWCAST_MAX_RANK"], MAX_PORT_RANK as i64);
     assert_eq!(header["NOWCAST_MAX_BINDINGS"], run::MAX_BINDINGS as i64);
     assert_eq!(header["NOWCAST_ISA_AUTO"], -1);
+    assert_eq!(header["NOWCAST_ISA_AUTO_WITHOUT_AMX"], -2);
     assert_eq!(header["NOWCAST_PROGRAM_BYTES"], program::ProgramObject::BYTES as i64);
     assert_eq!(header["NOWCAST_FORECASTER_BYTES"], forecaster::ForecasterObject::BYTES as i64);
 }
@@ -92,7 +93,7 @@ fn structs_have_the_sizes_of_the_header() {
     assert_eq!(size_of::<ports::Dim>(), 24);
     assert_eq!(size_of::<options::State>(), 16);
     assert_eq!(size_of::<options::Value>(), 40);
-    assert_eq!(size_of::<options::CallerOptions>(), 72);
+    assert_eq!(size_of::<options::CallerOptions>(), 80);
     assert_eq!(size_of::<program::Memory>(), 48);
     assert_eq!(size_of::<ports::PortInfo>(), 160);
     assert_eq!(size_of::<session::ShapeInfo>(), 136);

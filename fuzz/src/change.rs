@@ -324,13 +324,15 @@ fn tensor(constant: &mut TensorProto, random: &mut Random) {
                 *number = edge as f32;
             } else if let Some(number) = random.pick(&mut constant.int32_data) {
                 *number = edge as i32;
-            } else if let Some(raw) = &mut constant.raw_data {
+            } else if let Some(raw) = &constant.raw_data {
+                let mut raw = raw.to_vec();
                 let at = random.below(raw.len() / 8) * 8;
                 if let Some(to) = raw.get_mut(at..at + 8) {
                     to.copy_from_slice(&edge.to_le_bytes());
-                } else if let Some(byte) = random.pick(raw) {
+                } else if let Some(byte) = random.pick(&mut raw) {
                     *byte = edge as u8;
                 }
+                constant.raw_data = Some(raw.into());
             }
         }
     }

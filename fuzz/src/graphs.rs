@@ -112,7 +112,7 @@ impl Model {
             name: name.clone(),
             dims: shape.to_vec(),
             data_type: code(dtype),
-            raw_data: Some(raw),
+            raw_data: Some(raw.into()),
             ..TensorProto::default()
         });
         name

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::forecast::Forecaster;
 use crate::graph::Extent;
-use crate::load::Options;
-use crate::runtime::{Port, Program};
+use crate::load::{Options, Precision};
+use crate::runtime::{KernelId, Port, Program, StepInfo};
 
 #[derive(Serialize)]
 struct Metadata<'a> {
@@ -100,6 +100,12 @@ pub(super) fn of_forecaster(name: &str, forecaster: &Forecaster<'_>) -> String {
     text(name, forecaster.program(), None, Some(forecasts))
 }
 
+/// Bf16 where some weights are.
+fn precision(program: &Program<'_>) -> Precision {
+    let is_bf16 = |step: StepInfo<'_>| step.id == KernelId::LinearBf16;
+    if program.steps().any(is_bf16) { Precision::Bf16 } else { Precision::F32 }
+}
+
 fn text(
     name: &str,
     program: &Program<'_>,
@@ -112,7 +118,7 @@ fn text(
         name,
         options,
         outputs: program.outputs().map(PortData::new).collect(),
-        precision: "f32",
+        precision: precision(program).name(),
         producer: "nowcast",
         version: env!("CARGO_PKG_VERSION"),
     };

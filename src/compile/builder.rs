@@ -9,7 +9,7 @@ use crate::graph::dim::{Dim, product};
 use crate::graph::{Graph, Node, Op, Tensor, Value, ValueId, VarId};
 use crate::runtime::record::{Access, Extent, Extents, Field, In, MAX_RANK, Out, Scratch};
 use crate::runtime::record::{SharedIn, SharedOut};
-use crate::runtime::{KernelId, MAX_PORT_RANK, StepSpec};
+use crate::runtime::{Constants, KernelId, MAX_PORT_RANK, StepSpec};
 use crate::tensor::DType;
 
 use super::CompileError;
@@ -39,8 +39,7 @@ pub(crate) struct Builder<'g> {
     regions: Vec<Region>,
     region_index: HashMap<(usize, DType), u32>,
     steps: Vec<StepSpec>,
-    /// Words of constants; each begins on a cache line.
-    constants: Vec<u32>,
+    constants: Constants,
     packed: HashMap<(ValueId, &'static str), usize>,
     state_bytes: usize,
     /// Caches that grow in place: the input, the result of its concatenation, and along which
@@ -87,7 +86,7 @@ impl<'g> Builder<'g> {
             regions: Vec::new(),
             region_index: HashMap::new(),
             steps: Vec::new(),
-            constants: Vec::with_capacity(graph_bytes as usize / size_of::<u32>()),
+            constants: Constants::with_capacity(graph_bytes as usize),
             packed: HashMap::new(),
             state_bytes: 0,
             appends: Vec::new(),
@@ -226,17 +225,7 @@ impl<'g> Builder<'g> {
     // Memory.
 
     fn new_storage(&mut self, home: Home, bytes: usize) -> usize {
-        let step = self.steps.len();
-        self.storages.push(Storage {
-            home,
-            bytes,
-            first: step,
-            last: step,
-            last_read: None,
-            held: false,
-            shared_write: None,
-            roomy: false,
-        });
+        self.storages.push(Storage::new(home, bytes, self.steps.len()));
         self.readings.push(0);
         self.storages.len() - 1
     }
@@ -269,10 +258,11 @@ impl<'g> Builder<'g> {
 
     /// Room for a constant of so many bytes: its storage, and the words to fill.
     fn new_constant(&mut self, bytes: usize) -> (usize, &mut [u32]) {
-        let first = self.constants.len().next_multiple_of(ALIGNMENT / size_of::<u32>());
-        self.constants.resize(first + bytes.div_ceil(size_of::<u32>()), 0);
-        let storage = self.new_storage(Home::Constant(first * size_of::<u32>()), bytes);
-        (storage, &mut self.constants[first..])
+        let step = self.steps.len();
+        let (offset, words) = self.constants.room(bytes);
+        self.storages.push(Storage::new(Home::Constant(offset), bytes, step));
+        self.readings.push(0);
+        (self.storages.len() - 1, words)
     }
 
     fn pack_bytes(&mut self, bytes: &[u8]) -> usize {
@@ -350,6 +340,12 @@ impl<'g> Builder<'g> {
         let place = self.place(v)?;
         if !place.offset.is(0) || !is_contiguous(self.shape(v), &place.strides) {
             self.copy_whole(v)?;
+        } else {
+            // Axes of one element may have any stride, even one that no kernel walks.
+            let strides = contiguous(self.shape(v));
+            if place.strides != strides {
+                self.set_place(v, Some(Place { strides, ..place }));
+            }
         }
         let storage = self.place(v)?.storage;
         Ok(In(self.region(storage, self.dtype(v))))
@@ -505,10 +501,10 @@ impl<'g> Builder<'g> {
         self.steps.push(StepSpec { kernel: kernel as u32, words, name: self.node.clone() });
     }
 
-    /// Refuses constants beyond what is allowed: they are copied once when the image is laid out.
+    /// Refuses constants beyond what is allowed.
     pub(super) fn check_constants(&self) -> Result<(), CompileError> {
-        let packed = size_of_val(&self.constants[..]) as u64;
-        self.check_limit(self.graph_bytes.saturating_add(packed.saturating_mul(2)), 0)
+        let packed = self.constants.bytes() as u64;
+        self.check_limit(self.graph_bytes.saturating_add(packed), 0)
     }
 
     fn check_limit(&self, constants: u64, arena: u64) -> Result<(), CompileError> {

@@ -8,9 +8,14 @@ use crate::tensor::DType;
 
 use super::{CompileError, compile};
 
-/// A graph of one node, with these operands as inputs or as constants. `ranged` lists the axes
-/// (operand, axis) whose extent is the variable `n`.
-fn graph(op: Op, operands: &[Option<Tensor>], constant: bool, ranged: &[(usize, usize)]) -> Graph {
+/// A graph of one node, with these operands as inputs, or as constants those that `constant`
+/// says. `ranged` lists the axes (operand, axis) whose extent is the variable `n`.
+fn graph(
+    op: Op,
+    operands: &[Option<Tensor>],
+    constant: fn(usize) -> bool,
+    ranged: &[(usize, usize)],
+) -> Graph {
     let variables = vec![Variable::chosen("n", 0, 9)];
     let mut g = Graph { variables, ..Graph::default() };
     let ids: Vec<Option<ValueId>> = operands
@@ -19,7 +24,7 @@ fn graph(op: Op, operands: &[Option<Tensor>], constant: bool, ranged: &[(usize, 
         .map(|(i, operand)| {
             let tensor = operand.as_ref()?;
             let id = g.add_constant(format!("x{i}"), tensor.clone());
-            if !constant {
+            if !constant(i) {
                 g.value_mut(id).constant = None;
                 for (_, axis) in ranged.iter().filter(|(operand, _)| *operand == i) {
                     g.value_mut(id).shape[*axis] = Dim::var(VarId(0));
@@ -69,9 +74,9 @@ fn run_program(program: &Program<'_>, inputs: &[&Tensor]) -> Vec<Tensor> {
 /// The results of an operator, its operands being inputs; as constants they give the same.
 pub(crate) fn run(op: Op, operands: &[Option<Tensor>]) -> Vec<Tensor> {
     let inputs: Vec<&Tensor> = operands.iter().flatten().collect();
-    let program = compile(&graph(op.clone(), operands, false, &[])).expect("compiles");
+    let program = compile(&graph(op.clone(), operands, |_| false, &[])).expect("compiles");
     let results = run_program(&program, &inputs);
-    let program = compile(&graph(op, operands, true, &[])).expect("compiles");
+    let program = compile(&graph(op, operands, |_| true, &[])).expect("compiles");
     assert_same(&run_program(&program, &[]), &results);
     results
 }
@@ -85,13 +90,30 @@ pub(crate) fn run_ranged(
 ) -> Vec<Tensor> {
     let inputs: Vec<&Tensor> = operands.iter().flatten().collect();
     let op = op(Dim::var(VarId(0)));
-    let program = compile(&graph(op, operands, false, ranged)).expect("compiles");
+    let program = compile(&graph(op, operands, |_| false, ranged)).expect("compiles");
+    run_program(&program, &inputs)
+}
+
+/// The results of an operator of which operands 1 and 2 are constant weights.
+pub(crate) fn run_weighted(
+    op: Op,
+    operands: &[Option<Tensor>],
+    ranged: &[(usize, usize)],
+) -> Vec<Tensor> {
+    let given = |i: &usize| !matches!(i, 1 | 2);
+    let inputs: Vec<&Tensor> = operands
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| given(i))
+        .filter_map(|(_, operand)| operand.as_ref())
+        .collect();
+    let program = compile(&graph(op, operands, |i| matches!(i, 1 | 2), ranged)).expect("compiles");
     run_program(&program, &inputs)
 }
 
 /// Why an operator is refused.
 pub(crate) fn refusal(op: Op, operands: &[Option<Tensor>]) -> CompileError {
-    compile(&graph(op, operands, false, &[])).expect_err("is refused")
+    compile(&graph(op, operands, |_| false, &[])).expect_err("is refused")
 }
 
 /// A tensor.

@@ -34,6 +34,22 @@ pub(super) struct Storage {
     pub(super) roomy: bool,
 }
 
+impl Storage {
+    /// A storage that comes into being at a step.
+    pub(super) fn new(home: Home, bytes: usize, step: usize) -> Self {
+        Self {
+            home,
+            bytes,
+            first: step,
+            last: step,
+            last_read: None,
+            held: false,
+            shared_write: None,
+            roomy: false,
+        }
+    }
+}
+
 /// A value as a view of a storage.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Place {

@@ -110,6 +110,28 @@ fn product(a: &[f32], b: &[f32], (m, k, n): (usize, usize, usize)) -> Vec<f32> {
     (0..m * n).map(|i| (0..k).map(|p| a[i / n * k + p] * b[p * n + i % n]).sum()).collect()
 }
 
+/// The only row of a reversed axis lies in order, whatever the stride of that axis is.
+#[test]
+fn a_row_of_reversed_rows_is_an_operand_of_a_product() {
+    let mut g = Graph::default();
+    let x = input(&mut g, "x", fixed(&[2, 3]));
+    let cut = |start: i64, step, extent: i64| {
+        let (start, extent) = (Dim::Fixed(start), Dim::Fixed(extent));
+        Op::Slice { axes: vec![SliceAxis { axis: 0, start, step, extent }] }
+    };
+    let reversed = node(&mut g, cut(1, -1, 2), &[x]);
+    let row = node(&mut g, cut(1, 1, 1), &[reversed]);
+    let w = g.add_constant("w", Tensor::new(&[3, 1], &[1.0f32, 10.0, 100.0]));
+    let y = node(&mut g, Op::MatMul, &[row, w]);
+    output(&mut g, "y", y);
+    let program = compile(&g).expect("compiles");
+    run_all_levels(&program, |session| {
+        session.input_mut::<f32>(0).expect("f32").copy_from_slice(&[1., 2., 3., 4., 5., 6.]);
+        session.run().expect("runs");
+        assert_eq!(session.output::<f32>(0), Ok(&[321.0][..]));
+    });
+}
+
 #[test]
 fn products_of_views_equal_the_naive_ones() {
     // [heads, past, d] keys, transposed: the score product of an attention over a ranged cache.

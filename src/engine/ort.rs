@@ -99,16 +99,16 @@ impl OrtEngine {
     /// One tensor in ONNX Runtime's memory for each input of the model.
     fn tensors(&self, arrays: &[Array]) -> Result<Vec<(String, DynTensor)>, EngineError> {
         if let Some(stray) = arrays.iter().find(|a| self.inputs.iter().all(|p| p.name != a.name)) {
-            return Err(input_error(&stray.name, "the model has no such input"));
+            return Err(EngineError::input(&stray.name, "the model has no such input"));
         }
         let tensor = |port: &Port| {
             let array = arrays
                 .iter()
                 .find(|array| array.name == port.name)
-                .ok_or_else(|| input_error(&port.name, "missing"))?;
+                .ok_or_else(|| EngineError::input(&port.name, "missing"))?;
             if array.dtype != port.dtype {
                 let reason = format!("is {}, the model wants {}", array.dtype, port.dtype);
-                return Err(input_error(&port.name, &reason));
+                return Err(EngineError::input(&port.name, &reason));
             }
             let mut value = empty(&self.session, &array.name, array.dtype, &array.shape)?;
             fill(&mut value, &array.name, array.dtype, &array.bytes)?;
@@ -135,7 +135,7 @@ impl OrtCall<'_> {
     /// then unchanged.
     pub fn set_input(&mut self, index: usize, bytes: &[u8]) -> Result<(), EngineError> {
         let Some((name, value)) = self.inputs.get_mut(index) else {
-            return Err(input_error(&index.to_string(), "the model has no such input"));
+            return Err(EngineError::input(&index.to_string(), "the model has no such input"));
         };
         let dtype = dtype(name, *value.data_type())?;
         fill(value, name, dtype, bytes)
@@ -372,10 +372,6 @@ fn run_error(error: ort::Error) -> EngineError {
     EngineError::Run { engine: ENGINE, reason: error.to_string() }
 }
 
-fn input_error(name: &str, reason: &str) -> EngineError {
-    EngineError::Input { name: name.to_owned(), reason: reason.to_owned() }
-}
-
 fn length_error(name: &str, expected_bytes: usize, found_bytes: usize) -> EngineError {
-    input_error(name, &format!("has {found_bytes} bytes, its shape takes {expected_bytes}"))
+    EngineError::input(name, &format!("has {found_bytes} bytes, its shape takes {expected_bytes}"))
 }

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::description::Description;
 use super::forecaster::{Errors, Forecaster, Input, InputKind, Layout, LayoutError, Text, bind};
-use crate::load::{self, LoadError, Options};
+use crate::load::{self, LoadError, Options, Precision};
 use crate::runtime::Program;
 use crate::sampling::OwnedGaussian;
 
@@ -85,12 +85,22 @@ impl Forecaster<'static> {
     ///
     /// **Cost**: loads the model (see [`load`](crate::load)) and factors the covariance.
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self, ForecasterError> {
+        Self::from_folder_at(folder, Precision::F32)
+    }
+
+    /// [`Forecaster::from_folder`], with the weights of its model stored in this type.
+    ///
+    /// **Errors** and **cost** as there.
+    pub fn from_folder_at(
+        folder: impl AsRef<Path>,
+        precision: Precision,
+    ) -> Result<Self, ForecasterError> {
         let folder = folder.as_ref();
         let description = Description::from_folder(folder)?;
         let covariance_path = folder.join(&description.covariance);
         let covariance = covariance(&read(&covariance_path)?, &covariance_path, &description)?;
         let path = folder.join(&description.model);
-        let program = load::from_path(&path, &options(&description))?;
+        let program = load::from_path(&path, &options(&description).precision(precision))?;
         assemble(program, &path, covariance, &description)
     }
 

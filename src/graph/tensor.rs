@@ -2,16 +2,45 @@
 
 use std::fmt;
 use std::sync::Arc;
+#[expect(clippy::disallowed_types, reason = "constants of the set-up side")]
+use std::sync::OnceLock;
+
+use bytes::Bytes;
 
 use crate::tensor::{DType, Element, Rounding, narrow, widen};
 
 /// A constant: element type, shape and row-major data. Cloning shares the data.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Tensor {
     dtype: DType,
     shape: Vec<usize>,
-    // Eight-byte words, so that every element type is aligned.
-    words: Arc<Vec<u64>>,
+    data: Arc<Data>,
+}
+
+/// Eight-byte words are aligned for every element type; the bytes of a file lie as they happen to,
+/// and are copied to words when elements of them are asked for.
+enum Data {
+    Words(Vec<u64>),
+    #[expect(clippy::disallowed_types, reason = "the set-up side")]
+    File {
+        bytes: Bytes,
+        words: OnceLock<Vec<u64>>,
+    },
+}
+
+fn words_of(bytes: &[u8]) -> Vec<u64> {
+    let mut words = vec![0u64; bytes.len().div_ceil(8)];
+    bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()].copy_from_slice(bytes);
+    words
+}
+
+impl PartialEq for Tensor {
+    fn eq(&self, other: &Self) -> bool {
+        let same = Arc::ptr_eq(&self.data, &other.data);
+        self.dtype == other.dtype
+            && self.shape == other.shape
+            && (same || self.bytes() == other.bytes())
+    }
 }
 
 impl Tensor {
@@ -38,9 +67,17 @@ impl Tensor {
     /// **Panics** when `bytes` does not have the length that type and shape say.
     pub fn from_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Self {
         assert_eq!(bytes.len(), shape.iter().product::<usize>() * dtype.bytes());
-        let mut words = vec![0u64; bytes.len().div_ceil(8)];
-        bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()].copy_from_slice(bytes);
-        Self { dtype, shape: shape.to_vec(), words: Arc::new(words) }
+        Self { dtype, shape: shape.to_vec(), data: Arc::new(Data::Words(words_of(bytes))) }
+    }
+
+    /// As [`Tensor::from_bytes`], of a part of a file, which it keeps rather than copies.
+    ///
+    /// **Panics** when `bytes` does not have the length that type and shape say.
+    #[expect(clippy::disallowed_types, reason = "the set-up side")]
+    pub fn of_file(dtype: DType, shape: &[usize], bytes: Bytes) -> Self {
+        assert_eq!(bytes.len(), shape.iter().product::<usize>() * dtype.bytes());
+        let data = Data::File { bytes, words: OnceLock::new() };
+        Self { dtype, shape: shape.to_vec(), data: Arc::new(data) }
     }
 
     /// A scalar.
@@ -75,18 +112,33 @@ impl Tensor {
 
     /// Its data as bytes.
     pub fn bytes(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.words)[..self.len() * self.dtype.bytes()]
+        match &*self.data {
+            Data::Words(words) => &bytemuck::cast_slice(words)[..self.len() * self.dtype.bytes()],
+            Data::File { bytes, .. } => bytes,
+        }
     }
 
-    /// Its elements, when `T` is its element type.
+    /// Its elements, when `T` is its element type. They are copied once where they come from a file
+    /// and do not lie as `T` must.
     pub fn as_slice<T: Element + bytemuck::Pod>(&self) -> Option<&[T]> {
-        (T::DTYPE == self.dtype).then(|| bytemuck::cast_slice(self.bytes()))
+        (T::DTYPE == self.dtype).then(|| self.elements())
+    }
+
+    /// Its bytes as numbers of their size.
+    fn elements<T: bytemuck::Pod>(&self) -> &[T] {
+        let bytes = self.bytes();
+        bytemuck::try_cast_slice(bytes).unwrap_or_else(|_| match &*self.data {
+            Data::Words(words) => &bytemuck::cast_slice(words)[..self.len()],
+            Data::File { words, .. } => {
+                &bytemuck::cast_slice(words.get_or_init(|| words_of(bytes)))[..self.len()]
+            }
+        })
     }
 
     /// The same data under another shape of as many elements.
     pub fn reshaped(&self, shape: &[usize]) -> Self {
         assert_eq!(self.len(), shape.iter().product::<usize>());
-        Self { dtype: self.dtype, shape: shape.to_vec(), words: Arc::clone(&self.words) }
+        Self { dtype: self.dtype, shape: shape.to_vec(), data: Arc::clone(&self.data) }
     }
 
     /// Its elements as integers, for integer and boolean types.
@@ -110,19 +162,14 @@ impl Tensor {
     /// Its elements in double precision, for every type.
     pub fn to_f64s(&self) -> Vec<f64> {
         match self.dtype {
-            DType::F32 => bytemuck::cast_slice::<u8, f32>(self.bytes())
-                .iter()
-                .map(|v| f64::from(*v))
-                .collect(),
-            DType::F64 => bytemuck::cast_slice::<u8, f64>(self.bytes()).to_vec(),
+            DType::F32 => self.elements::<f32>().iter().map(|v| f64::from(*v)).collect(),
+            DType::F64 => self.elements::<f64>().to_vec(),
             small if small.is_small() => {
                 let bits = |e: &[u8]| e.iter().rev().fold(0, |n, b| n << 8 | u16::from(*b));
                 let elements = self.bytes().chunks_exact(small.bytes());
                 elements.map(|e| f64::from(widen(small, bits(e)))).collect()
             }
-            DType::U64 => {
-                bytemuck::cast_slice::<u8, u64>(self.bytes()).iter().map(|v| *v as f64).collect()
-            }
+            DType::U64 => self.elements::<u64>().iter().map(|v| *v as f64).collect(),
             _ => self.to_i64s().unwrap_or_default().into_iter().map(|v| v as f64).collect(),
         }
     }

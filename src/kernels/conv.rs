@@ -1,22 +1,30 @@
 //! Convolution and pooling over one to three spatial dimensions.
 //!
-//! Owns the geometry of a sliding [`Window`]. A convolution is a matrix product whose `B` is the
-//! input unrolled by [`im2col_panels_f32`] ([`conv_f32`]); with one channel a group it is computed
-//! directly by [`depthwise_f32`].
+//! Owns the geometry of a sliding [`Window`]. A convolution with packed weights is computed
+//! directly, by lines of positions ([`conv_lines_f32`]) or by rows of channels
+//! ([`conv_rows_f32`]), and so is one of each channel by itself. With weights that only a run
+//! knows it is a matrix product whose `B` is the input unrolled by [`im2col_panels_f32`]
+//! ([`conv_f32`]), or [`depthwise_f32`].
 
 use core::ops::Range;
 
 mod depthwise;
+mod direct;
 mod generic;
 mod im2col;
+mod lines;
 mod pool;
 mod product;
+mod rows;
 
 pub use depthwise::{DepthwiseF32, depthwise_f32};
+pub use direct::{DirectF32, pack_taps_f32, packed_taps_len};
 pub use generic::{Pooling, pool_positions, pool_scalar};
 pub use im2col::im2col_panels_f32;
+pub use lines::{conv_lines_f32, depthwise_lines_f32};
 pub use pool::{PoolOp, pool_f32};
 pub use product::{Geometry, conv_f32, conv_scalar};
+pub use rows::{conv_rows_f32, depthwise_rows_f32};
 
 /// A window that slides over the last three dimensions of a tensor: depth, height and width.
 ///

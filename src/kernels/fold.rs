@@ -23,6 +23,20 @@ pub(crate) trait Fold: Copy {
     }
     /// What two terms give.
     fn join<S: Simd>(self, s: S, a: S::F32, b: S::F32) -> S::F32;
+    /// What the lanes give, the upper half joined to the lower until one is left.
+    #[inline(always)]
+    fn across<S: Simd>(self, s: S, x: S::F32) -> f32 {
+        let mut lanes = [0.0; 16];
+        s.store(x, &mut lanes);
+        let mut half = S::LANES / 2;
+        while half > 0 {
+            for i in 0..half {
+                lanes[i] = self.join(Scalar, lanes[i], lanes[i + half]);
+            }
+            half /= 2;
+        }
+        lanes[0]
+    }
 }
 
 /// The sum.
@@ -55,6 +69,10 @@ macro_rules! sum {
             fn join<S: Simd>(self, s: S, a: S::F32, b: S::F32) -> S::F32 {
                 s.add(a, b)
             }
+            #[inline(always)]
+            fn across<S: Simd>(self, s: S, x: S::F32) -> f32 {
+                s.reduce_add(x)
+            }
         }
     };
     ($fold:ty, |$this:ident, $s:ident, $x:ident| $term:expr) => {
@@ -68,6 +86,10 @@ macro_rules! sum {
             #[inline(always)]
             fn join<S: Simd>(self, s: S, a: S::F32, b: S::F32) -> S::F32 {
                 s.add(a, b)
+            }
+            #[inline(always)]
+            fn across<S: Simd>(self, s: S, x: S::F32) -> f32 {
+                s.reduce_add(x)
             }
         }
     };
@@ -94,6 +116,10 @@ impl Fold for Max {
     fn join<S: Simd>(self, s: S, a: S::F32, b: S::F32) -> S::F32 {
         s.select(s.is_nan(b), b, s.max(b, a))
     }
+    #[inline(always)]
+    fn across<S: Simd>(self, s: S, x: S::F32) -> f32 {
+        if s.mask_any(s.is_nan(x)) { f32::NAN } else { s.reduce_max(x) }
+    }
 }
 
 impl Fold for Min {
@@ -102,27 +128,16 @@ impl Fold for Min {
     fn join<S: Simd>(self, s: S, a: S::F32, b: S::F32) -> S::F32 {
         s.select(s.is_nan(b), b, s.min(b, a))
     }
+    #[inline(always)]
+    fn across<S: Simd>(self, s: S, x: S::F32) -> f32 {
+        if s.mask_any(s.is_nan(x)) { f32::NAN } else { s.reduce_min(x) }
+    }
 }
 
 /// True in the first `len` lanes.
 #[inline(always)]
 pub(crate) fn first_lanes<S: Simd>(s: S, len: usize) -> S::Mask {
     s.i32_gt(s.i32_splat(len as i32), s.u32_to_i32(s.u32_lane_index()))
-}
-
-/// The lanes joined, the upper half to the lower until one is left.
-#[inline(always)]
-fn across<S: Simd, F: Fold>(s: S, fold: F, x: S::F32) -> f32 {
-    let mut lanes = [0.0; 16];
-    s.store(x, &mut lanes);
-    let mut half = S::LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] = fold.join(Scalar, lanes[i], lanes[i + half]);
-        }
-        half /= 2;
-    }
-    lanes[0]
 }
 
 /// Folds a row.
@@ -148,7 +163,7 @@ pub(crate) fn contiguous<S: Simd, F: Fold>(s: S, fold: F, x: &[Cell<f32>]) -> f3
         sums[1] = fold.join(s, sums[1], term);
     }
     let sum = fold.join(s, fold.join(s, sums[0], sums[1]), fold.join(s, sums[2], sums[3]));
-    across(s, fold, sum)
+    fold.across(s, sum)
 }
 
 /// A vector of at most `LANES` cells, zeros where there are fewer.

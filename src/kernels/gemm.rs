@@ -6,8 +6,9 @@
 
 use super::simd::Simd;
 
+pub mod bf16;
 mod generic;
-mod tile;
+pub(in crate::kernels) mod tile;
 
 pub use super::activation::Activation;
 pub use generic::{Arithmetic, GemmScalar, gemm_scalar};
@@ -73,23 +74,36 @@ pub struct GemmF32<'a> {
 /// **Cost**: `m n k` multiply-adds, no allocation. Each panel of `B` is read once for every
 /// twelve rows (AVX-512; six elsewhere), once in all for one row.
 pub fn gemm_f32<S: Simd>(s: S, mut gemm: GemmF32<'_>) {
-    let GemmF32 { m, n, k, .. } = gemm;
-    if m == 0 || n == 0 {
+    let GemmF32 { n, k, .. } = gemm;
+    if !begin(&gemm) {
         return;
     }
-    let extent = |rows: usize, stride: usize, cols: usize| (rows - 1) * stride + cols;
-    assert!(gemm.c_row_stride >= n || m == 1, "rows of C overlap");
-    assert!(gemm.c.len() >= extent(m, gemm.c_row_stride, n), "C is too short");
     if k > 0 {
         let last_panel = (n - 1) / PANEL;
         let last_row = extent(k, gemm.b_k_stride, n - last_panel * PANEL);
-        assert!(gemm.a.len() >= extent(m, gemm.a_row_stride, k), "A is too short");
         assert!(gemm.b.len() >= last_panel * gemm.b_panel_stride + last_row, "B is too short");
     }
+    tile::run(s, &mut gemm);
+}
+
+/// Elements from the first to the last of a matrix with contiguous rows.
+fn extent(rows: usize, stride: usize, cols: usize) -> usize {
+    (rows - 1) * stride + cols
+}
+
+/// Checks all slices but `b`; whether there is something to compute.
+fn begin(gemm: &GemmF32<'_>) -> bool {
+    let &GemmF32 { m, n, k, .. } = gemm;
+    if m == 0 || n == 0 {
+        return false;
+    }
+    assert!(gemm.c_row_stride >= n || m == 1, "rows of C overlap");
+    assert!(gemm.c.len() >= extent(m, gemm.c_row_stride, n), "C is too short");
+    assert!(k == 0 || gemm.a.len() >= extent(m, gemm.a_row_stride, k), "A is too short");
     match gemm.bias {
         Bias::None => {}
         Bias::PerCol(bias) => assert!(bias.len() >= n, "the bias is too short"),
         Bias::PerRow(bias) => assert!(bias.len() >= m, "the bias is too short"),
     }
-    tile::run(s, &mut gemm);
+    true
 }

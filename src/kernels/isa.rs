@@ -1,7 +1,8 @@
 //! Which instruction set a kernel is compiled for, and the proof that the CPU has it.
 //!
-//! Owns [`Isa`], a name, and [`Level`], a name that has been checked. Its invariant: a `Level`
-//! says no more than the CPU and the operating system were found to support.
+//! Owns [`Isa`], a name, and [`Level`], a name that has been checked, with what a CPU of that name
+//! has beyond it. Its invariant: a `Level` says no more than the CPU and the operating system were
+//! found to support.
 
 /// An instruction set that kernels are compiled for.
 ///
@@ -52,9 +53,44 @@ impl core::fmt::Display for Isa {
     }
 }
 
+/// The tiles of AMX: registers of a kilobyte, which the operating system gives a process that asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Tiles {
+    /// The CPU has none, or a limit leaves them out.
+    #[default]
+    None,
+    /// They are there for a process that asks: [`Level::ask_for_amx`].
+    Offered,
+    /// The operating system said no: a thread may have set a signal stack that is too small for
+    /// them.
+    Refused,
+    /// The process may use them.
+    Allowed,
+}
+
+impl Tiles {
+    /// A word for it: `none`, `offered`, `refused`, `allowed`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Offered => "offered",
+            Self::Refused => "refused",
+            Self::Allowed => "allowed",
+        }
+    }
+}
+
 /// The instruction set that kernels may use here: a value that only detection makes.
+///
+/// Beside an [`Isa`] it knows of instructions that some CPUs of that instruction set have, which a
+/// few kernels use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Level(Isa);
+pub struct Level {
+    isa: Isa,
+    avx512_bf16: bool,
+    tiles: Tiles,
+}
 
 impl Level {
     /// The best level of this CPU, as far as the operating system saves its registers.
@@ -63,39 +99,90 @@ impl Level {
     /// microseconds): ask once, at set-up.
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
-        return Self(super::x86_64::detect());
+        return super::x86_64::detect();
         #[cfg(target_arch = "aarch64")]
-        return Self(Isa::Neon);
+        return Self::plain(Isa::Neon);
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        Self(Isa::Scalar)
+        Self::scalar()
     }
 
     /// The level that every CPU has.
     pub const fn scalar() -> Self {
-        Self(Isa::Scalar)
+        Self::plain(Isa::Scalar)
     }
 
-    /// This level, lowered to `limit` if `limit` is below it. It never raises: a limit above
-    /// leaves the level as it is, and a limit of another architecture gives scalar.
+    /// What an instruction set names, and nothing beyond it.
+    pub(super) const fn plain(isa: Isa) -> Self {
+        Self { isa, avx512_bf16: false, tiles: Tiles::None }
+    }
+
+    /// AVX-512, and these instructions beyond it.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) const fn avx512(avx512_bf16: bool, tiles: Tiles) -> Self {
+        Self { isa: Isa::Avx512, avx512_bf16, tiles }
+    }
+
+    /// This level, lowered to `limit` if `limit` is not above it: the very instruction set, without
+    /// instructions beyond it. It never raises: a limit above leaves the level as it is, and a
+    /// limit of another architecture gives scalar.
     pub const fn at_most(self, limit: Isa) -> Self {
-        if limit.is_within(self.0) {
-            Self(limit)
-        } else if self.0.is_within(limit) {
+        if limit.is_within(self.isa) {
+            Self::plain(limit)
+        } else if self.isa.is_within(limit) {
             self
         } else {
-            Self(Isa::Scalar)
+            Self::scalar()
+        }
+    }
+
+    /// This level without AMX, for processes that do not want to ask for its tiles: signal frames
+    /// grow by eight kilobytes, and signal stacks too small for that are refused from then on.
+    #[must_use]
+    pub const fn without_amx(self) -> Self {
+        Self { tiles: Tiles::None, ..self }
+    }
+
+    /// Asks the operating system for the tiles of AMX where the CPU offers them, on behalf of the
+    /// process. A session does it when its program has steps that use them.
+    ///
+    /// **Cost**: one system call, where they are offered: for set-up.
+    #[must_use]
+    pub fn ask_for_amx(self) -> Self {
+        match self.tiles {
+            #[cfg(target_arch = "x86_64")]
+            Tiles::Offered => Self { tiles: super::x86_64::amx::ask(), ..self },
+            _ => self,
         }
     }
 
     /// The instruction set that it proves.
     pub const fn isa(self) -> Isa {
-        self.0
+        self.isa
     }
 
     /// Whether code for `isa` may run.
     pub const fn has(self, isa: Isa) -> bool {
-        isa.is_within(self.0)
+        isa.is_within(self.isa)
     }
+
+    /// Whether AVX512-BF16 may be used: products of pairs of bf16.
+    pub const fn has_avx512_bf16(self) -> bool {
+        self.avx512_bf16
+    }
+
+    /// Whether the tiles of AMX may be used, with products of pairs of bf16.
+    pub const fn tiles(self) -> Tiles {
+        self.tiles
+    }
+}
+
+/// Pays beforehand what the first use of registers costs a thread: the tiles of AMX, where the
+/// process has asked for them.
+///
+/// **Cost**: one system call on x86-64 under Linux.
+pub(crate) fn prepare_thread() {
+    #[cfg(target_arch = "x86_64")]
+    super::x86_64::amx::touch();
 }
 
 #[cfg(test)]
@@ -110,9 +197,16 @@ mod tests {
             assert!(limited.isa().is_within(Level::detect().isa()));
             assert!(limited.isa().is_within(isa));
         }
-        assert_eq!(Level(Isa::Avx512).at_most(Isa::Avx2), Level(Isa::Avx2));
-        assert_eq!(Level(Isa::Avx2).at_most(Isa::Avx512), Level(Isa::Avx2));
-        assert_eq!(Level(Isa::Avx512).at_most(Isa::Neon), Level(Isa::Scalar));
+        let [avx2, avx512] = [Isa::Avx2, Isa::Avx512].map(Level::plain);
+        assert_eq!(avx512.at_most(Isa::Avx2), avx2);
+        assert_eq!(avx2.at_most(Isa::Avx512), avx2);
+        assert_eq!(avx512.at_most(Isa::Neon), Level::scalar());
+        #[cfg(target_arch = "x86_64")]
+        {
+            let more = Level::avx512(true, Tiles::Allowed);
+            assert_eq!(more.at_most(Isa::Avx512), avx512);
+            assert_eq!(more.without_amx(), Level::avx512(true, Tiles::None));
+        }
     }
 
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
@@ -126,5 +220,7 @@ mod tests {
             && std::is_x86_feature_detected!("avx512dq");
         assert_eq!(Level::detect().has(Isa::Avx2), avx2);
         assert_eq!(Level::detect().has(Isa::Avx512), avx512);
+        let bf16 = avx512 && std::is_x86_feature_detected!("avx512bf16");
+        assert_eq!(Level::detect().has_avx512_bf16(), bf16);
     }
 }

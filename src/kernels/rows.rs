@@ -233,27 +233,47 @@ impl Vectorized for Norm<'_> {
         let (x, y) = (&x[..rows * cols], &y[..rows * cols]);
         let scale = affine.scale.map(|scale| &scale[..cols]);
         let bias = affine.bias.map(|bias| &bias[..cols]);
-        let len = cols as f32;
-        for (x, y) in x.chunks_exact(cols).zip(y.chunks_exact(cols)) {
-            let mean = if center { contiguous(s, Sum, x) / len } else { 0.0 };
-            let variance = contiguous(s, SumSquare(mean), x) / len;
-            let (mean, factor) = (s.splat(mean), s.splat(1.0 / sqrt_f32(variance + epsilon)));
-            each_vector!(s, x, y, |v, len, at| {
-                let mut v = s.mul(s.sub(v, mean), factor);
-                if let Some(scale) = scale {
-                    let scale = &scale[at..at + len];
-                    let scale = if len == S::LANES { s.load(scale) } else { s.load_tail(scale) };
-                    v = s.mul(v, scale);
+        let inverse = 1.0 / cols as f32;
+        // Some rows at a time: what one waits for, the sum across a vector and the root, the
+        // others need not.
+        const ROWS: usize = 4;
+        let mut first = 0;
+        while first < rows {
+            let count = ROWS.min(rows - first);
+            // By index: to cut a slice into rows, the iterators would divide.
+            let row = |i: usize| (first + i) * cols..(first + i + 1) * cols;
+            let (mut means, mut factors) = ([0.0; ROWS], [0.0; ROWS]);
+            if center {
+                for (i, mean) in means[..count].iter_mut().enumerate() {
+                    *mean = contiguous(s, Sum, &x[row(i)]) * inverse;
                 }
-                if let Some(bias) = bias {
-                    let bias = &bias[at..at + len];
-                    let bias = if len == S::LANES { s.load(bias) } else { s.load_tail(bias) };
-                    v = s.add(v, bias);
-                }
-                v
-            });
+            }
+            for (i, factor) in factors[..count].iter_mut().enumerate() {
+                let variance = contiguous(s, SumSquare(means[i]), &x[row(i)]) * inverse;
+                *factor = 1.0 / sqrt_f32(variance + epsilon);
+            }
+            for i in 0..count {
+                let (mean, factor) = (s.splat(means[i]), s.splat(factors[i]));
+                each_vector!(s, &x[row(i)], &y[row(i)], |v, len, at| {
+                    let mut v = s.mul(s.sub(v, mean), factor);
+                    if let Some(scale) = scale {
+                        v = s.mul(v, part(s, &scale[at..at + len]));
+                    }
+                    if let Some(bias) = bias {
+                        v = s.add(v, part(s, &bias[at..at + len]));
+                    }
+                    v
+                });
+            }
+            first += count;
         }
     }
+}
+
+/// A vector of at most `LANES` numbers.
+#[inline(always)]
+fn part<S: Simd>(s: S, from: &[f32]) -> S::F32 {
+    if from.len() == S::LANES { s.load(from) } else { s.load_tail(from) }
 }
 
 #[cfg(test)]

@@ -13,6 +13,16 @@ pub(crate) fn levels() -> Vec<Level> {
     Isa::ALL.into_iter().filter(|&isa| best.has(isa)).map(|isa| best.at_most(isa)).collect()
 }
 
+/// Those, then the best one with what it has beyond its instruction set, and with AMX: of this CPU,
+/// or emulated where it has AVX512-BF16 to round with.
+pub(crate) fn levels_and_beyond() -> Vec<Level> {
+    let mut all = levels();
+    all.push(Level::detect());
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    all.extend(super::x86_64::amx::tests::level());
+    all
+}
+
 /// SplitMix64: numbers for tests, from a seed.
 pub(crate) struct Rng(u64);
 

@@ -3,10 +3,12 @@
 
 use core::arch::x86_64::*;
 
-use super::isa::Isa;
+use super::isa::{Isa, Level, Tiles};
 
+pub(crate) mod amx;
 mod avx2;
 mod avx512;
+pub(super) mod avx512_bf16;
 
 pub use avx2::Avx2;
 pub use avx512::Avx512;
@@ -15,34 +17,46 @@ const fn all(register: u32, bits: u32) -> bool {
     register & bits == bits
 }
 
-/// The best instruction set that the CPU has and the operating system saves registers for.
+/// The best level that the CPU has and the operating system saves registers for.
 ///
 /// **Source**: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, 14.3
-/// (AVX), 14.7.1 (AVX2) and 15.2 (AVX-512).
-pub(super) fn detect() -> Isa {
+/// (AVX), 14.7.1 (AVX2), 15.2 (AVX-512) and 18.3 (AMX).
+pub(super) fn detect() -> Level {
     const FMA_OSXSAVE_AVX: u32 = 1 << 12 | 1 << 27 | 1 << 28;
     const AVX2: u32 = 1 << 5;
     const AVX512_F_DQ_BW_VL: u32 = 1 << 16 | 1 << 17 | 1 << 30 | 1 << 31;
     const XMM_YMM: u64 = 0b110;
     const MASKS_ZMM: u64 = 0b1110_0110;
+    const AVX512_BF16: u32 = 1 << 5;
+    const AMX_BF16_TILE: u32 = 1 << 22 | 1 << 24;
+    const TILES: u64 = 0b11 << 17;
 
-    // SAFETY: every x86-64 CPU has CPUID.
-    #[allow(unused_unsafe, reason = "safe since Rust 1.94")]
-    let cpuid = |leaf| unsafe { __cpuid_count(leaf, 0) };
-
+    let cpuid = |leaf| cpuid(leaf, 0);
     if cpuid(0).eax < 7 || !all(cpuid(1).ecx, FMA_OSXSAVE_AVX) {
-        return Isa::Scalar;
+        return Level::scalar();
     }
     // SAFETY: OSXSAVE is set, so XGETBV is there and enabled.
     let saved = unsafe { xgetbv0() };
-    let ebx = cpuid(7).ebx;
+    let CpuidResult { eax: last, ebx, edx, .. } = cpuid(7);
     if saved & XMM_YMM != XMM_YMM || !all(ebx, AVX2) {
-        return Isa::Scalar;
+        return Level::scalar();
     }
-    if saved & MASKS_ZMM == MASKS_ZMM && all(ebx, AVX512_F_DQ_BW_VL) {
-        return Isa::Avx512;
+    if saved & MASKS_ZMM != MASKS_ZMM || !all(ebx, AVX512_F_DQ_BW_VL) {
+        return Level::plain(Isa::Avx2);
     }
-    Isa::Avx2
+    let bf16 = last >= 1 && all(self::cpuid(7, 1).eax, AVX512_BF16);
+    // Rows are rounded by AVX512-BF16 before they are tiles.
+    let tiles = bf16 && all(edx, AMX_BF16_TILE) && saved & TILES == TILES && amx::has_palette();
+    Level::avx512(bf16, if tiles { Tiles::Offered } else { Tiles::None })
+}
+
+/// What CPUID says of a leaf and a subleaf.
+fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
+    // SAFETY: every x86-64 CPU has CPUID.
+    #[allow(unused_unsafe, reason = "safe since Rust 1.94")]
+    unsafe {
+        __cpuid_count(leaf, subleaf)
+    }
 }
 
 #[target_feature(enable = "xsave")]

@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path};
 
+use bytes::Bytes;
+
 use crate::graph::Tensor;
 use crate::tensor::DType;
 
@@ -100,17 +102,18 @@ fn decode_as(proto: &TensorProto, dtype: DType, folder: Option<&Path>) -> Result
         bits @ 1..8 => bytes / 8 * bits + (bytes % 8 * bits).div_ceil(8),
         _ => bytes,
     };
-    let whole = |raw: &[u8]| match dtype.bits() {
+    let whole = |raw: Bytes| match dtype.bits() {
         1..8 => {
             tensor(dtype, &shape, &unpacked(dtype, bytes, |i| raw.get(i).copied().unwrap_or(0)))
         }
-        _ => tensor(dtype, &shape, raw),
+        _ if dtype == DType::Bool => tensor(dtype, &shape, &raw),
+        _ => Tensor::of_file(dtype, &shape, raw),
     };
     if proto.segment.is_some() {
         return Err("it is stored in segments; save it in one piece".into());
     }
     if proto.data_location == 1 {
-        return Ok(whole(&read_external(proto, folder, stored)?));
+        return Ok(whole(read_external(proto, folder, stored)?.into()));
     }
     if proto.data_location != 0 {
         return Err(format!("the data location {} is unknown", proto.data_location));
@@ -132,7 +135,7 @@ fn decode_as(proto: &TensorProto, dtype: DType, folder: Option<&Path>) -> Result
     };
     if let Some(raw) = &proto.raw_data {
         given(raw.len(), "bytes")?;
-        return Ok(whole(raw));
+        return Ok(whole(raw.clone()));
     }
     let small = |narrow: fn(i32) -> Option<[u8; 8]>| {
         given(proto.int32_data.len(), "elements")?;
@@ -149,7 +152,7 @@ fn decode_as(proto: &TensorProto, dtype: DType, folder: Option<&Path>) -> Result
             return Err(format!("{v} is no byte of elements {dtype}"));
         }
         let raw: Vec<u8> = proto.int32_data.iter().map(|v| *v as u8).collect();
-        Ok(whole(&raw))
+        Ok(whole(raw.into()))
     };
     fn word<const N: usize>(bytes: [u8; N]) -> [u8; 8] {
         let mut out = [0; 8];

@@ -3,12 +3,14 @@
 mod forms;
 
 use prost::Message;
+use smallvec::smallvec;
 
 use super::fixture::*;
 use super::proto::{
     DimensionValue, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TypeValue,
 };
 use super::{ImportError, import};
+use crate::graph::ops::trees::Weights;
 use crate::graph::{Bindings, Extent, Graph, Op, Tensor};
 use crate::tensor::DType;
 
@@ -537,7 +539,10 @@ fn nodes_that_trees_share() {
     model.opset_import.push(OperatorSetIdProto { domain: "ai.onnx.ml".into(), version: 3 });
     let graph = load(&model, &Bindings::default()).unwrap_or_else(|e| panic!("{e}"));
     let Op::TreeEnsemble(op) = &graph.nodes[0].op else { panic!("trees") };
-    assert_eq!(op.trees.leaves, [vec![(0, 5.0)], vec![(0, 7.0)], vec![(0, 5.0)]]);
+    assert_eq!(
+        op.trees.leaves,
+        [5.0, 7.0, 5.0].map(|weight| -> Weights { smallvec![(0, weight)] })
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! of each element as the activation. A reshape that keeps the columns stands in no way: the
 //! product is made under the last shape.
 
-mod follow;
+pub(super) mod follow;
 mod product;
 
 use std::collections::HashMap;

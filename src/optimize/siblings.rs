@@ -117,6 +117,7 @@ impl Views<'_> {
             | Op::Slice { .. }
             | Op::Concat { .. }
             | Op::MatMul
+            | Op::Attention(_)
             | Op::Linear { .. } => true,
             // What moves axes is copied, or not, either way.
             Op::Transpose { .. } => true,

@@ -63,7 +63,10 @@ pub(crate) fn damage_each_word(name: &str, program: &Program<'_>, whole: bool) -
     let mut counts = Counts::default();
     let place = |section| program.image().place(section).expect("is checked");
     let places = match whole {
-        true => [0..0, 0..place(Section::Constants).start],
+        true => {
+            let constants = place(Section::Constants);
+            [0..constants.start, constants.end..program.words().len()]
+        }
         false => [place(Section::Buffers), place(Section::Records)],
     };
     for at in places.into_iter().flatten() {

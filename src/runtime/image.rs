@@ -6,6 +6,7 @@
 //! | part | contents |
 //! |---|---|
 //! | header | magic, version, length, memory sizes, counts, place of each section |
+//! | constants | packed weights, 64-byte aligned |
 //! | dims | eight words each: operation, two extents (of earlier entries), name, the value when all variables are least, the value when all are largest |
 //! | buffers | four words each: base, offset, length in bytes, element type |
 //! | steps | five words each: kernel, place and length of the record, place and length of the name |
@@ -13,7 +14,6 @@
 //! | ports | eleven words each: inputs, then outputs |
 //! | states | two words each: input, output |
 //! | text | names, UTF-8, each ended by a zero that its length does not count |
-//! | constants | packed weights, 64-byte aligned |
 //! | labels | three words each: output, place and length of the text; in the order of outputs |
 
 use core::ffi::CStr;
@@ -416,4 +416,4 @@ fn as_bytes(words: &[u32]) -> &[u8] {
 #[cfg(feature = "std")]
 mod builder;
 #[cfg(feature = "std")]
-pub(crate) use builder::{ImageBuilder, PortSpec, StepSpec};
+pub(crate) use builder::{Constants, ImageBuilder, PortSpec, StepSpec};

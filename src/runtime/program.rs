@@ -7,6 +7,8 @@ use core::ops::Range;
 #[cfg(feature = "std")]
 use std::sync::Arc;
 
+use crate::kernels::Level;
+use crate::kernels::gemm::bf16::Way;
 use crate::tensor::DType;
 #[cfg(feature = "std")]
 use crate::tensor::view;
@@ -19,8 +21,10 @@ use super::memory::{MemoryNeeds, Tables};
 use super::record::Extent;
 use super::step::{KernelId, Kernels};
 #[cfg(feature = "std")]
+#[cfg(all(test, feature = "std"))]
 use super::steps::KERNELS;
 use super::steps::flow::Control;
+use super::steps::product;
 
 /// A compiled model: steps, packed weights, memory plan. Plain data, shared by any number of
 /// sessions on any number of threads.
@@ -175,7 +179,7 @@ impl<'a> Program<'a> {
     }
 
     /// A program of its own, copied from words.
-    #[cfg(feature = "std")]
+    #[cfg(all(test, feature = "std"))]
     pub(crate) fn owned(words: &[u32]) -> Result<Program<'static>, ImageError> {
         let bytes = super::memory::bytes_of(words);
         let storage = Storage::copied(bytes).ok_or(ImageError::Misaligned)?;
@@ -283,6 +287,26 @@ impl<'a> Program<'a> {
     /// Position of the output of this name.
     pub fn output_index(&self, name: &str) -> Option<usize> {
         self.outputs().position(|p| p.name == name)
+    }
+
+    /// How step `i` is computed at a level, where its kernel has several ways: that of the most
+    /// rows that it may have.
+    pub fn way(&self, i: usize, level: Level) -> Option<Way> {
+        let image = self.image();
+        let (kernel, words) = image.step_record(i)?;
+        let rows = product::rows_in_bf16(kernel, words)?;
+        Some(Way::new(level, usize::try_from(image.corner(rows, true)?).ok()?))
+    }
+
+    /// Whether some step would use AMX where it is there.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn uses_amx(&self) -> bool {
+        let image = self.image();
+        let most = |rows| image.corner(rows, true).unwrap_or(0);
+        image
+            .walk()
+            .filter_map(|(kernel, words)| product::rows_in_bf16(kernel, words))
+            .any(|rows| usize::try_from(most(rows)).is_ok_and(|rows| rows >= Way::AMX_ROWS))
     }
 
     /// Steps in the order in which they run.

@@ -3,14 +3,18 @@
 mod flow;
 mod ports;
 mod state;
+#[cfg(feature = "std")]
+mod work;
 
 use core::fmt;
 
 use arrayvec::ArrayVec;
 
-use crate::kernels::{Isa, Level};
+use crate::kernels::{Isa, Level, isa};
 
 pub use ports::{View, ViewMut};
+#[cfg(feature = "std")]
+pub use work::Work;
 
 use super::errors::{BindError, RunError, SessionError};
 use super::image::{ARENA, CONSTANTS, PORTS, STATE};
@@ -60,9 +64,12 @@ fn missing(_: Step<'_>) {}
 impl<'p> Session<'p> {
     /// A session in memory of its own, on the best instruction set of this CPU.
     ///
+    /// Where the CPU has AMX and a step of the program would use it, the process asks for its tiles
+    /// ([`Level::without_amx`] keeps it from that).
+    ///
     /// **Errors**: no memory.
     ///
-    /// **Cost**: one allocation.
+    /// **Cost**: one allocation; one system call where tiles are asked for.
     #[cfg(feature = "std")]
     pub fn new(program: &'p Program<'p>) -> Result<Self, SessionError> {
         Self::new_at(program, Level::detect())
@@ -102,6 +109,9 @@ impl<'p> Session<'p> {
     fn assemble(program: &'p Program<'p>, level: Level, block: Block<'p>) -> Self {
         let mut code = [missing as StepFn; KernelId::LEN];
         let mut has_flow = false;
+        // Tiles are asked for once there is something to do with them.
+        #[cfg(target_arch = "x86_64")]
+        let level = if program.uses_amx() { level.ask_for_amx() } else { level.without_amx() };
         for (id, words) in program.image().walk() {
             has_flow |= Control::decode(id, words).is_some();
             // The check of the image has found each kernel.
@@ -254,9 +264,24 @@ impl<'p> Session<'p> {
         self.execute()
     }
 
+    /// Runs the program as [`Session::run`] does, and calls `watch` with the position of each step
+    /// before it runs, and at the end with the number of steps. With a clock in `watch` this says
+    /// where the time goes.
+    ///
+    /// **Errors** as [`Session::run`].
+    ///
+    /// **Cost**: that of [`Session::run`], a few nanoseconds a step, and what `watch` takes.
+    pub fn run_watched(&mut self, watch: &mut dyn FnMut(usize)) -> Result<(), RunError> {
+        self.advance()?;
+        self.execute_flow(&mut *watch)?;
+        self.grown = true;
+        watch(self.program.image().steps_len());
+        Ok(())
+    }
+
     fn execute(&mut self) -> Result<(), RunError> {
         match self.has_flow {
-            true => self.execute_flow()?,
+            true => self.execute_flow(|_| ())?,
             false => self.execute_straight()?,
         }
         self.grown = true;
@@ -358,11 +383,14 @@ impl Drop for Bound<'_, '_> {
     }
 }
 
-/// Pays beforehand what a thread's first run would: the pages of its stack.
+/// Pays beforehand what a thread's first run would: the pages of its stack, and the tiles of AMX
+/// where a session of this process uses them. Call it when the sessions are made.
 ///
-/// **Cost**: writes [`MemoryNeeds::stack_bytes`](super::MemoryNeeds::stack_bytes) of stack once.
+/// **Cost**: writes [`MemoryNeeds::stack_bytes`](super::MemoryNeeds::stack_bytes) of stack once; a
+/// system call on x86-64.
 #[inline(never)]
 pub fn prepare_thread() {
+    isa::prepare_thread();
     let mut stack = [0u8; MemoryNeeds::STACK_BYTES];
     core::hint::black_box(&mut stack);
 }

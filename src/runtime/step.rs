@@ -9,6 +9,8 @@ use crate::tensor::{DType, Element};
 use super::check::{Operands as CheckedOperands, Reach, require};
 use super::image::{Buffers, CONSTANTS};
 use super::memory::Bases;
+#[cfg(feature = "std")]
+use super::record::Access;
 use super::record::{
     Extent, Extents, Field, HeldIn, In, MAX_RANK, Out, Scratch, SharedIn, SharedOut, Words,
 };
@@ -155,11 +157,27 @@ pub(crate) fn checked<R: Field>(
     fits(&record, reach)
 }
 
+/// How an operand of a step is used, one by one.
+#[cfg(feature = "std")]
+pub(crate) type OperandsFn = fn(&[u32], &mut dyn FnMut(u32, Access));
+
+/// Shows the operands of a record whose check is `fits`, which says what record it is.
+#[cfg(feature = "std")]
+pub(crate) fn shown<R: Field>(
+    words: &[u32],
+    _fits: fn(&R, &Reach<'_>) -> Option<()>,
+    visit: &mut dyn FnMut(u32, Access),
+) {
+    R::take(&mut Words(words)).operands(visit);
+}
+
 /// One kernel: what a step with its id runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
     pub(crate) id: KernelId,
     pub(crate) check: CheckFn,
+    #[cfg(feature = "std")]
+    pub(crate) operands: OperandsFn,
     pub(crate) by_isa: [StepFn; Isa::ALL.len()],
 }
 
@@ -200,6 +218,8 @@ macro_rules! kernel {
         $crate::runtime::step::Kernel {
             id: $crate::runtime::KernelId::$id,
             check: |words, reach| $crate::runtime::step::checked(words, reach, $check),
+            #[cfg(feature = "std")]
+            operands: |words, visit| $crate::runtime::step::shown(words, $check, visit),
             by_isa: $by_isa,
         }
     };

@@ -6,6 +6,7 @@
 
 pub(crate) mod attention;
 pub(crate) mod classical;
+pub(crate) mod direct;
 pub(crate) mod dynamic;
 pub(crate) mod elementwise;
 pub(crate) mod flow;
@@ -22,6 +23,8 @@ pub(super) mod types;
 pub(crate) mod vision;
 pub(crate) mod walk;
 pub(crate) mod window;
+#[cfg(feature = "std")]
+pub(crate) mod work;
 
 use super::step::Kernels;
 
@@ -161,6 +164,14 @@ macro_rules! for_each_kernel {
             PoolF32 = 51, "pool_f32", window::POOL_F32;
             /// Pooling, other types and norms.
             Pool = 52, "pool", window::POOL;
+            /// Convolution with positions in the lanes of vectors, f32.
+            ConvLinesF32 = 60, "conv_lines_f32", direct::CONV_LINES_F32;
+            /// Convolution with output channels in the lanes of vectors, f32.
+            ConvRowsF32 = 61, "conv_rows_f32", direct::CONV_ROWS_F32;
+            /// Convolution of each channel by itself, positions in the lanes, f32.
+            DepthwiseLinesF32 = 62, "depthwise_lines_f32", direct::DEPTHWISE_LINES_F32;
+            /// Convolution of each channel by itself, channels in the lanes, f32.
+            DepthwiseRowsF32 = 63, "depthwise_rows_f32", direct::DEPTHWISE_ROWS_F32;
             /// Product with packed weights, bias and activation.
             LinearF32 = 80, "linear_f32", product::LINEAR_F32;
             /// Batched product of two operands, f32.
@@ -233,6 +244,8 @@ macro_rules! for_each_kernel {
             Narrow = 181, "narrow", small::NARROW;
             /// Attention of queries to keys and their values.
             AttentionF32 = 190, "attention_f32", attention::ATTENTION_F32;
+            /// Product with packed weights in bf16, bias and activation.
+            LinearBf16 = 200, "linear_bf16", product::LINEAR_BF16;
         }
     };
 }

@@ -13,7 +13,7 @@ SIZE(nowcast_error, 520);
 SIZE(nowcast_dim, 24);
 SIZE(nowcast_state, 16);
 SIZE(nowcast_value, 40);
-SIZE(nowcast_options, 72);
+SIZE(nowcast_options, 80);
 SIZE(nowcast_memory, 48);
 SIZE(nowcast_port, 160);
 SIZE(nowcast_shape, 136);
@@ -359,12 +359,16 @@ static void states(const char *sum)
     state.input = NULL;
     EXPECT(nowcast_program_load(sum, &options, &program, &error), NOWCAST_NULL_ARGUMENT);
     state.input = "total_in";
+    options.precision = 2;
+    EXPECT(nowcast_program_load(sum, &options, &program, &error), NOWCAST_INVALID_ARGUMENT);
+    options.precision = NOWCAST_PRECISION_BF16;
     EXPECT(nowcast_program_load(sum, &options, &program, &error), NOWCAST_OK);
     uint64_t bytes = 0, snapshot_bytes = 0;
     EXPECT(nowcast_session_bytes(program, &bytes, &error), NOWCAST_OK);
     void *block = NULL;
     void *memory = aligned(bytes, &block);
-    EXPECT(nowcast_session_open(program, NOWCAST_ISA_SCALAR, memory, bytes, &session, &error),
+    EXPECT(nowcast_session_open(program, NOWCAST_ISA_AUTO_WITHOUT_AMX, memory, bytes, &session,
+                                &error),
            NOWCAST_OK);
     EXPECT(nowcast_program_release(program, &error), NOWCAST_IN_USE);
 

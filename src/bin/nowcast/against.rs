@@ -1,4 +1,4 @@
-//! ONNX Runtime beside us, where the program was built with it.
+//! Other runtimes beside us, where the program was built with them.
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,18 @@ use crate::source::{Kind, Source};
 pub(crate) enum Against {
     /// ONNX Runtime
     Ort,
+    /// tract
+    Tract,
+}
+
+impl Against {
+    /// What it is called.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ort => "ONNX Runtime",
+            Self::Tract => "tract",
+        }
+    }
 }
 
 /// What to compare with.
@@ -52,52 +64,45 @@ impl AgainstArgs {
 /// A call that may fail.
 pub(crate) type Call<'a> = &'a mut dyn FnMut() -> Result<(), Failure>;
 
-#[cfg(not(feature = "ort"))]
-mod engine {
-    use super::{Call, Failure, Given, Model, Path, Tensor};
-
-    fn missing() -> Failure {
-        Failure::User(
-            "this nowcast was built without ONNX Runtime: build it with `--features ort`"
-                .to_owned(),
-        )
-    }
-
-    pub(crate) fn answer(_: &Model, _: &Path, _: &[Given]) -> Result<Vec<Tensor>, Failure> {
-        Err(missing())
-    }
-
-    pub(crate) fn with_call<R>(
-        _: &Model,
-        _: &Path,
-        _: &[Given],
-        _: impl FnOnce(Call<'_>) -> Result<R, Failure>,
-    ) -> Result<R, Failure> {
-        Err(missing())
+/// What the model says as it is written, operator by operator.
+pub(crate) fn answer(
+    against: Against,
+    model: &Model,
+    path: &Path,
+    inputs: &[Given],
+) -> Result<Vec<Tensor>, Failure> {
+    match against {
+        Against::Ort => ort::answer(model, path, inputs),
+        Against::Tract => tract::answer(model, path, inputs),
     }
 }
 
-#[cfg(feature = "ort")]
-mod engine {
-    use nowcast::engine::{Array, EngineError, EngineOptions, OrtEngine, Rewrite};
+/// Passes `body` a call of another runtime at its fastest: one thread, bound buffers.
+pub(crate) fn with_call<R>(
+    against: Against,
+    model: &Model,
+    path: &Path,
+    inputs: &[Given],
+    body: impl FnOnce(Call<'_>) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    match against {
+        Against::Ort => ort::with_call(model, path, inputs, body),
+        Against::Tract => tract::with_call(model, path, inputs, body),
+    }
+}
 
-    use super::{Call, Failure, Given, Model, Path, Tensor};
+/// What both engines are fed with.
+#[cfg(any(feature = "ort", feature = "tract"))]
+mod fed {
+    use nowcast::engine::{Array, EngineError};
 
-    fn failed(error: EngineError) -> Failure {
+    use super::{Failure, Given, Model, Tensor};
+
+    pub(super) fn failed(error: EngineError) -> Failure {
         Failure::User(error.to_string())
     }
 
-    fn load(model: &Model, path: &Path, rewrite: Rewrite) -> Result<OrtEngine, Failure> {
-        let mut options = EngineOptions::default();
-        options.rewrite = rewrite;
-        match &model.bytes {
-            Some(bytes) => OrtEngine::load_bytes(bytes, &options),
-            None => OrtEngine::load(path, &options),
-        }
-        .map_err(failed)
-    }
-
-    fn arrays(inputs: &[Given]) -> Vec<Array> {
+    pub(super) fn arrays(inputs: &[Given]) -> Vec<Array> {
         let array = |given: &Given| Array {
             labels: Vec::new(),
             name: given.name.clone(),
@@ -108,33 +113,84 @@ mod engine {
         inputs.iter().map(array).collect()
     }
 
-    /// What the model says as it is written, operator by operator.
-    pub(crate) fn answer(
-        model: &Model,
-        path: &Path,
-        inputs: &[Given],
-    ) -> Result<Vec<Tensor>, Failure> {
-        let mut engine = load(model, path, Rewrite::None)?;
-        let mut outputs = engine.run(&arrays(inputs)).map_err(failed)?;
+    /// Outputs as ours are: texts numbered as our program numbers them.
+    pub(super) fn tensors(model: &Model, mut outputs: Vec<Array>) -> Vec<Tensor> {
         for (array, port) in outputs.iter_mut().zip(model.program.outputs()) {
             let labels: Vec<String> = port.labels().map(str::to_owned).collect();
             array.relabel(&labels);
         }
         let tensor = |array: &Array| Tensor::from_bytes(array.dtype, &array.shape, &array.bytes);
-        Ok(outputs.iter().map(tensor).collect())
-    }
-
-    /// Passes `body` a call of ONNX Runtime at its fastest: one thread, bound buffers.
-    pub(crate) fn with_call<R>(
-        model: &Model,
-        path: &Path,
-        inputs: &[Given],
-        body: impl FnOnce(Call<'_>) -> Result<R, Failure>,
-    ) -> Result<R, Failure> {
-        let mut engine = load(model, path, Rewrite::Full)?;
-        let mut call = engine.prepare(&arrays(inputs)).map_err(failed)?;
-        body(&mut || call.run().map_err(failed))
+        outputs.iter().map(tensor).collect()
     }
 }
 
-pub(crate) use engine::{answer, with_call};
+/// An engine of the library as this program calls it, or what to do to have it.
+macro_rules! engine {
+    ($module:ident, $feature:literal, $engine:ident, $name:literal) => {
+        #[cfg(feature = $feature)]
+        mod $module {
+            use nowcast::engine::{EngineOptions, Rewrite, $engine};
+
+            use super::fed::{arrays, failed, tensors};
+            use super::{Call, Failure, Given, Model, Path, Tensor};
+
+            fn load(model: &Model, path: &Path, rewrite: Rewrite) -> Result<$engine, Failure> {
+                let mut options = EngineOptions::default();
+                options.rewrite = rewrite;
+                match &model.bytes {
+                    Some(bytes) => $engine::load_bytes(bytes, &options),
+                    None => $engine::load(path, &options),
+                }
+                .map_err(failed)
+            }
+
+            pub(super) fn answer(
+                model: &Model,
+                path: &Path,
+                inputs: &[Given],
+            ) -> Result<Vec<Tensor>, Failure> {
+                let mut engine = load(model, path, Rewrite::None)?;
+                Ok(tensors(model, engine.run(&arrays(inputs)).map_err(failed)?))
+            }
+
+            pub(super) fn with_call<R>(
+                model: &Model,
+                path: &Path,
+                inputs: &[Given],
+                body: impl FnOnce(Call<'_>) -> Result<R, Failure>,
+            ) -> Result<R, Failure> {
+                let mut engine = load(model, path, Rewrite::Full)?;
+                let mut call = engine.prepare(&arrays(inputs)).map_err(failed)?;
+                body(&mut || call.run().map_err(failed))
+            }
+        }
+
+        #[cfg(not(feature = $feature))]
+        mod $module {
+            use super::{Call, Failure, Given, Model, Path, Tensor};
+
+            fn missing() -> Failure {
+                Failure::User(format!(
+                    "this nowcast was built without {}: build it with `--features {}`",
+                    $name, $feature
+                ))
+            }
+
+            pub(super) fn answer(_: &Model, _: &Path, _: &[Given]) -> Result<Vec<Tensor>, Failure> {
+                Err(missing())
+            }
+
+            pub(super) fn with_call<R>(
+                _: &Model,
+                _: &Path,
+                _: &[Given],
+                _: impl FnOnce(Call<'_>) -> Result<R, Failure>,
+            ) -> Result<R, Failure> {
+                Err(missing())
+            }
+        }
+    };
+}
+
+engine!(ort, "ort", OrtEngine, "ONNX Runtime");
+engine!(tract, "tract", TractEngine, "tract");

@@ -1,14 +1,16 @@
 //! `nowcast bench`: the latency of one call, its tail, and what it takes from the heap.
 
+mod ceilings;
+mod profile;
+
 use std::time::Instant;
 
-use nowcast::kernels::Isa;
 use nowcast::runtime::{Session, prepare_thread};
 use serde::Serialize;
 
-use crate::against::{Against, AgainstArgs, Call, with_call};
+use crate::against::{AgainstArgs, Call, with_call};
 use crate::failure::Failure;
-use crate::inputs::{InputArgs, ModelArgs, isa, level};
+use crate::inputs::{InputArgs, LevelArgs, ModelArgs};
 use crate::progress::Progress;
 use crate::source::Source;
 use crate::{allocations, output};
@@ -31,9 +33,11 @@ pub(crate) struct BenchArgs {
     seed: u64,
     #[command(flatten)]
     against: AgainstArgs,
-    /// Instruction set: scalar, avx2, avx512 or neon [default: the best of this CPU]
-    #[arg(long, value_parser = isa)]
-    isa: Option<Isa>,
+    /// Time each step, beside the ceilings of this core
+    #[arg(long, conflicts_with = "against")]
+    profile: bool,
+    #[command(flatten)]
+    level: LevelArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -113,7 +117,7 @@ fn pin() -> bool {
 }
 
 pub(crate) fn run(args: BenchArgs) -> Result<(), Failure> {
-    let level = level(args.isa)?;
+    let level = args.level.level()?;
     let source = Source::open(&args.model.model)?;
     let file = match (args.against.against, &args.against.onnx) {
         (None, None) => None,
@@ -131,6 +135,13 @@ pub(crate) fn run(args: BenchArgs) -> Result<(), Failure> {
     prepare_thread();
     session.prefault();
     model.fill(&mut session, Some(args.seed))?;
+    if args.profile {
+        let reset = &mut |session: &mut Session<'_>| {
+            session.reset();
+            model.fill(session, Some(args.seed))
+        };
+        return profile::run(&mut session, args.runs, pinned, args.json, reset);
+    }
     let inputs = match file {
         Some(_) => model.inputs(&mut session)?,
         None => Vec::new(),
@@ -173,18 +184,18 @@ pub(crate) fn run(args: BenchArgs) -> Result<(), Failure> {
     };
     match file {
         None => rounds(&mut ours, &mut theirs, None)?,
-        Some((Against::Ort, path)) => {
-            with_call(&model, path, &inputs, |peer| rounds(&mut ours, &mut theirs, Some(peer)))?
-        }
+        Some((against, path)) => with_call(against, &model, path, &inputs, |peer| {
+            rounds(&mut ours, &mut theirs, Some(peer))
+        })?,
     }
 
     let times = ours.times();
     let needs = model.program.memory();
-    let against = file.map(|_| {
+    let against = file.map(|(against, _)| {
         let peer = theirs.times();
         let ratio = |ours: u64, theirs: u64| ours as f64 / theirs.max(1) as f64;
         Peer {
-            name: "ONNX Runtime",
+            name: against.name(),
             times: peer,
             ratio_p50: ratio(times.p50_ns, peer.p50_ns),
             ratio_p99: ratio(times.p99_ns, peer.p99_ns),

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use nowcast::load::{self, Options};
+use nowcast::load::{self, Options, Precision};
 use nowcast::onnx::Names;
 
 use crate::failure::Failure;
 use crate::npy;
 
 /// Choices that are made when a model is compiled.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub(crate) struct ChoiceArgs {
     /// Size of an open dimension, or its bounds; may be given more than once
     #[arg(long, value_name = "NAME=N|NAME=MIN..MAX", value_parser = dim)]
@@ -38,6 +38,17 @@ pub(crate) struct ChoiceArgs {
     /// what each did
     #[arg(long, value_name = "PASS", value_parser = load::pass_names())]
     without: Vec<String>,
+    /// Type in which the weights of products are stored
+    #[arg(long, value_enum, default_value_t = Weights::F32)]
+    precision: Weights,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Weights {
+    /// As in the model
+    F32,
+    /// Rounded to bf16: half of the bytes; products of many rows round both operands
+    Bf16,
 }
 
 impl ChoiceArgs {
@@ -51,8 +62,26 @@ impl ChoiceArgs {
         self.chosen(Some(names))
     }
 
+    /// Those that name nothing in a model.
+    pub(crate) fn options_of_all(&self) -> Options {
+        Options::new().precision(self.precision())
+    }
+
+    /// The same with weights as in the model.
+    pub(crate) fn in_f32(&self) -> Self {
+        Self { precision: Weights::F32, ..self.clone() }
+    }
+
+    /// The type of weights.
+    pub(crate) fn precision(&self) -> Precision {
+        match self.precision {
+            Weights::F32 => Precision::F32,
+            Weights::Bf16 => Precision::Bf16,
+        }
+    }
+
     fn chosen(&self, names: Option<&Names>) -> Result<Options, Failure> {
-        let mut options = Options::new();
+        let mut options = self.options_of_all();
         if let Some(bytes) = self.max_memory {
             options = options.max_memory(bytes);
         }
@@ -139,6 +168,8 @@ impl ChoiceArgs {
             (!self.max_trips.is_empty(), "--max-trips"),
             (!self.state.is_empty(), "--state"),
             (self.max_memory.is_some(), "--max-memory"),
+            (!self.without.is_empty(), "--without"),
+            (self.precision != Weights::F32, "--precision"),
         ];
         given.into_iter().find(|(is_given, _)| *is_given).map(|(_, option)| option)
     }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use nowcast::build::{self, BuildError, Model};
 use nowcast::bundle::{File, MAGIC, Writer};
-use nowcast::load::Options;
 use nowcast::onnx::{Names, names};
 use nowcast::runtime::KERNELS;
 use serde::Serialize;
@@ -31,9 +30,6 @@ pub(crate) struct CompileArgs {
     /// What to write; each file has the ending of --output replaced by its own
     #[arg(long, value_enum, default_value_t = Emit::Bundle)]
     emit: Emit,
-    /// Type of the weights
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
-    precision: Precision,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -47,12 +43,6 @@ enum Emit {
     Rust,
     /// The bundle, and beside it C that has it built in (FILE.c, FILE.h)
     C,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Precision {
-    /// As in the model
-    F32,
 }
 
 #[derive(Serialize)]
@@ -76,8 +66,6 @@ struct ProgramReport {
 }
 
 pub(crate) fn run(args: CompileArgs) -> Result<(), Failure> {
-    // There is one so far, and the parser refuses others.
-    let Precision::F32 = args.precision;
     let bytes = compile(&args)?;
     let files = match args.emit {
         Emit::Bundle => {
@@ -108,7 +96,7 @@ fn compile(args: &CompileArgs) -> Result<Vec<u8>, Failure> {
     let mut bundle = Writer::new();
     for read in &read {
         let options = match (several, read.names()?) {
-            (true, None) => Options::new(),
+            (true, None) => args.choices.options_of_all(),
             (true, Some(names)) => args.choices.options_of(&names)?,
             (false, _) => args.choices.options()?,
         };

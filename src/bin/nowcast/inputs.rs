@@ -18,7 +18,7 @@ use crate::npy;
 use crate::source::{Kind, Source};
 
 /// A model and the choices that it leaves open.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub(crate) struct ModelArgs {
     /// ONNX file or bundle; `-` reads standard input
     pub(crate) model: PathBuf,
@@ -39,14 +39,33 @@ pub(crate) struct InputArgs {
 }
 
 /// An instruction set by its name.
-pub(crate) fn isa(text: &str) -> Result<Isa, String> {
+fn isa(text: &str) -> Result<Isa, String> {
     let names: Vec<&str> = Isa::ALL.iter().map(|isa| isa.name()).collect();
     let found = Isa::ALL.into_iter().find(|isa| isa.name() == text);
     found.ok_or_else(|| format!("the instruction sets are {}", names.join(", ")))
 }
 
-/// The level to run on: the best, or the one that was asked for.
-pub(crate) fn level(isa: Option<Isa>) -> Result<Level, Failure> {
+/// What of the CPU a run may use.
+#[derive(clap::Args, Debug)]
+pub(crate) struct LevelArgs {
+    /// Instruction set, without what this CPU has beyond it: scalar, avx2, avx512 or neon
+    /// [default: the best of this CPU]
+    #[arg(long, value_parser = isa)]
+    isa: Option<Isa>,
+    /// Do not use AMX, nor ask the system for its tiles
+    #[arg(long)]
+    no_amx: bool,
+}
+
+impl LevelArgs {
+    /// The level to run on: the best, or what was asked for.
+    pub(crate) fn level(&self) -> Result<Level, Failure> {
+        let level = limited(self.isa)?;
+        Ok(if self.no_amx { level.without_amx() } else { level })
+    }
+}
+
+fn limited(isa: Option<Isa>) -> Result<Level, Failure> {
     let best = Level::detect();
     match isa {
         None => Ok(best),
@@ -82,7 +101,6 @@ pub(crate) struct Model {
     /// What errors call it.
     pub(crate) name: String,
     /// The ONNX bytes, where the model has no file.
-    #[cfg_attr(not(feature = "ort"), expect(dead_code, reason = "for another runtime"))]
     pub(crate) bytes: Option<Vec<u8>>,
     pub(crate) program: Program<'static>,
     /// Inputs that are constants of the program.

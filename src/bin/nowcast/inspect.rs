@@ -5,11 +5,12 @@ use std::fmt::Write;
 use std::fs;
 
 use nowcast::bundle::File;
-use nowcast::graph::Graph;
 use nowcast::kernels::Level;
+use nowcast::kernels::gemm::bf16::Way;
 use nowcast::load::{self, LoadError, Optimized};
 use nowcast::optimize::Applied;
-use nowcast::runtime::{KERNELS, Port, Program};
+use nowcast::optimize::bf16::{Kept, Narrowed};
+use nowcast::runtime::{KERNELS, KernelId, Port, Program, StepInfo};
 use nowcast::tensor::DType;
 use serde::Serialize;
 
@@ -46,11 +47,18 @@ struct Report {
     constant_bytes: usize,
     stack_bytes: usize,
     isa: &'static str,
+    /// Instructions beyond that: products of pairs of bf16.
+    avx512_bf16: bool,
+    /// Tiles of AMX; they are asked for where a step would use them.
+    amx: &'static str,
     /// Steps by kernel.
     kernels: BTreeMap<&'static str, usize>,
     /// What each pass over the graph did, in their order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     passes: Vec<PassReport>,
+    /// Products whose weights did not become bf16, where that was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bf16: Option<Bf16Report>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     steps: Vec<StepReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,10 +87,26 @@ struct PortReport {
 #[derive(Serialize)]
 struct StepReport {
     kernel: &'static str,
+    /// How a session computes it here, where the kernel has several ways.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    way: Option<&'static str>,
     node: String,
     /// The step that may be next in place of the one behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct Bf16Report {
+    products: usize,
+    kept_in_f32: Vec<KeptReport>,
+}
+
+#[derive(Serialize)]
+struct KeptReport {
+    node: String,
+    op: &'static str,
+    reason: &'static str,
 }
 
 #[derive(Serialize)]
@@ -114,12 +138,12 @@ fn onnx(args: &InspectArgs, bytes: Option<&[u8]>) -> Result<(), Failure> {
     .map_err(refused)?;
     let mut report = Report::new(&program, args.explain);
     if args.graph || args.explain {
-        let Optimized { graph, passes, .. } = match bytes {
+        let optimized = match bytes {
             Some(bytes) => load::graph_from_bytes(bytes, &options),
             None => load::graph_from_path(&args.model.model, &options),
         }
         .map_err(refused)?;
-        report.explain(args, &graph, &passes);
+        report.explain(args, optimized);
     }
     if args.json { output::print_json(&report) } else { output::print(&report.text()) }
 }
@@ -183,8 +207,13 @@ impl Report {
         for step in program.steps() {
             *kernels.entry(step.kernel).or_default() += 1;
         }
-        let step = |s: nowcast::runtime::StepInfo<'_>| StepReport {
+        let mut level = Level::detect();
+        if kernels.contains_key(KernelId::LinearBf16.name()) {
+            level = level.ask_for_amx();
+        }
+        let step = |(i, s): (usize, StepInfo<'_>)| StepReport {
             kernel: s.kernel,
+            way: program.way(i, level).map(Way::name),
             node: s.node.to_owned(),
             target: s.target,
         };
@@ -196,16 +225,24 @@ impl Report {
             state_bytes: needs.state_bytes,
             constant_bytes: needs.constant_bytes,
             stack_bytes: needs.stack_bytes,
-            isa: Level::detect().isa().name(),
+            isa: level.isa().name(),
+            avx512_bf16: level.has_avx512_bf16(),
+            amx: level.tiles().name(),
             kernels,
-            steps: if explain { program.steps().map(step).collect() } else { Vec::new() },
+            steps: if explain {
+                program.steps().enumerate().map(step).collect()
+            } else {
+                Vec::new()
+            },
             passes: Vec::new(),
+            bf16: None,
             graph: None,
         }
     }
 
     /// What only an ONNX file tells.
-    fn explain(&mut self, args: &InspectArgs, graph: &Graph, passes: &[Applied]) {
+    fn explain(&mut self, args: &InspectArgs, optimized: Optimized) {
+        let Optimized { graph, passes, bf16, .. } = optimized;
         if args.graph {
             self.graph = Some(graph.to_string().lines().map(str::to_owned).collect());
         }
@@ -213,6 +250,11 @@ impl Report {
             let report =
                 |&Applied { name, does, places }: &Applied| PassReport { name, does, places };
             self.passes = passes.iter().map(report).collect();
+            let kept = |Kept { node, op, reason }| KeptReport { node, op, reason };
+            self.bf16 = bf16.map(|Narrowed { places, kept: nodes }| Bf16Report {
+                products: places,
+                kept_in_f32: nodes.into_iter().map(kept).collect(),
+            });
         }
     }
 
@@ -242,12 +284,23 @@ impl Report {
             self.constant_bytes,
             self.stack_bytes
         )?;
-        writeln!(out, "Instruction set\n  {}", self.isa)?;
+        let bf16 = if self.avx512_bf16 { " with avx512bf16" } else { "" };
+        let amx = match self.amx {
+            "none" => String::new(),
+            amx => format!("; tiles of amx {amx}"),
+        };
+        writeln!(out, "Instruction set\n  {}{bf16}{amx}", self.isa)?;
         if !self.passes.is_empty() {
             writeln!(out, "Passes")?;
         }
         for PassReport { name, does, places } in &self.passes {
             writeln!(out, "  {name:<12} {places:>4} x {does}")?;
+        }
+        if let Some(Bf16Report { products, kept_in_f32 }) = &self.bf16 {
+            writeln!(out, "Products with weights in bf16: {products}")?;
+            for KeptReport { node, op, reason } in kept_in_f32 {
+                writeln!(out, "  f32: {op} {node}: {reason}")?;
+            }
         }
         writeln!(out, "Steps: {}", self.kernels.values().sum::<usize>())?;
         if self.steps.is_empty() {
@@ -256,9 +309,10 @@ impl Report {
             }
         }
         for (i, step) in self.steps.iter().enumerate() {
-            let kernel = match step.target {
-                Some(target) => format!("{} -> {target}", step.kernel),
-                None => step.kernel.to_owned(),
+            let kernel = match (step.target, step.way) {
+                (Some(target), _) => format!("{} -> {target}", step.kernel),
+                (None, Some(way)) => format!("{} {way}", step.kernel),
+                (None, None) => step.kernel.to_owned(),
             };
             writeln!(out, "  {i:>4} {kernel:<24} {}", step.node)?;
         }

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use nowcast::graph::Tensor;
-use nowcast::kernels::Isa;
 use nowcast::runtime::{Port, Session};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::inputs::{InputArgs, ModelArgs, isa, level};
+use crate::inputs::{InputArgs, LevelArgs, ModelArgs};
 use crate::{npy, output};
 
 /// Arguments of `nowcast run`.
@@ -21,9 +20,8 @@ pub(crate) struct RunArgs {
     /// Folder for the outputs; it is made if it is not there
     #[arg(long, value_name = "DIR")]
     output_dir: PathBuf,
-    /// Instruction set: scalar, avx2, avx512 or neon [default: the best of this CPU]
-    #[arg(long, value_parser = isa)]
-    isa: Option<Isa>,
+    #[command(flatten)]
+    level: LevelArgs,
     /// Print the outputs' names, types and shapes as JSON
     #[arg(long)]
     json: bool,
@@ -64,7 +62,7 @@ fn texts(port: &Port<'_>, tensor: &Tensor) -> Vec<String> {
 }
 
 pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
-    let level = level(args.isa)?;
+    let level = args.level.level()?;
     let model = args.model.load(&args.inputs)?;
     let mut session = Session::new_at(&model.program, level)
         .map_err(|error| Failure::User(format!("{}: {error}", model.name)))?;

@@ -1,19 +1,20 @@
-//! `nowcast verify`: our answer beside ONNX Runtime's.
+//! `nowcast verify`: our answer beside another runtime's.
 
 use nowcast::bundle::Tag;
 use nowcast::forecast::Forecaster;
 use nowcast::graph::Tensor;
-use nowcast::kernels::Isa;
-use nowcast::runtime::{KERNELS, Session};
+use nowcast::kernels::Level;
+use nowcast::load::Precision;
+use nowcast::runtime::{KERNELS, KernelId, Session};
 use nowcast::tensor::DType;
 use serde::Serialize;
 
 use crate::against::{Against, AgainstArgs, answer};
 use crate::contents::hex;
 use crate::failure::Failure;
-use crate::inputs::{InputArgs, ModelArgs, isa, level};
+use crate::inputs::{InputArgs, LevelArgs, Model, ModelArgs};
 use crate::output;
-use crate::source::Source;
+use crate::source::{Kind, Source};
 
 /// Arguments of `nowcast verify`.
 #[derive(clap::Args)]
@@ -28,20 +29,26 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     against: AgainstArgs,
     /// Largest difference that is allowed, relative to the largest output
-    /// [default: 1e-5; of f16 and bf16 two units in the last place]
+    /// [default: 1e-5; of f16 and bf16 two units in the last place; with weights in bf16 2^-6]
     #[arg(long)]
     tolerance: Option<f64>,
-    /// Instruction set: scalar, avx2, avx512 or neon [default: the best of this CPU]
-    #[arg(long, value_parser = isa)]
-    isa: Option<Isa>,
+    #[command(flatten)]
+    level: LevelArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 /// The largest difference that is allowed where nobody says otherwise.
-fn usual_tolerance(dtype: DType) -> f64 {
+///
+/// Rounding to bf16 moves a number by up to 2^-9 of it. Of a product that is the error of each
+/// summand, so that the sum is off by less of the largest one; a few layers add theirs, and an
+/// activation or a norm may double them. Four times 2^-8 leaves room for that, and is still far
+/// below what a wrong weight does.
+fn usual_tolerance(dtype: DType, in_bf16: bool) -> f64 {
+    const WEIGHTS_IN_BF16: f64 = 1.0 / 64.0;
     match dtype {
+        DType::F32 | DType::F64 if in_bf16 => WEIGHTS_IN_BF16,
         DType::F16 => 2.0 / f64::from(1 << 10),
         DType::BF16 => 2.0 / f64::from(1 << 7),
         _ => 1e-5,
@@ -51,6 +58,10 @@ fn usual_tolerance(dtype: DType) -> f64 {
 #[derive(Serialize)]
 struct Report {
     agrees: bool,
+    /// Whose answer ours is compared with.
+    against: &'static str,
+    /// Type of the weights of products.
+    precision: &'static str,
     outputs: Vec<Output>,
 }
 
@@ -60,31 +71,41 @@ struct Output {
     shape: Vec<usize>,
     /// Largest difference over the largest output; null if only one side is finite.
     difference: Option<f64>,
+    /// Root mean square of the differences over the largest output, likewise.
+    rms: Option<f64>,
     largest: f64,
     tolerance: f64,
 }
 
 pub(crate) fn run(args: VerifyArgs) -> Result<(), Failure> {
-    let level = level(args.isa)?;
+    let level = args.level.level()?;
     let source = Source::open(&args.model.model)?;
     if source.bundle().is_some() && args.against.onnx.is_none() && args.against.against.is_none() {
         return whole(&args, &source);
     }
+    // What weights in bf16 cost is told without another runtime.
+    let itself =
+        args.model.choices.precision() == Precision::Bf16 && args.against.against.is_none();
     let file = args.against.file(&source, &args.model.model)?;
     let model = args.model.load_from(source, &args.inputs, true)?;
     let mut session = Session::new_at(&model.program, level)
         .map_err(|error| Failure::User(format!("{}: {error}", model.name)))?;
     model.fill(&mut session, Some(args.seed))?;
     let inputs = model.inputs(&mut session)?;
-    let Against::Ort = args.against.against.unwrap_or(Against::Ort);
-    let expected = answer(&model, file, &inputs)?;
+    let theirs = args.against.against.unwrap_or(Against::Ort);
+    let expected = match itself {
+        true => in_f32(&args, &model, level)?,
+        false => answer(theirs, &model, file, &inputs)?,
+    };
+    let against = if itself { "the same in f32" } else { theirs.name() };
     session.run().map_err(|error| Failure::Internal(error.to_string()))?;
+    let in_bf16 = model.program.steps().any(|step| step.id == KernelId::LinearBf16);
 
     let mut outputs = Vec::new();
     for ((name, ours), theirs) in model.outputs(&session)?.into_iter().zip(&expected) {
         if (ours.dtype(), ours.shape()) != (theirs.dtype(), theirs.shape()) {
             return Err(Failure::Different(format!(
-                "{}: output {name:?} is {}{:?}, ONNX Runtime's is {}{:?}",
+                "{}: output {name:?} is {}{:?}, that of {against} is {}{:?}",
                 model.name,
                 ours.dtype(),
                 ours.shape(),
@@ -92,15 +113,16 @@ pub(crate) fn run(args: VerifyArgs) -> Result<(), Failure> {
                 theirs.shape()
             )));
         }
-        let (difference, largest) = compare(&ours, theirs);
-        let difference = difference.is_finite().then_some(difference);
-        let tolerance = args.tolerance.unwrap_or_else(|| usual_tolerance(ours.dtype()));
+        let [difference, rms, largest] = compare(&ours, theirs);
+        let [difference, rms] = [difference, rms].map(|d| d.is_finite().then_some(d));
+        let tolerance = args.tolerance.unwrap_or_else(|| usual_tolerance(ours.dtype(), in_bf16));
         let shape = ours.shape().to_vec();
-        outputs.push(Output { name, shape, difference, largest, tolerance });
+        outputs.push(Output { name, shape, difference, rms, largest, tolerance });
     }
     let within = |output: &Output| output.difference.is_some_and(|d| d <= output.tolerance);
     let agrees = outputs.iter().all(within);
-    let report = Report { agrees, outputs };
+    let precision = if in_bf16 { Precision::Bf16 } else { Precision::F32 }.name();
+    let report = Report { agrees, against, precision, outputs };
     if args.json {
         output::print_json(&report)?;
     } else {
@@ -112,10 +134,23 @@ pub(crate) fn run(args: VerifyArgs) -> Result<(), Failure> {
     let over: Vec<&str> =
         report.outputs.iter().filter(|o| !within(o)).map(|o| o.name.as_str()).collect();
     Err(Failure::Different(format!(
-        "{}: {} differs from ONNX Runtime's answer by more than its tolerance",
+        "{}: {} differs from the answer of {against} by more than its tolerance",
         model.name,
         over.join(", ")
     )))
+}
+
+/// Our own answer with weights as in the model.
+fn in_f32(args: &VerifyArgs, model: &Model, level: Level) -> Result<Vec<Tensor>, Failure> {
+    let kind = Kind::Onnx(model.bytes.clone());
+    let source = Source { name: model.name.clone(), kind, open_ns: 0 };
+    let plain = ModelArgs { choices: args.model.choices.in_f32(), ..args.model.clone() };
+    let model = plain.load_from(source, &args.inputs, true)?;
+    let mut session = Session::new_at(&model.program, level)
+        .map_err(|error| Failure::User(format!("{}: {error}", model.name)))?;
+    model.fill(&mut session, Some(args.seed))?;
+    session.run().map_err(|error| Failure::Internal(error.to_string()))?;
+    Ok(model.outputs(&session)?.into_iter().map(|(_, tensor)| tensor).collect())
 }
 
 #[derive(Serialize)]
@@ -163,9 +198,9 @@ fn whole(args: &VerifyArgs, source: &Source) -> Result<(), Failure> {
     output::print(&format!("whole: {bytes} bytes, hash {hash}, models [{models}]\n"))
 }
 
-/// The largest difference relative to the largest finite element of `theirs`, and that element.
-/// Infinities and NaN must be the same on both sides.
-fn compare(ours: &Tensor, theirs: &Tensor) -> (f64, f64) {
+/// The largest difference and the root mean square of all, relative to the largest finite element
+/// of `theirs`, and that element. Infinities and NaN must be the same on both sides.
+fn compare(ours: &Tensor, theirs: &Tensor) -> [f64; 3] {
     let (ours, theirs) = (ours.to_f64s(), theirs.to_f64s());
     let finite = theirs.iter().filter(|x| x.is_finite());
     let largest = finite.fold(0.0f64, |largest, x| largest.max(x.abs()));
@@ -174,23 +209,27 @@ fn compare(ours: &Tensor, theirs: &Tensor) -> (f64, f64) {
         false if a.is_finite() && b.is_finite() => (a - b).abs(),
         false => f64::INFINITY,
     };
-    let most = ours.iter().zip(&theirs).map(difference).fold(0.0, f64::max);
-    (if most == 0.0 { 0.0 } else { most / largest }, largest)
+    let differences = || ours.iter().zip(&theirs).map(difference);
+    let most = differences().fold(0.0, f64::max);
+    let rms = (differences().map(|d| d * d).sum::<f64>() / ours.len().max(1) as f64).sqrt();
+    let relative = |d: f64| if d == 0.0 { 0.0 } else { d / largest };
+    [relative(most), relative(rms), largest]
 }
 
 impl Report {
     fn text(&self) -> String {
         let mut text = String::new();
         for output in &self.outputs {
-            let difference =
-                output.difference.map_or("not finite".to_owned(), |d| format!("{d:.2e}"));
+            let show = |d: Option<f64>| d.map_or("not finite".to_owned(), |d| format!("{d:.2e}"));
+            let (difference, rms) = (show(output.difference), show(output.rms));
             text += &format!(
-                "{}{:?}  difference {difference} of the largest element, {}; tolerance {:.0e}\n",
+                "{}{:?}  difference {difference} of the largest element, {}; root mean square \
+                 {rms}; tolerance {:.0e}\n",
                 output.name, output.shape, output.largest, output.tolerance
             );
         }
-        let verdict = if self.agrees { "agrees" } else { "differs" };
-        text + verdict + "\n"
+        let verdict = if self.agrees { "agrees with" } else { "differs from" };
+        text + &format!("weights in {}: {verdict} {}\n", self.precision, self.against)
     }
 }
 
@@ -201,18 +240,18 @@ mod tests {
     #[test]
     fn differences_are_relative_to_the_largest() {
         let theirs = Tensor::vector(&[0.0f32, -4.0, f32::NAN, f32::INFINITY]);
-        assert_eq!(compare(&theirs, &theirs), (0.0, 4.0));
+        assert_eq!(compare(&theirs, &theirs), [0.0, 0.0, 4.0]);
         let near = Tensor::vector(&[1.0f32, -4.0, f32::NAN, f32::INFINITY]);
-        assert_eq!(compare(&near, &theirs), (0.25, 4.0));
+        assert_eq!(compare(&near, &theirs), [0.25, 0.125, 4.0]);
         for wrong in [
             [0.0f32, -4.0, 1.0, f32::INFINITY],
             [0.0, f32::NAN, f32::NAN, f32::INFINITY],
             [0.0, -4.0, f32::NAN, f32::NEG_INFINITY],
         ] {
-            assert_eq!(compare(&Tensor::vector(&wrong), &theirs).0, f64::INFINITY);
+            assert_eq!(compare(&Tensor::vector(&wrong), &theirs)[0], f64::INFINITY);
         }
         let zeros = Tensor::vector(&[0i64, 0]);
-        assert_eq!(compare(&zeros, &zeros), (0.0, 0.0));
-        assert_eq!(compare(&Tensor::vector(&[0i64, 1]), &zeros).0, f64::INFINITY);
+        assert_eq!(compare(&zeros, &zeros), [0.0; 3]);
+        assert_eq!(compare(&Tensor::vector(&[0i64, 1]), &zeros)[0], f64::INFINITY);
     }
 }

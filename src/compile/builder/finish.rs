@@ -1,12 +1,13 @@
 //! The end of a program: homes for outputs and states, the plan of the memory, the image.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::graph::ValueId;
 use crate::graph::dim::{Dim, product};
 use crate::runtime::record::Out;
 use crate::runtime::{
-    ARENA, Buffer, CONSTANTS, ImageBuilder, MAX_PORT_RANK, PORTS, PortSpec, Program, STATE,
+    ARENA, Buffer, CONSTANTS, ImageBuilder, KERNELS, MAX_PORT_RANK, PORTS, PortSpec, Program, STATE,
 };
 
 use super::{Builder, CompileError, Home, Lowered, Storage, contiguous, is_contiguous};
@@ -57,7 +58,7 @@ impl Builder<'_> {
             })
             .collect();
         let total: u64 = lifetimes.iter().map(|l| l.bytes as u64).max().unwrap_or(0);
-        let constants = size_of_val(&self.constants[..]) as u64;
+        let constants = self.constants.bytes() as u64;
         self.check_limit(constants, total)?;
         check_size("one value", total)?;
         let plan = plan(&lifetimes);
@@ -209,11 +210,10 @@ impl Builder<'_> {
         }
         image.dims = std::mem::take(&mut self.dims.entries);
         image.steps = self.steps;
-        image.constants = self.constants;
         image.state_bytes = self.state_bytes;
-        let words = image.finish();
-        drop(image);
-        Program::owned(&words).map_err(|e| CompileError::Graph(e.to_string()))
+        let (storage, bytes) = image.finish(self.constants);
+        Program::from_storage(Arc::new(storage), 0..bytes, &KERNELS)
+            .map_err(|e| CompileError::Graph(e.to_string()))
     }
 }
 

@@ -2,12 +2,15 @@
 
 use crate::graph::dim::{Dim, product};
 use crate::graph::ops::{self, Gemm};
-use crate::graph::{Node, ValueId};
+use crate::graph::{Node, Tensor, ValueId};
 use crate::kernels::Activation;
+use crate::kernels::bf16::{pack_pairs, packed_pairs_len};
+use crate::kernels::gemm::bf16::rounded_len;
 use crate::kernels::pack::{pack_panels_f32, packed_len};
 use crate::runtime::KernelId;
+use crate::runtime::record::In;
 use crate::runtime::steps::product::{
-    ActivationWords, LinearRecord, MatMulRecord, Matrix, MatrixRows,
+    ActivationWords, LinearBf16Record, LinearRecord, MatMulRecord, Matrix, MatrixRows,
 };
 use crate::tensor::DType;
 
@@ -39,16 +42,13 @@ pub(super) fn linear(
 ) -> Lowered<()> {
     let (x, w, y) = (operand(node, 0)?, operand(node, 1)?, result(node, 0)?);
     let weights = b.constant(w).ok_or("the weights are not constant")?;
-    let data = weights.as_slice::<f32>().ok_or("the weights are not f32")?;
     let &[rows, columns] = weights.shape() else { return Err("the weights are no matrix".into()) };
-    let (form, (k, n), (row, column)) = match transposed {
-        false => ("panels_f32", (rows, columns), (columns, 1)),
-        true => ("transposed_panels_f32", (columns, rows), (1, columns)),
-    };
+    let (k, n) = if transposed { (columns, rows) } else { (rows, columns) };
     let shape = b.shape(x);
-    let len = packed_len(k, n).ok_or("the weights are too large")?;
     let x_rows = rows_of(b, x)?;
-    let w = b.packed_f32(w, form, len, |panels| pack_panels_f32(data, k, n, row, column, panels));
+    let in_bf16 = weights.dtype() == DType::BF16;
+    let pack = if in_bf16 { pack_bf16 } else { pack_f32 };
+    let w = pack(b, w, weights, (k, n), transposed)?;
     let (bias, residual) = (optional(node, 2), optional(node, 3));
     let others: Vec<ValueId> = [x].into_iter().chain(bias).collect();
     let bias = bias.map(|v| b.read(v)).transpose()?;
@@ -67,8 +67,52 @@ pub(super) fn linear(
         activation: ActivationWords::new(activation(op)),
         y: onto.unwrap_or_else(|| b.write(y)),
     };
-    b.step(KernelId::LinearF32, &record);
+    if !in_bf16 {
+        b.step(KernelId::LinearF32, &record);
+        return Ok(());
+    }
+    let len =
+        rounded_len(b.max_len(&shape[..shape.len() - 1]), k).ok_or("the operand is too large")?;
+    let rounded = (len > 0).then(|| b.scratch(DType::U32, len));
+    b.step(KernelId::LinearBf16, &LinearBf16Record { linear: record, rounded });
     Ok(())
+}
+
+/// Weights in panels of 16 columns.
+fn pack_f32(
+    b: &mut Builder<'_>,
+    w: ValueId,
+    weights: &Tensor,
+    (k, n): (usize, usize),
+    transposed: bool,
+) -> Lowered<In> {
+    let data = weights.as_slice::<f32>().ok_or("the weights are not f32")?;
+    let len = packed_len(k, n).ok_or("the weights are too large")?;
+    let (form, (row, column)) = match transposed {
+        false => ("panels_f32", (n, 1)),
+        true => ("transposed_panels_f32", (1, k)),
+    };
+    Ok(b.packed_f32(w, form, len, |panels| pack_panels_f32(data, k, n, row, column, panels)))
+}
+
+/// The same in bf16, two rows in a word.
+fn pack_bf16(
+    b: &mut Builder<'_>,
+    w: ValueId,
+    weights: &Tensor,
+    (k, n): (usize, usize),
+    transposed: bool,
+) -> Lowered<In> {
+    let len = packed_pairs_len(k, n).ok_or("the weights are too large")?;
+    let (form, (row, column)) = match transposed {
+        false => ("pairs_bf16", (n, 1)),
+        true => ("transposed_pairs_bf16", (1, k)),
+    };
+    Ok(b.packed(w, form, DType::U32, || {
+        let mut pairs = vec![0u32; len];
+        pack_pairs(bytemuck::cast_slice(weights.bytes()), k, n, row, column, &mut pairs);
+        bytemuck::cast_slice(&pairs).to_vec()
+    }))
 }
 
 /// An operand as rows that may lie apart from one another; each is contiguous.
@@ -212,7 +256,7 @@ fn gemm_by_rows(b: &mut Builder<'_>, node: &Node, op: &Gemm, mut left: Side) -> 
         right.transpose();
     }
     let a = Matrix {
-        memory: crate::runtime::record::In(copied),
+        memory: In(copied),
         offset: b.extent(&Dim::Fixed(0)),
         row_stride: b.extent(left.stride(2)),
         col_stride: b.extent(left.stride(1)),
@@ -301,3 +345,6 @@ fn finish(
     b.step(if vector { KernelId::MatMulF32 } else { KernelId::MatMul }, &record);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@ use super::super::builder::{Builder, Lowered};
 use super::product::activation;
 use super::{operand, optional, result};
 
+mod direct;
+
 /// Elements of unrolled input that a convolution holds at a time: half of a common L2.
 const UNROLLED_LEN: usize = 1 << 16;
 
@@ -61,6 +63,9 @@ pub(super) fn conv(b: &mut Builder<'_>, node: &Node, op: &Conv) -> Lowered<()> {
     }
     let to = b.shape(y);
     let window = window(b, op, from, to)?;
+    if let Some(direct) = direct::Direct::new(b, node, op) {
+        return direct.lower(b, node, window);
+    }
     let rows = channels as usize * op.kernel.iter().product::<usize>();
     let all = |list: &[usize], n: usize| list.iter().all(|i| *i == n);
     let pointwise = all(&op.kernel, 1)

@@ -46,6 +46,9 @@ pub enum Unseeing {
 }
 
 impl Attention {
+    /// Masks at most.
+    pub const MASKS: usize = 4;
+
     pub(super) fn infer(&self, operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
         let (q, k, v) = (operands.at(0)?, operands.at(1)?, operands.at(2)?);
         let refuse = |why: &str| {
@@ -65,8 +68,8 @@ impl Attention {
         }
         let mut batch = operands.broadcast(of_q, of_k)?;
         batch = operands.broadcast(&batch, of_v)?;
-        if operands.inputs.len() != 3 + self.masks.len() {
-            return refuse("there is not one operand for each mask");
+        if operands.inputs.len() != 3 + self.masks.len() || self.masks.len() > Self::MASKS {
+            return refuse("there is not one operand for each mask, or there are too many");
         }
         let scores = [queries.clone(), keys.clone()];
         for i in 3..operands.inputs.len() {

@@ -30,10 +30,15 @@ pub enum Activation {
 }
 
 pub(super) fn infer_matmul(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
-    infer_product(operands, false)
+    infer_product(operands, false, operands.at(0)?.dtype)
 }
 
-fn infer_product(operands: &Operands<'_>, transposed: bool) -> Result<Vec<Fact>, ShapeError> {
+/// A product whose second operand is of this type.
+fn infer_product(
+    operands: &Operands<'_>,
+    transposed: bool,
+    dtype: DType,
+) -> Result<Vec<Fact>, ShapeError> {
     let (a, b) = (operands.at(0)?, operands.at(1)?);
     let mismatch = || {
         ShapeError(format!(
@@ -42,7 +47,7 @@ fn infer_product(operands: &Operands<'_>, transposed: bool) -> Result<Vec<Fact>,
             operands.show(&b.shape)
         ))
     };
-    if a.shape.is_empty() || b.shape.is_empty() || a.dtype != b.dtype {
+    if a.shape.is_empty() || b.shape.is_empty() || b.dtype != dtype {
         return Err(mismatch());
     }
     let (mut left, mut right) = (a.shape.clone(), b.shape.clone());
@@ -73,7 +78,10 @@ pub(super) fn infer_linear(
     operands: &Operands<'_>,
     transposed: bool,
 ) -> Result<Vec<Fact>, ShapeError> {
-    let results = infer_product(operands, transposed)?;
+    let (x, w) = (operands.at(0)?.dtype, operands.at(1)?.dtype);
+    // Weights may be stored with fewer bits than the products have.
+    let stored = if (x, w) == (DType::F32, DType::BF16) { w } else { x };
+    let results = infer_product(operands, transposed, stored)?;
     let result = &results[0];
     if let Some(bias) = operands.optional(2)
         && product(&bias.shape) != product(result.shape.last())

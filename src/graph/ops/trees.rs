@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::super::dim::Dim;
 use super::{Fact, Operands, ShapeError};
 
@@ -40,13 +42,16 @@ pub struct Branch {
     pub children: [Child; 2],
 }
 
+/// Targets of a leaf and what it adds to each; nearly every leaf has one.
+pub type Weights = SmallVec<[(usize, f64); 1]>;
+
 /// Trees over shared lists of branches and leaves.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ensemble {
     /// Branches; each is reached in one way.
     pub branches: Vec<Branch>,
     /// Targets and weights of each leaf.
-    pub leaves: Vec<Vec<(usize, f64)>>,
+    pub leaves: Vec<Weights>,
     /// The root of each tree.
     pub roots: Vec<Child>,
 }

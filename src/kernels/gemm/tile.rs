@@ -1,15 +1,19 @@
 //! The tile of `C` that stays in registers, and how a matrix is cut into tiles.
 #![allow(clippy::needless_range_loop, reason = "an index says which lane, row or dimension")]
 
+use core::ops::Range;
+
 use super::{Bias, GemmF32, PANEL};
 use crate::kernels::simd::{Simd, Vectorized};
 
-/// `MR` rows by `P` panels of `C`, which are `NV` vectors a row; the sum over `k` is split into
-/// `KS` chains, so that few rows still keep enough multiply-adds in flight.
+/// `MR` rows by `P` panels of `C`, which are `NV` vectors a row, and so on from panel `panel` up to
+/// `end`; the sum over `k` is split into `KS` chains, so that few rows still keep enough
+/// multiply-adds in flight.
 struct Tile<'t, 'g, const MR: usize, const P: usize, const NV: usize, const KS: usize> {
     gemm: &'t mut GemmF32<'g>,
     row: usize,
     panel: usize,
+    end: usize,
 }
 
 impl<const MR: usize, const P: usize, const NV: usize, const KS: usize> Vectorized
@@ -20,7 +24,26 @@ impl<const MR: usize, const P: usize, const NV: usize, const KS: usize> Vectoriz
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         debug_assert!(NV * S::LANES == P * PANEL);
-        let Self { gemm, row, panel } = self;
+        let Self { gemm, row, panel, end } = self;
+        let mut panel = panel;
+        loop {
+            let tile = Self::sums(s, gemm, row, panel);
+            finish(s, gemm, row, panel * PANEL, &tile);
+            panel += P;
+            // Several rows have registers for what one pair of panels needs, no more.
+            if MR > 1 || panel + P > end {
+                return;
+            }
+        }
+    }
+}
+
+impl<const MR: usize, const P: usize, const NV: usize, const KS: usize>
+    Tile<'_, '_, MR, P, NV, KS>
+{
+    /// The products of `MR` rows with `P` panels.
+    #[inline(always)]
+    fn sums<S: Simd>(s: S, gemm: &GemmF32<'_>, row: usize, panel: usize) -> [[S::F32; NV]; MR] {
         let (k, stride) = (gemm.k, gemm.b_k_stride);
         let mut sums = [[[s.splat(0.0); NV]; MR]; KS];
 
@@ -34,6 +57,7 @@ impl<const MR: usize, const P: usize, const NV: usize, const KS: usize> Vectoriz
             }
             // Rows of which all 16 columns are inside `b`: the last panel may be narrower.
             let whole = match b[P - 1].len().checked_sub(PANEL) {
+                Some(room) if room >= (k - 1) * stride => k,
                 Some(room) => (room.checked_div(stride).map_or(k, |rows| rows + 1)).min(k),
                 None => 0,
             };
@@ -100,7 +124,7 @@ impl<const MR: usize, const P: usize, const NV: usize, const KS: usize> Vectoriz
                 tile[i][v] = sums[0][i][v];
             }
         }
-        finish(s, gemm, row, panel * PANEL, &tile);
+        tile
     }
 }
 
@@ -145,7 +169,7 @@ fn narrow_row(from: &[f32], row: &mut [f32; PANEL]) {
 
 /// Adds the bias and what `C` held, clamps, and stores what is inside `C`.
 #[inline(always)]
-fn finish<S: Simd, const MR: usize, const NV: usize>(
+pub(in crate::kernels) fn finish<S: Simd, const MR: usize, const NV: usize>(
     s: S,
     gemm: &mut GemmF32<'_>,
     row: usize,
@@ -191,26 +215,40 @@ fn finish<S: Simd, const MR: usize, const NV: usize>(
 /// cache.
 const BLOCK: usize = 2048;
 
-/// Cuts `C` into groups of panels, and these into blocks of rows.
+/// Cuts `C` into groups of panels, and these into blocks of rows: all panels that
+/// [`BLOCK`] allows for one block of rows, else as many as a tile is wide.
 pub(super) fn run<S: Simd>(s: S, gemm: &mut GemmF32<'_>) {
-    let panels = gemm.n.div_ceil(PANEL);
-    let clamps = gemm.activation.clamp().is_some();
+    let rows = 0..gemm.m;
+    by_columns(s, gemm, rows, |gemm| gemm, |gemm, panel, left| column(s, gemm, panel, left));
+}
+
+/// Calls `column` with the first panel that is still to be computed and the number of those left;
+/// it says how many it has. Behind it, applies an activation that the tile does not do itself.
+pub(in crate::kernels) fn by_columns<'g, S: Simd, G>(
+    s: S,
+    gemm: &mut G,
+    rows: Range<usize>,
+    product: fn(&mut G) -> &mut GemmF32<'g>,
+    mut column: impl FnMut(&mut G, usize, usize) -> usize,
+) {
+    let &mut GemmF32 { n, activation, .. } = product(gemm);
+    let (panels, clamps) = (n.div_ceil(PANEL), activation.clamp().is_some());
     let (mut panel, mut active) = (0, 0);
     while panel < panels {
-        panel += column(s, gemm, panel, panels - panel);
-        let (from, to) = (active * PANEL, gemm.n.min(panel * PANEL));
-        if !clamps && (panel == panels || (to - from) * gemm.m >= BLOCK) {
-            s.vectorize(Activate { gemm, from, to });
+        panel += column(gemm, panel, panels - panel);
+        let cols = active * PANEL..n.min(panel * PANEL);
+        if !clamps && (panel >= panels || cols.len() * rows.len() >= BLOCK) {
+            s.vectorize(Activate { gemm: product(gemm), rows: rows.clone(), cols });
             active = panel;
         }
     }
 }
 
-/// Applies an activation that is not a clamp, which the tile does itself, to some columns.
+/// Applies an activation that is not a clamp, which the tile does itself, to a part of `C`.
 struct Activate<'t, 'g> {
     gemm: &'t mut GemmF32<'g>,
-    from: usize,
-    to: usize,
+    rows: Range<usize>,
+    cols: Range<usize>,
 }
 
 impl Vectorized for Activate<'_, '_> {
@@ -218,12 +256,12 @@ impl Vectorized for Activate<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let GemmF32 { m, n, activation, c_row_stride, c, .. } = self.gemm;
-        if self.to - self.from == *n && *c_row_stride == *n {
-            activation.apply(s, &mut c[..*m * *n]);
+        let GemmF32 { n, activation, c_row_stride, c, .. } = self.gemm;
+        if self.cols.len() == *n && *c_row_stride == *n {
+            activation.apply(s, &mut c[self.rows.start * *n..self.rows.end * *n]);
         } else {
-            for row in 0..*m {
-                activation.apply(s, &mut c[row * *c_row_stride..][self.from..self.to]);
+            for row in self.rows {
+                activation.apply(s, &mut c[row * *c_row_stride..][self.cols.clone()]);
             }
         }
     }
@@ -237,72 +275,55 @@ impl Vectorized for Activate<'_, '_> {
 fn column<S: Simd>(s: S, gemm: &mut GemmF32<'_>, panel: usize, left: usize) -> usize {
     let m = gemm.m;
     let packed = gemm.b_k_stride == PANEL;
+    // Short panels of weights that are soon through: their ends would be much of the time.
+    let small = gemm.k <= 128 && gemm.k * gemm.n <= 1 << 14;
     let mut row = 0;
-    /// Tiles of at most `$tallest` rows; of those listed, the tallest that fits.
+    /// Tiles of at most `$tallest` rows; of those listed, the tallest that fits. `$width` panels
+    /// side by side.
     macro_rules! rows {
-        ($tallest:literal; $($mr:literal x $p:literal, $nv:literal, $ks:literal;)*) => {
+        ($width:literal, $tallest:literal; $($mr:literal x $p:literal, $nv:literal, $ks:literal;)*) => {{
+            // One row goes through all panels that the activation allows.
+            let many = if m == 1 { BLOCK / PANEL / $width } else { 1 };
+            let panels = many.min(left / $width) * $width;
+            let end = panel + panels;
             while row < m {
-                let blocks = (m - row).div_ceil($tallest);
-                let rows = (m - row).div_ceil(blocks);
+                let rows = m - row;
+                let rows = if rows <= $tallest { rows } else { rows.div_ceil(rows.div_ceil($tallest)) };
                 $(if rows >= $mr {
-                    s.vectorize(Tile::<$mr, $p, $nv, $ks> { gemm, row, panel });
+                    s.vectorize(Tile::<$mr, $p, $nv, $ks> { gemm, row, panel, end });
                     row += $mr;
                     continue;
                 })*
             }
-        };
+            panels
+        }};
     }
     match S::LANES {
         16 => match (m, left) {
-            (1, _) if packed => {
-                rows! { 1; 1 x 1, 1, 8; }
-                1
-            }
-            (1, 4..) => {
-                rows! { 1; 1 x 4, 4, 2; }
-                4
-            }
-            (_, 2..) => {
-                rows! {
-                    12; 12 x 2, 2, 1; 11 x 2, 2, 1; 10 x 2, 2, 1; 9 x 2, 2, 1; 8 x 2, 2, 1;
-                    7 x 2, 2, 1; 6 x 2, 2, 1; 5 x 2, 2, 1; 4 x 2, 2, 1; 3 x 2, 2, 2; 2 x 2, 2, 2;
-                    1 x 2, 2, 4;
-                }
-                2
-            }
-            _ => {
-                rows! { 12; 12 x 1, 1, 1; 6 x 1, 1, 1; 4 x 1, 1, 2; 2 x 1, 1, 4; 1 x 1, 1, 8; }
-                1
-            }
+            (1, 2..) if packed && small => rows! { 2, 1; 1 x 2, 2, 4; },
+            (1, _) if packed => rows! { 1, 1; 1 x 1, 1, 4; },
+            (1, 4..) => rows! { 4, 1; 1 x 4, 4, 2; },
+            (_, 2..) => rows! {
+                2, 12; 12 x 2, 2, 1; 11 x 2, 2, 1; 10 x 2, 2, 1; 9 x 2, 2, 1; 8 x 2, 2, 1;
+                7 x 2, 2, 1; 6 x 2, 2, 1; 5 x 2, 2, 1; 4 x 2, 2, 1; 3 x 2, 2, 2; 2 x 2, 2, 2;
+                1 x 2, 2, 4;
+            },
+            _ => rows! { 1, 12; 12 x 1, 1, 1; 6 x 1, 1, 1; 4 x 1, 1, 2; 2 x 1, 1, 4; 1 x 1, 1, 8; },
         },
         8 => match (m, left) {
-            (1, 4..) if !packed => {
-                rows! { 1; 1 x 4, 8, 1; }
-                4
-            }
-            _ => {
-                rows! {
-                    6; 6 x 1, 2, 1; 5 x 1, 2, 1; 4 x 1, 2, 1; 3 x 1, 2, 1; 2 x 1, 2, 2; 1 x 1, 2, 4;
-                }
-                1
-            }
+            (1, 4..) if !packed => rows! { 4, 1; 1 x 4, 8, 1; },
+            (1, 2..) if packed && small => rows! { 2, 1; 1 x 2, 4, 2; },
+            _ => rows! {
+                1, 6; 6 x 1, 2, 1; 5 x 1, 2, 1; 4 x 1, 2, 1; 3 x 1, 2, 1; 2 x 1, 2, 2; 1 x 1, 2, 4;
+            },
         },
         4 => match (m, left) {
-            (1, 2..) if !packed => {
-                rows! { 1; 1 x 2, 8, 1; }
-                2
-            }
-            _ => {
-                rows! {
-                    6; 6 x 1, 4, 1; 5 x 1, 4, 1; 4 x 1, 4, 1; 3 x 1, 4, 1; 2 x 1, 4, 1; 1 x 1, 4, 2;
-                }
-                1
-            }
+            (1, 2..) if !packed => rows! { 2, 1; 1 x 2, 8, 1; },
+            _ => rows! {
+                1, 6; 6 x 1, 4, 1; 5 x 1, 4, 1; 4 x 1, 4, 1; 3 x 1, 4, 1; 2 x 1, 4, 1; 1 x 1, 4, 2;
+            },
         },
-        _ => {
-            rows! { 2; 2 x 1, 16, 1; 1 x 1, 16, 1; }
-            1
-        }
+        _ => rows! { 1, 2; 2 x 1, 16, 1; 1 x 1, 16, 1; },
     }
 }
 

@@ -5,7 +5,7 @@ fn proto(data_type: i32, dims: &[i64]) -> TensorProto {
 }
 
 fn raw(data_type: i32, dims: &[i64], raw: &[u8]) -> Result<Tensor, ImportError> {
-    decode(&TensorProto { raw_data: Some(raw.to_vec()), ..proto(data_type, dims) }, None)
+    decode(&TensorProto { raw_data: Some(raw.to_vec().into()), ..proto(data_type, dims) }, None)
 }
 
 fn words(data_type: i32, dims: &[i64], words: &[i32]) -> Result<Tensor, ImportError> {

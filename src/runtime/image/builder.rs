@@ -1,8 +1,11 @@
 //! Writes images.
 //!
-//! Owns the order of sections and words as [`image`](super) describes them.
+//! Owns the order of sections and words as [`image`](super) describes them. Constants, most of an
+//! image, stand before the tables: they are written where they stay while a program is compiled,
+//! and the tables, whose lengths are known last, behind them.
 
 use super::{Buffer, DimOp, HEADER_WORDS, MAGIC, SECTIONS, SECTIONS_AT, Section, VERSION, number};
+use crate::runtime::Storage;
 use crate::runtime::record::Extent;
 use crate::tensor::DType;
 
@@ -25,6 +28,58 @@ pub(crate) struct StepSpec {
     pub(crate) name: String,
 }
 
+/// Words of a cache line.
+const LINE: usize = 16;
+
+/// The constants of an image where they will stay in it, behind room for its header.
+pub(crate) struct Constants {
+    storage: Storage,
+    /// Words so far, the header's among them.
+    len: usize,
+}
+
+impl Constants {
+    /// Room for so many bytes, and for what tables and padding usually add. It grows if it must.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        let header = size_of::<[u32; HEADER_WORDS]>();
+        // Zeros that nothing was written to cost no memory where there are many of them.
+        let room = header + bytes + bytes / 2 + (1 << 12);
+        Self { storage: zeroed(room), len: HEADER_WORDS }
+    }
+
+    /// Bytes so far.
+    pub(crate) fn bytes(&self) -> usize {
+        (self.len - HEADER_WORDS) * size_of::<u32>()
+    }
+
+    /// Room for one more, of zeros: where it lies among the constants in bytes, and its words,
+    /// which begin on a cache line.
+    pub(crate) fn room(&mut self, bytes: usize) -> (usize, &mut [u32]) {
+        let first = self.len.next_multiple_of(LINE);
+        let words = self.resize(first + bytes.div_ceil(size_of::<u32>()));
+        ((first - HEADER_WORDS) * size_of::<u32>(), &mut words[first..])
+    }
+
+    /// All words, as many as are asked for; those that are new are zeros.
+    fn resize(&mut self, len: usize) -> &mut [u32] {
+        let bytes = len * size_of::<u32>();
+        if bytes > self.storage.bytes().len() {
+            let mut larger = zeroed(bytes.saturating_mul(2));
+            let written = self.len * size_of::<u32>();
+            larger.bytes_mut()[..written].copy_from_slice(&self.storage.bytes()[..written]);
+            self.storage = larger;
+        }
+        self.len = len;
+        &mut bytemuck::cast_slice_mut(self.storage.bytes_mut())[..len]
+    }
+}
+
+fn zeroed(bytes: usize) -> Storage {
+    // As `Vec` does when there is no memory; what a model may take is checked before.
+    let bytes = bytes.next_multiple_of(LINE * size_of::<u32>());
+    Storage::zeroed(bytes).unwrap_or_else(|| panic!("no memory for a program of {bytes} bytes"))
+}
+
 /// The parts of an image before they are laid out.
 #[derive(Default)]
 pub(crate) struct ImageBuilder {
@@ -36,14 +91,13 @@ pub(crate) struct ImageBuilder {
     pub(crate) states: Vec<(u32, u32)>,
     /// Outputs with their texts, in order.
     pub(crate) labels: Vec<(u32, Vec<String>)>,
-    pub(crate) constants: Vec<u32>,
     pub(crate) arena_bytes: usize,
     pub(crate) state_bytes: usize,
 }
 
 impl ImageBuilder {
-    /// Lays the image out.
-    pub(crate) fn finish(&self) -> Vec<u32> {
+    /// Writes header and tables around the constants: the image, and its bytes.
+    pub(crate) fn finish(&self, mut constants: Constants) -> (Storage, usize) {
         let mut text = Vec::new();
         let mut records = Vec::new();
         let mut intern = |s: &str, limit: usize| {
@@ -103,7 +157,6 @@ impl ImageBuilder {
         }
         let states: Vec<u32> = self.states.iter().flat_map(|(i, o)| [*i, *o]).collect();
         let text: Vec<u32> = words_of(&text).collect();
-        let mut words = vec![0u32; HEADER_WORDS];
         let tables: [(Section, &[u32]); SECTIONS - 1] = [
             (Section::Dims, &dims),
             (Section::Buffers, &buffers),
@@ -114,27 +167,29 @@ impl ImageBuilder {
             (Section::Text, &text),
             (Section::Labels, &labels),
         ];
-        // Room for all: constants are most of an image, and are copied once.
+        let first = constants.len.next_multiple_of(LINE);
         let tables_len: usize = tables.iter().map(|(_, table)| table.len()).sum();
-        words.reserve_exact(tables_len + 16 + self.constants.len());
-        for (section, table) in tables {
+        let words = constants.resize(first + tables_len);
+        let mut put = |section: Section, start: usize, len: usize| {
             let at = SECTIONS_AT + 2 * section as usize;
-            words[at] = words.len() as u32;
-            words[at + 1] = table.len() as u32;
-            words.extend_from_slice(table);
+            words[at] = start as u32;
+            words[at + 1] = len as u32;
+            start + len
+        };
+        put(Section::Constants, HEADER_WORDS, first - HEADER_WORDS);
+        let mut starts = [first; SECTIONS];
+        for (i, (section, table)) in tables.iter().enumerate() {
+            starts[i + 1] = put(*section, starts[i], table.len());
         }
-        // Constants begin on a cache line.
-        words.resize(words.len().next_multiple_of(16), 0);
-        let at = SECTIONS_AT + 2 * Section::Constants as usize;
-        words[at] = words.len() as u32;
-        words[at + 1] = self.constants.len() as u32;
-        words.extend_from_slice(&self.constants);
-        let head = [MAGIC, VERSION, words.len() as u32, self.arena_bytes as u32];
-        words[..4].copy_from_slice(&head);
+        for ((_, table), start) in tables.iter().zip(starts) {
+            words[start..start + table.len()].copy_from_slice(table);
+        }
+        let (len, bytes) = (words.len(), size_of_val(words));
+        words[..4].copy_from_slice(&[MAGIC, VERSION, len as u32, self.arena_bytes as u32]);
         words[4] = self.state_bytes as u32;
         words[5] = self.inputs.len() as u32;
         words[6] = self.outputs.len() as u32;
-        words
+        (constants.storage, bytes)
     }
 }
 

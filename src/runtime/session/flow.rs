@@ -9,11 +9,14 @@ use crate::runtime::steps::flow::{Control, RepeatLoopRecord};
 use super::Session;
 
 impl Session<'_> {
-    /// Runs the steps of a program that has control steps.
-    pub(super) fn execute_flow(&mut self) -> Result<(), RunError> {
+    /// Runs the steps of a program that has control steps. `watch` sees the position of each
+    /// before it runs.
+    #[inline(always)]
+    pub(super) fn execute_flow(&mut self, mut watch: impl FnMut(usize)) -> Result<(), RunError> {
         let image = self.program.image();
         let mut at = 0;
         while let Some((kernel, words)) = image.step_record(at) {
+            watch(at);
             at = match Control::decode(kernel, words) {
                 Some(control) => self.control(at, &control)?,
                 None if kernel == KernelId::Measure as u32 => {

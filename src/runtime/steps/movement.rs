@@ -62,6 +62,11 @@ fn copy_elements<T: Element>(src: &[T], dst: &mut [T], (shape, strides, offsets)
         match (a, b) {
             (1, 1) => dst[j..j + n].copy_from_slice(&src[i..i + n]),
             (0, 1) => dst[j..j + n].fill(src[i]),
+            (1.., 1..) => {
+                let from = src[i..].iter().step_by(a as usize);
+                let to = dst[j..].iter_mut().step_by(b as usize);
+                to.zip(from).take(n).for_each(|(to, from)| *to = *from);
+            }
             _ => {
                 for k in 0..n as isize {
                     dst[(j as isize + k * b) as usize] = src[(i as isize + k * a) as usize];

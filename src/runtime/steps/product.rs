@@ -1,12 +1,14 @@
 //! Matrix products.
 
+use crate::kernels::bf16::packed_pairs_len;
+use crate::kernels::gemm::bf16::{GemmBf16, gemm_bf16, rounded_len};
 use crate::kernels::gemm::{Arithmetic, Bias, GemmF32, GemmScalar, PANEL, gemm_f32, gemm_scalar};
 use crate::kernels::number::Number;
 use crate::kernels::pack::{pack_panels_f32, packed_len};
 use crate::kernels::{Activation, Simd};
 use crate::runtime::check::{Reach, count, require};
-use crate::runtime::record::{Extent, Extents, In, Out, Scratch};
-use crate::runtime::step::{Kernel, Operands, Step, kernel};
+use crate::runtime::record::{Extent, Extents, Field, In, Out, Scratch, Words};
+use crate::runtime::step::{Kernel, KernelId, Operands, Step, kernel};
 use crate::tensor::DType;
 
 use super::walk::rows;
@@ -92,8 +94,12 @@ crate::record! {
 
 impl LinearRecord {
     fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        reach.holds::<f32>(&self.w, packed_len(self.k as usize, self.n as usize)?)?;
+        self.fits_but_weights(reach)
+    }
+
+    fn fits_but_weights(&self, reach: &Reach<'_>) -> Option<()> {
         let (k, n, rows) = (self.k as usize, self.n as usize, reach.extent(self.rows)?);
-        reach.holds::<f32>(&self.w, packed_len(k, n)?)?;
         reach.may_hold(&self.bias, DType::F32, n)?;
         reach.holds::<f32>(&self.y, count(&[rows, n])?)?;
         self.residual.as_ref().map_or(Some(()), |residual| residual.fits(reach, rows, n))?;
@@ -106,9 +112,18 @@ pub(crate) static LINEAR_F32: Kernel = kernel!(LinearF32, LinearRecord::fits, si
 fn linear_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<LinearRecord>();
     let Some(s) = S::from_level(operands.level()) else { return };
+    let b = operands.read(In(record.w.0));
+    if let Some(product) = product_of(record, &operands) {
+        gemm_f32(s, GemmF32 { b, ..product });
+    }
+}
+
+/// The product of a record, but for its weights. `None` without rows.
+#[inline(always)]
+fn product_of<'s>(record: LinearRecord, operands: &Operands<'s>) -> Option<GemmF32<'s>> {
     let (m, k, n) = (operands.extent(record.rows), record.k as usize, record.n as usize);
     if m == 0 || n == 0 {
-        return;
+        return None;
     }
     let c = operands.write(record.y);
     let residual = record.residual.as_ref();
@@ -119,13 +134,13 @@ fn linear_f32<S: Simd>(step: Step<'_>) {
             row.copy_from_slice(&from[i * stride..][..n]);
         }
     }
-    let gemm = GemmF32 {
+    Some(GemmF32 {
         m,
         n,
         k,
         a_row_stride: operands.extent(record.x.stride),
         a: &operands.read(record.x.memory)[operands.extent(record.x.offset)..],
-        b: operands.read(record.w),
+        b: &[],
         b_k_stride: PANEL,
         b_panel_stride: PANEL * k,
         bias: record.bias.map_or(Bias::None, |bias| Bias::PerCol(operands.read(bias))),
@@ -133,8 +148,50 @@ fn linear_f32<S: Simd>(step: Step<'_>) {
         accumulate: record.accumulate || residual.is_some(),
         c,
         c_row_stride: n,
-    };
-    gemm_f32(s, gemm);
+    })
+}
+
+crate::record! {
+    /// A [`LinearRecord`] whose `w` is bf16, in pairs.
+    pub(crate) struct LinearBf16Record {
+        pub(crate) linear: LinearRecord,
+        /// Room for rounded rows of `x`, where there may be as many as are rounded.
+        pub(crate) rounded: Option<Scratch>,
+    }
+}
+
+impl LinearBf16Record {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let (k, n) = (self.linear.k as usize, self.linear.n as usize);
+        let rows = reach.extent(self.linear.rows)?;
+        reach.holds::<u32>(&self.linear.w, packed_pairs_len(k, n)?)?;
+        let len = rounded_len(rows, k)?;
+        match &self.rounded {
+            Some(rounded) => reach.holds::<u32>(rounded, len)?,
+            None => require(len == 0)?,
+        }
+        self.linear.fits_but_weights(reach)
+    }
+}
+
+/// The rows of a step that is a product in bf16.
+pub(crate) fn rows_in_bf16(kernel: u32, words: &[u32]) -> Option<Extent> {
+    let is_one = kernel == KernelId::LinearBf16 as u32;
+    is_one.then(|| LinearBf16Record::take(&mut Words(words)).linear.rows)
+}
+
+pub(crate) static LINEAR_BF16: Kernel =
+    kernel!(LinearBf16, LinearBf16Record::fits, simd linear_bf16);
+
+fn linear_bf16<S: Simd>(step: Step<'_>) {
+    let (LinearBf16Record { linear, rounded }, operands) = step.decode();
+    let level = operands.level();
+    let Some(s) = S::from_level(level) else { return };
+    let b = operands.read(In(linear.w.0));
+    if let Some(product) = product_of(linear, &operands) {
+        let rounded = rounded.map_or(&mut [][..], |rounded| operands.scratch(rounded));
+        gemm_bf16(s, level, GemmBf16 { product, b, rounded });
+    }
 }
 
 crate::record! {

@@ -30,7 +30,7 @@ crate::record! {
 }
 
 impl WindowRecord {
-    fn window(&self, extent: impl Fn(Extent) -> usize) -> Window {
+    pub(super) fn window(&self, extent: impl Fn(Extent) -> usize) -> Window {
         let sizes = |list: &[u32; 3]| list.map(|n| n as usize);
         let steps = |list: &[u32; 3]| list.map(|n| n.max(1) as usize);
         Window {
@@ -45,7 +45,7 @@ impl WindowRecord {
     }
 
     /// Elements of the input, the output and the kernel, if no place in them overflows.
-    fn fits(&self, reach: &Reach<'_>) -> Option<[usize; 3]> {
+    pub(super) fn fits(&self, reach: &Reach<'_>) -> Option<[usize; 3]> {
         let (mut input, mut output) = ([0; 3], [0; 3]);
         for d in 0..3 {
             input[d] = reach.extent(self.input[d])?;

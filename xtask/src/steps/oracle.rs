@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::context::{Context, Failure, Outcome, Stamp, output, run};
 
-fn python(context: &Context) -> PathBuf {
+/// The Python that has the packages of the oracle.
+pub(crate) fn python(context: &Context) -> PathBuf {
     context.oracle.join("venv/bin/python")
 }
 

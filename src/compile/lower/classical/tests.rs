@@ -1,6 +1,8 @@
 use std::slice;
 use std::sync::Arc;
 
+use smallvec::smallvec;
+
 use super::super::super::harness::{assert_same, check, check_ranged, f32s, i64s, run};
 use super::walk::walk_tables;
 use crate::graph::dim::Dim;
@@ -20,10 +22,10 @@ fn branch(feature: usize, split: Split, children: [Child; 2]) -> Branch {
 fn op(aggregate: Aggregate) -> Op {
     let first = branch(0, Split::LessOrEqual(0.5), [Child::Leaf(0), Child::Branch(1)]);
     let second = branch(1, Split::Member(vec![2.0, 4.0]), [Child::Leaf(1), Child::Leaf(2)]);
-    let both = vec![(0, 7.0), (1, 8.0)];
+    let both = smallvec![(0, 7.0), (1, 8.0)];
     let trees = Ensemble {
         branches: vec![first, second],
-        leaves: vec![vec![(0, 1.0)], vec![(1, 10.0)], both, vec![(0, 100.0)]],
+        leaves: vec![smallvec![(0, 1.0)], smallvec![(1, 10.0)], both, smallvec![(0, 100.0)]],
         roots: vec![Child::Branch(0), Child::Leaf(3)],
     };
     Op::TreeEnsemble(TreeEnsemble { trees: Arc::new(trees), targets: 2, aggregate })
@@ -60,7 +62,7 @@ fn every_comparison() {
     ] {
         let trees = Ensemble {
             branches: vec![branch(0, split, [Child::Leaf(0), Child::Leaf(1)])],
-            leaves: vec![vec![(0, 1.0)], vec![]],
+            leaves: vec![smallvec![(0, 1.0)], smallvec![]],
             roots: vec![Child::Branch(0)],
         };
         let aggregate = Aggregate::Max;
@@ -110,7 +112,7 @@ fn comparisons_of_order_are_walked_exactly() {
                     children.push(Child::Leaf(trees.leaves.len()));
                     let weight = |rng: &mut Rng| f64::from(rng.uniform(-2.0, 2.0));
                     trees.leaves.push(match single {
-                        true => vec![(target, weight(&mut rng))],
+                        true => smallvec![(target, weight(&mut rng))],
                         false => {
                             (0..rng.below(3)).map(|t| (t % targets, weight(&mut rng))).collect()
                         }
@@ -183,7 +185,7 @@ fn comparisons_of_order_are_walked_exactly() {
 fn doubles_are_compared_as_doubles() {
     let trees = Ensemble {
         branches: vec![branch(0, Split::Less(0.5), [Child::Leaf(0), Child::Leaf(1)])],
-        leaves: vec![vec![(0, 1.0)], vec![(0, 2.0)]],
+        leaves: vec![smallvec![(0, 1.0)], smallvec![(0, 2.0)]],
         roots: vec![Child::Branch(0)],
     };
     let aggregate = Aggregate::Sum;

@@ -2,6 +2,7 @@ use std::slice::from_ref;
 
 use super::super::super::harness::{
     assert_same, check, check_ranged, doubled, f32s, i64s, noise, refusal, run, run_ranged,
+    run_weighted,
 };
 use super::*;
 use crate::graph::ops::Activation;
@@ -58,7 +59,7 @@ fn single_and_double_precision_agree() {
                 group,
                 ..plain(&kernel)
             };
-            let x = noise(&[2, channels, 6, 9], 1);
+            let x = noise(&[2, channels, 4, 7], 1);
             let w = noise(&[outputs, channels / group, kernel[0], kernel[1]], 2);
             let bias = noise(&[outputs], 3);
             let op = Op::Conv(conv);
@@ -142,9 +143,9 @@ fn places_of_the_largest() {
 
 #[test]
 fn a_residual_and_an_activation() {
-    for (channels, group, kernel) in [(4, 1, [2, 3]), (4, 1, [1, 1]), (4, 4, [3, 3])] {
+    for (channels, group, kernel) in [(2, 1, [2, 2]), (4, 1, [1, 1]), (4, 4, [1, 3])] {
         let plain = Conv { pads_before: vec![1, 0], group, ..plain(&kernel) };
-        let x = noise(&[2, channels, 6, 9], 1);
+        let x = noise(&[1, channels, 2, 5], 1);
         let w = noise(&[4, channels / group, kernel[0], kernel[1]], 2);
         let bias = noise(&[4], 3);
         let doubles = [&x, &w, &bias].map(|x| Some(doubled(x)));
@@ -157,7 +158,32 @@ fn a_residual_and_an_activation() {
         let op = Op::Conv(Conv { activation, ..plain });
         let operands = [x, w, bias, residual].map(Some);
         check(op.clone(), &operands, Some(want.clone()));
-        assert_same(&run_ranged(|_| op.clone(), &operands, &[(0, 0), (3, 0)]), &[want]);
+        let batch = [(0, 0), (3, 0)];
+        assert_same(&run_ranged(|_| op.clone(), &operands, &batch), &[want.clone()]);
+        assert_same(&run_weighted(op, &operands, &batch), &[want]);
+    }
+}
+
+#[test]
+fn a_length_that_is_chosen_later() {
+    // Lines and rows, of all channels and of each by itself.
+    for (channels, outputs, group) in [(2, 3, 1), (1, 2, 1), (3, 3, 3), (2, 4, 2)] {
+        for (stride, pad) in [(1, 0), (2, 3)] {
+            let conv = Conv {
+                strides: vec![stride],
+                dilations: vec![2],
+                pads_before: vec![pad],
+                group,
+                ..plain(&[2])
+            };
+            let x = noise(&[1, channels, 9], 1);
+            let w = noise(&[outputs, channels / group, 2], 2);
+            let doubles = [&x, &w].map(|x| Some(doubled(x)));
+            let want = narrowed(&run(Op::Conv(conv.clone()), &doubles)[0]);
+            let operands = [x, w].map(Some);
+            let ranged: &[(usize, usize)] = if pad > 0 { &[(0, 2)] } else { &[(0, 0)] };
+            assert_same(&run_weighted(Op::Conv(conv), &operands, ranged), &[want]);
+        }
     }
 }
 

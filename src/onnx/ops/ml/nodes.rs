@@ -3,7 +3,9 @@
 //! The older operators list nodes and leaves together, by the numbers that the model gives them;
 //! version 5 lists branches and leaves apart, by their places.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+
+use smallvec::{SmallVec, smallvec};
 
 use crate::graph::Tensor;
 use crate::graph::ops::trees::{Branch, Child, Ensemble, Split};
@@ -95,35 +97,39 @@ pub(super) fn listed(
     call.attributes.ignore("nodes_hitrates");
     call.attributes.ignore("nodes_hitrates_as_tensor");
 
-    // Places of nodes among the branches or the leaves.
-    let mut places: HashMap<(i64, i64), Child> = HashMap::with_capacity(n);
-    let (mut branches_len, mut leaves_len) = (0, 0);
+    let mut places = Places::default();
     let mut splits = Vec::with_capacity(n);
+    let (mut branches_len, mut leaves_len) = (0, 0);
     for i in 0..n {
         let split = split(call, modes[i], thresholds[i])?;
-        let leaf = split.is_none();
-        splits.push(split);
-        let len = if leaf { &mut leaves_len } else { &mut branches_len };
-        let place = if leaf { Child::Leaf(*len) } else { Child::Branch(*len) };
-        *len += 1;
-        if places.insert((trees[i], ids[i]), place).is_some() {
+        let (len, place): (_, fn(usize) -> Child) = match split {
+            None => (&mut leaves_len, Child::Leaf),
+            Some(_) => (&mut branches_len, Child::Branch),
+        };
+        if !places.insert(trees[i], ids[i], place(*len)) {
             let (tree, id) = (trees[i], ids[i]);
             return call.fail(format!("tree {tree} has two nodes {id}"));
         }
+        *len += 1;
+        splits.push(split);
     }
-    let mut ensemble = Ensemble { leaves: vec![Vec::new(); leaves_len], ..Ensemble::default() };
-    let mut has_parent: HashSet<(i64, i64)> = HashSet::with_capacity(n);
+    let mut ensemble =
+        Ensemble { leaves: vec![SmallVec::new(); leaves_len], ..Ensemble::default() };
+    ensemble.branches.reserve_exact(branches_len);
+    let mut has_parent = Seen::default();
     for (i, split) in splits.into_iter().enumerate() {
         let Some(split) = split else { continue };
-        let child = |id: i64| {
-            let missing = format!(
-                "node {} of tree {} leads to node {id}, which is missing",
-                ids[i], trees[i]
-            );
-            places.get(&(trees[i], id)).copied().ok_or_else(|| call.problem(missing))
+        let mut child = |id: i64| {
+            let child = places.find(trees[i], id).ok_or_else(|| {
+                let (node, tree) = (ids[i], trees[i]);
+                call.problem(format!(
+                    "node {node} of tree {tree} leads to node {id}, which is missing"
+                ))
+            })?;
+            has_parent.insert(child);
+            Ok(child)
         };
         let children = [child(holds[i])?, child(fails[i])?];
-        has_parent.extend([holds[i], fails[i]].map(|id| (trees[i], id)));
         ensemble.branches.push(Branch {
             feature: feature(call, features[i])?,
             split,
@@ -132,28 +138,106 @@ pub(super) fn listed(
         });
     }
     // Trees in the order in which they are first named, as their weights are added.
-    let mut order: HashMap<i64, usize> = HashMap::new();
-    let mut roots: Vec<Option<Child>> = Vec::new();
+    let mut roots: Vec<Option<Child>> = vec![None; places.trees.len()];
     for i in 0..n {
-        let tree = *order.entry(trees[i]).or_insert_with(|| {
-            roots.push(None);
-            roots.len() - 1
-        });
-        if has_parent.contains(&(trees[i], ids[i])) {
+        let Some(place) = places.find(trees[i], ids[i]) else { continue };
+        if has_parent.contains(place) {
             continue;
         }
-        if roots[tree].is_some() {
+        let root = &mut roots[places.tree(trees[i])];
+        if root.is_some() {
             return call.fail(format!("tree {} has two roots", trees[i]));
         }
-        roots[tree] = places.get(&(trees[i], ids[i])).copied();
+        *root = Some(place);
     }
     if let Some(rootless) = roots.iter().position(Option::is_none) {
         return call.fail(format!("tree #{rootless} has no root: its nodes lead in circles"));
     }
     ensemble.roots = roots.into_iter().flatten().collect();
-    weights(call, of_weights, outputs, dtype, &places, &mut ensemble)?;
+    weights(call, of_weights, outputs, dtype, &mut places, &mut ensemble)?;
     unshare(call, &mut ensemble)?;
     Ok(ensemble)
+}
+
+/// Where the nodes that a model numbers lie among the branches and the leaves.
+#[derive(Default)]
+struct Places {
+    /// The places of trees by their numbers, and the one that was asked for last.
+    trees: HashMap<i64, usize>,
+    last: Option<(i64, usize)>,
+    /// For each tree the nodes that are listed in the order of their numbers from zero on, as
+    /// nearly all are; the others stand in the map.
+    in_order: Vec<Vec<Child>>,
+    others: HashMap<(usize, i64), Child>,
+}
+
+impl Places {
+    /// The place of a tree, in the order in which trees are first named.
+    fn tree(&mut self, number: i64) -> usize {
+        if let Some((_, tree)) = self.last.filter(|(last, _)| *last == number) {
+            return tree;
+        }
+        let next = self.trees.len();
+        let tree = *self.trees.entry(number).or_insert(next);
+        if tree == next {
+            self.in_order.push(Vec::new());
+        }
+        self.last = Some((number, tree));
+        tree
+    }
+
+    /// Whether the node was not there before.
+    fn insert(&mut self, tree: i64, id: i64, place: Child) -> bool {
+        let tree = self.tree(tree);
+        let nodes = &mut self.in_order[tree];
+        match usize::try_from(id) {
+            Ok(id) if id < nodes.len() => false,
+            // One before it may have come out of order.
+            Ok(id) if id == nodes.len() && !self.others.contains_key(&(tree, id as i64)) => {
+                nodes.push(place);
+                true
+            }
+            _ => self.others.insert((tree, id), place).is_none(),
+        }
+    }
+
+    fn find(&mut self, tree: i64, id: i64) -> Option<Child> {
+        if self.last.is_none_or(|(last, _)| last != tree) && !self.trees.contains_key(&tree) {
+            return None;
+        }
+        let tree = self.tree(tree);
+        let place = usize::try_from(id).ok().and_then(|id| self.in_order[tree].get(id));
+        place.or_else(|| self.others.get(&(tree, id))).copied()
+    }
+}
+
+/// A set of branches and leaves.
+#[derive(Default)]
+struct Seen {
+    branches: Vec<bool>,
+    leaves: Vec<bool>,
+}
+
+impl Seen {
+    /// Whether it was not there before.
+    fn insert(&mut self, child: Child) -> bool {
+        let (flags, at) = match child {
+            Child::Branch(at) => (&mut self.branches, at),
+            Child::Leaf(at) => (&mut self.leaves, at),
+        };
+        if flags.len() <= at {
+            flags.resize(at + 1, false);
+        }
+        !std::mem::replace(&mut flags[at], true)
+    }
+
+    fn contains(&self, child: Child) -> bool {
+        let (flags, at) = match child {
+            Child::Branch(at) => (&self.branches, at),
+            Child::Leaf(at) => (&self.leaves, at),
+        };
+        flags.get(at).is_some_and(|flag| *flag)
+    }
 }
 
 /// Gives each way to a node a node of its own. Converters let the tests of a category against
@@ -161,7 +245,7 @@ pub(super) fn listed(
 fn unshare(call: &Call, ensemble: &mut Ensemble) -> Imported<()> {
     let len = |ensemble: &Ensemble| ensemble.branches.len() + ensemble.leaves.len();
     let limit = len(ensemble).saturating_mul(COPIES);
-    let mut seen = HashSet::new();
+    let mut seen = Seen::default();
     let mut own = |child: Child, ensemble: &mut Ensemble| {
         let child = match child {
             _ if seen.insert(child) => child,
@@ -205,7 +289,7 @@ fn weights(
     prefix: &str,
     outputs: usize,
     dtype: DType,
-    places: &HashMap<(i64, i64), Child>,
+    places: &mut Places,
     ensemble: &mut Ensemble,
 ) -> Imported<()> {
     let name = |part: &str| format!("{prefix}_{part}");
@@ -226,8 +310,8 @@ fn weights(
             return call.refuse(&name("ids"), problem);
         };
         let (tree, node) = (trees[i], nodes[i]);
-        match places.get(&(tree, node)) {
-            Some(Child::Leaf(leaf)) => ensemble.leaves[*leaf].push((target, *value)),
+        match places.find(tree, node) {
+            Some(Child::Leaf(leaf)) => ensemble.leaves[leaf].push((target, *value)),
             Some(Child::Branch(_)) => {
                 return call
                     .fail(format!("node {node} of tree {tree} has a weight, but is no leaf"));
@@ -278,7 +362,7 @@ pub(super) fn separate(call: &Call, outputs: usize, dtype: DType) -> Imported<En
     let mut ensemble = Ensemble::default();
     for (target, weight) in of_leaves.iter().zip(&weights) {
         match usize::try_from(*target).ok().filter(|t| *t < outputs) {
-            Some(target) => ensemble.leaves.push(vec![(target, *weight)]),
+            Some(target) => ensemble.leaves.push(smallvec![(target, *weight)]),
             None => return call.refuse("leaf_targetids", format!("holds {target}")),
         }
     }

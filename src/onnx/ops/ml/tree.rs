@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::graph::ops::trees::{Aggregate, Child, Ensemble};
+use crate::graph::ops::trees::{Aggregate, Child, Ensemble, Weights};
 use crate::graph::ops::{Binary, TreeEnsemble};
 use crate::graph::{Dim, Op, Tensor, ValueId};
 use crate::tensor::DType;
@@ -79,7 +79,7 @@ pub(in super::super) fn regressor(call: &mut Call) -> Imported {
     if targets == 1 {
         // Of several weights the first counts, as in ONNX Runtime: converters repeat them.
         ensemble.leaves.iter_mut().for_each(|weights| weights.truncate(1));
-        if ensemble.leaves.iter().any(Vec::is_empty) {
+        if ensemble.leaves.iter().any(|weights| weights.is_empty()) {
             return call.fail("a leaf has no weight; engines differ on what that means");
         }
     }
@@ -186,7 +186,7 @@ fn of_two(
     if !base.is_empty() {
         return call.refuse("base_values", differ);
     }
-    let opposite = |leaf: &Vec<(usize, f64)>| match leaf[..] {
+    let opposite = |leaf: &Weights| match leaf[..] {
         [(a, v), (b, w)] => a != b && v == -w,
         _ => false,
     };

@@ -1,0 +1,74 @@
+//! The cases: what `benches/models/make.py` lists beside the models it writes.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use nowcast::tensor::DType;
+use serde::Deserialize;
+
+/// A model, and what it is measured for.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Case {
+    pub(crate) group: String,
+    /// Its name in the record's data.
+    pub(crate) case: String,
+    /// What people read.
+    pub(crate) title: String,
+    /// The model's file beside the list.
+    pub(crate) file: PathBuf,
+    /// Ours over the fastest peer.
+    pub(crate) to_reach: f64,
+    pub(crate) inputs: Vec<Input>,
+}
+
+/// An input of a model.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Input {
+    pub(crate) name: String,
+    pub(crate) dtype: String,
+    pub(crate) shape: Vec<usize>,
+    /// Integers are from zero up to this.
+    pub(crate) below: u64,
+}
+
+/// Reads the list in `folder`.
+pub(crate) fn read(folder: &Path) -> io::Result<Vec<Case>> {
+    let mut cases: Vec<Case> =
+        serde_json::from_str(&fs::read_to_string(folder.join("cases.json"))?)?;
+    cases.iter_mut().for_each(|case| case.file = folder.join(&case.file));
+    Ok(cases)
+}
+
+impl Input {
+    /// Its element type.
+    pub(crate) fn dtype(&self) -> DType {
+        if self.dtype == "int64" { DType::I64 } else { DType::F32 }
+    }
+
+    /// Elements that are the same in every process: floats between -1 and 1, or integers.
+    fn numbers(&self) -> impl Iterator<Item = u64> {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        (0..self.shape.iter().product()).map(move |_| {
+            // xorshift64: quality does not matter, being the same everywhere does.
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state >> 40
+        })
+    }
+
+    pub(crate) fn floats(&self) -> Vec<f32> {
+        self.numbers().map(|n| n as f32 / (1 << 23) as f32 - 1.0).collect()
+    }
+
+    pub(crate) fn integers(&self) -> Vec<i64> {
+        self.numbers().map(|n| (n % self.below.max(1)) as i64).collect()
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        match self.dtype() {
+            DType::I64 => self.integers().iter().flat_map(|n| n.to_ne_bytes()).collect(),
+            _ => self.floats().iter().flat_map(|x| x.to_ne_bytes()).collect(),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The tile instructions in plain Rust, for CPUs without them: the assembly of the kernel itself is
+//! run and checked anywhere.
+//!
+//! An instruction that the CPU does not know raises SIGILL. The handler decodes it where it stands,
+//! does what it says on tiles in memory, and goes on behind it. Anything else dies as it would.
+
+#![expect(clippy::disallowed_types, reason = "each thread of the tests has tiles of its own")]
+extern crate std;
+
+use core::cell::UnsafeCell;
+use core::ffi::c_int;
+use core::{mem, ptr};
+
+use crate::kernels::bf16::widen;
+
+/// Eight tiles and their shapes.
+struct Tiles {
+    palette: u8,
+    row_bytes: [usize; 8],
+    rows: [usize; 8],
+    data: [[[u8; 64]; 16]; 8],
+}
+
+const RELEASED: Tiles =
+    Tiles { palette: 0, row_bytes: [0; 8], rows: [0; 8], data: [[[0; 64]; 16]; 8] };
+
+std::thread_local! {
+    static TILES: UnsafeCell<Tiles> = const { UnsafeCell::new(RELEASED) };
+}
+
+/// Installs the handler, for the whole process.
+pub(super) fn install() {
+    // SAFETY: the handler touches its thread's registers and tiles, and nothing else; a zeroed
+    // action is a valid one.
+    unsafe {
+        let mut action: libc::sigaction = mem::zeroed();
+        action.sa_sigaction = (handler as extern "C" fn(_, _, _)) as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        assert_eq!(libc::sigaction(libc::SIGILL, &action, ptr::null_mut()), 0);
+    }
+}
+
+/// Whether tiles of this thread have shapes.
+pub(super) fn is_configured() -> bool {
+    // SAFETY: the handler runs between instructions of this thread that are none of these.
+    TILES.with(|tiles| unsafe { (*tiles.get()).palette != 0 })
+}
+
+extern "C" fn handler(_: c_int, _: *mut libc::siginfo_t, context: *mut libc::ucontext_t) {
+    // SAFETY: the kernel gives the context of the thread that it has stopped at an instruction, so
+    // that the bytes there can be read, and those that its operands name as the CPU would.
+    let done = unsafe {
+        let registers = &mut (*context).uc_mcontext.gregs;
+        TILES.with(|tiles| step(registers, &mut *tiles.get()))
+    };
+    if done.is_none() {
+        // SAFETY: the default action, to die at the same instruction again.
+        unsafe { libc::signal(libc::SIGILL, libc::SIG_DFL) };
+    }
+}
+
+type Registers = [libc::greg_t; 23];
+
+/// A register by its number in an instruction.
+fn register(registers: &Registers, number: u8) -> usize {
+    const ORDER: [c_int; 16] = [
+        libc::REG_RAX,
+        libc::REG_RCX,
+        libc::REG_RDX,
+        libc::REG_RBX,
+        libc::REG_RSP,
+        libc::REG_RBP,
+        libc::REG_RSI,
+        libc::REG_RDI,
+        libc::REG_R8,
+        libc::REG_R9,
+        libc::REG_R10,
+        libc::REG_R11,
+        libc::REG_R12,
+        libc::REG_R13,
+        libc::REG_R14,
+        libc::REG_R15,
+    ];
+    registers[ORDER[usize::from(number & 15)] as usize] as usize
+}
+
+/// An operand in memory: its address, the index that is a stride, and its length in the code.
+struct Memory {
+    address: usize,
+    stride: usize,
+    bytes: usize,
+}
+
+/// # Safety
+/// `code` is a ModRM byte and what belongs to it.
+unsafe fn memory(registers: &Registers, code: *const u8, vex: u8) -> Option<Memory> {
+    // SAFETY: as the caller promises.
+    let at = |i: usize| unsafe { code.add(i).read() };
+    let (mode, low) = (at(0) >> 6, at(0) & 7);
+    let (extend_base, extend_index) =
+        (u8::from(vex & 0x20 == 0) << 3, u8::from(vex & 0x40 == 0) << 3);
+    let (base, stride, mut bytes) = match low {
+        4 => {
+            let (scale, index, base) = (at(1) >> 6, at(1) >> 3 & 7 | extend_index, at(1) & 7);
+            // No base at all.
+            if mode == 0 && base == 5 {
+                return None;
+            }
+            let stride = if index == 4 { 0 } else { register(registers, index) << scale };
+            (register(registers, base | extend_base), stride, 2)
+        }
+        // An address within the code.
+        5 if mode == 0 => return None,
+        _ => (register(registers, low | extend_base), 0, 1),
+    };
+    let displacement = match mode {
+        0 => 0,
+        1 => at(bytes).cast_signed() as isize,
+        // SAFETY: as the caller promises.
+        2 => unsafe { code.add(bytes).cast::<i32>().read_unaligned() as isize },
+        _ => return None,
+    };
+    bytes += [0, 1, 4][usize::from(mode)];
+    Some(Memory { address: base.wrapping_add_signed(displacement), stride, bytes })
+}
+
+/// Does one instruction, and moves behind it. `None` where it is none of tiles.
+///
+/// # Safety
+/// The registers are those of a thread at an instruction.
+unsafe fn step(registers: &mut Registers, tiles: &mut Tiles) -> Option<()> {
+    let code = ptr::with_exposed_provenance::<u8>(registers[libc::REG_RIP as usize] as usize);
+    // SAFETY: an instruction is there, as the caller promises; a VEX prefix has more bytes behind.
+    let at = |i: usize| unsafe { code.add(i).read() };
+    // Three bytes of VEX, the map 0F38, 128 bits, W0.
+    if at(0) != 0xc4 || at(1) & 0x1f != 2 || at(2) & 0x84 != 0 {
+        return None;
+    }
+    let (vex, prefix, opcode, modrm) = (at(1), at(2) & 3, at(3), at(4));
+    let (third, is_register) = (usize::from(!at(2) >> 3 & 15), modrm >> 6 == 3);
+    let (reg, low) = (usize::from(modrm >> 3 & 7), usize::from(modrm & 7));
+    // SAFETY: the ModRM byte and what belongs to it.
+    let memory = || unsafe { memory(registers, code.add(4), vex) };
+    // SAFETY: rows of a tile, where the program says they are.
+    let row =
+        |m: &Memory, i: usize| ptr::with_exposed_provenance_mut::<u8>(m.address + i * m.stride);
+    let bytes = match (prefix, opcode, is_register) {
+        // LDTILECFG
+        (0, 0x49, false) => {
+            let memory = memory()?;
+            let config = ptr::with_exposed_provenance::<u8>(memory.address);
+            *tiles = RELEASED;
+            // SAFETY: 64 bytes are there, as the instruction says.
+            unsafe {
+                tiles.palette = config.read();
+                for i in 0..8 {
+                    tiles.row_bytes[i] =
+                        config.add(16 + 2 * i).cast::<u16>().read_unaligned().into();
+                    tiles.rows[i] = config.add(48 + i).read().into();
+                }
+            }
+            memory.bytes
+        }
+        // TILERELEASE
+        (0, 0x49, true) if modrm == 0xc0 => {
+            *tiles = RELEASED;
+            1
+        }
+        // TILEZERO
+        (3, 0x49, true) => {
+            tiles.data[reg] = [[0; 64]; 16];
+            1
+        }
+        // TILELOADD
+        (3, 0x4b, false) => {
+            let memory = memory()?;
+            tiles.data[reg] = [[0; 64]; 16];
+            for i in 0..tiles.rows[reg] {
+                let to = tiles.data[reg][i].as_mut_ptr();
+                // SAFETY: a row of memory, as the instruction says, and one of a tile.
+                unsafe { row(&memory, i).copy_to_nonoverlapping(to, tiles.row_bytes[reg]) };
+            }
+            memory.bytes
+        }
+        // TILESTORED
+        (2, 0x4b, false) => {
+            let memory = memory()?;
+            for i in 0..tiles.rows[reg] {
+                let from = tiles.data[reg][i].as_ptr();
+                // SAFETY: as above.
+                unsafe { row(&memory, i).copy_from_nonoverlapping(from, tiles.row_bytes[reg]) };
+            }
+            memory.bytes
+        }
+        // TDPBF16PS
+        (2, 0x5c, true) => {
+            multiply(tiles, reg, low, third & 7)?;
+            1
+        }
+        _ => return None,
+    };
+    registers[libc::REG_RIP as usize] += 4 + bytes as libc::greg_t;
+    Some(())
+}
+
+/// Adds to tile `c` the product of `a` and `b`; shapes that do not suit are no instruction.
+fn multiply(tiles: &mut Tiles, c: usize, a: usize, b: usize) -> Option<()> {
+    let (rows, cols, depth) = (tiles.rows[c], tiles.row_bytes[c] / 4, tiles.row_bytes[a] / 4);
+    let suits = tiles.rows[a] == rows
+        && tiles.rows[b] == depth
+        && tiles.row_bytes[b] == 4 * cols
+        && rows > 0
+        && c != a
+        && c != b
+        && a != b;
+    if !suits {
+        return None;
+    }
+    let number = |tile: &[[u8; 64]; 16], i: usize, j: usize, h: usize| {
+        let at = 4 * j + 2 * h;
+        widen(u16::from_le_bytes([tile[i][at], tile[i][at + 1]]))
+    };
+    for i in 0..rows {
+        for j in 0..cols {
+            let at = 4 * j..4 * j + 4;
+            let mut bytes = [0; 4];
+            bytes.copy_from_slice(&tiles.data[c][i][at.clone()]);
+            let mut sum = f32::from_le_bytes(bytes);
+            for p in 0..depth {
+                for h in 0..2 {
+                    let (x, y) = (number(&tiles.data[a], i, p, h), number(&tiles.data[b], p, j, h));
+                    sum = libm::fmaf(x, y, sum);
+                }
+            }
+            tiles.data[c][i][at].copy_from_slice(&sum.to_le_bytes());
+        }
+    }
+    Some(())
+}

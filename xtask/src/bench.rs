@@ -1,0 +1,82 @@
+//! `cargo xtask bench`: nowcast beside ONNX Runtime, tract and rten.
+//!
+//! Makes the models (`benches/models/make.py`), builds the runtimes (`benches/peers`, outside the
+//! workspace) and has them take turns.
+
+use std::path::PathBuf;
+
+use crate::context::{Context, Outcome, Stamp, output, run};
+use crate::steps::oracle;
+
+/// What is measured, and where it goes.
+#[derive(clap::Args)]
+pub(crate) struct BenchArgs {
+    /// Only these groups of models, for example f32,load; the record is not written then.
+    #[arg(long, value_name = "GROUP,...", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Only beside these: ort, tract, rten; the record is not written then.
+    #[arg(long, value_name = "PEER,...", value_delimiter = ',')]
+    peers: Vec<String>,
+    /// On another instruction set than the best: avx2.
+    #[arg(long, value_name = "ISA")]
+    isa: Option<String>,
+    /// Also write rows of case, peer, medians, ratio and allocations.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Timing of each runtime and model.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.8)]
+    seconds: f64,
+}
+
+/// Measures, prints a line a model, and writes `benches/record/<cpu>.md`, `.csv` and the chart.
+pub(crate) fn bench(context: &Context, args: &BenchArgs) -> Outcome {
+    oracle::install(context)?;
+    let models = models(context)?;
+    let program = build(context)?;
+    let mut command = context.command(program);
+    command.arg("compare").arg(&models).arg(context.root.join("benches/record"));
+    command.env("ORT_DYLIB_PATH", oracle::runtime_library(context)?);
+    if !args.only.is_empty() {
+        command.arg("--only").arg(args.only.join(","));
+    }
+    if !args.peers.is_empty() {
+        command.arg("--peers").arg(args.peers.join(","));
+    }
+    if let Some(isa) = &args.isa {
+        command.args(["--isa", isa]);
+    }
+    if let Some(json) = &args.json {
+        // The command starts in the root of the workspace.
+        command.arg("--json").arg(std::path::absolute(json).unwrap_or_else(|_| json.clone()));
+    }
+    command.arg("--seconds").arg(args.seconds.to_string());
+    run(&mut command, "what it says above is why")
+}
+
+/// The folder of the models, which are made if they are not there.
+fn models(context: &Context) -> Outcome<PathBuf> {
+    let scripts = context.root.join("benches/models");
+    let folder = context.oracle.join("bench-models");
+    let names = ["make.py", "graph.py", "torchscript.py", "dynamo.py", "forest.py"];
+    let sources: Vec<PathBuf> = names.iter().map(|name| scripts.join(name)).collect();
+    let stamp = Stamp::new(context.oracle.join("bench-models.stamp"), &sources)?;
+    if stamp.is_current() && folder.join("cases.json").exists() {
+        return Ok(folder);
+    }
+    stamp.clear();
+    let mut command = context.command(oracle::python(context));
+    command.env("PYTHONDONTWRITEBYTECODE", "1").arg(&sources[0]).arg(&folder);
+    output(&mut command, "the models were not made")?;
+    stamp.set()?;
+    Ok(folder)
+}
+
+/// Builds the runtimes: the first time takes minutes.
+fn build(context: &Context) -> Outcome<PathBuf> {
+    let target = context.target().join("peers");
+    let manifest = context.root.join("benches/peers/Cargo.toml");
+    let mut command = context.cargo(["build", "--quiet", "--release"]);
+    command.arg("--manifest-path").arg(manifest).arg("--target-dir").arg(&target);
+    run(&mut command, "tract and rten come from crates.io: the first build needs a network")?;
+    Ok(target.join("release/nowcast-peers"))
+}
