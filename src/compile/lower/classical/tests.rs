@@ -4,11 +4,14 @@ use std::sync::Arc;
 use smallvec::smallvec;
 
 use super::super::super::harness::{assert_same, check, check_ranged, f32s, i64s, run};
+use super::walk::walk_tables;
 use crate::graph::dim::Dim;
 use crate::graph::ops::trees::{Aggregate, Branch, Child, Ensemble, Split};
 use crate::graph::ops::{SvmPairs, TreeEnsemble};
 use crate::graph::{Op, Tensor};
-use crate::kernels::suite::Rng;
+use crate::kernels::suite::{Rng, levels};
+use crate::kernels::trees::Aggregate::Sum;
+use crate::kernels::trees::walk::{FEW_SLOTS, Walk, scratch_len, walk_trees};
 use crate::tensor::DType;
 
 fn branch(feature: usize, split: Split, children: [Child; 2]) -> Branch {
@@ -152,11 +155,29 @@ fn comparisons_of_order_are_walked_exactly() {
                 }
             }
         }
-        let (trees, aggregate) = (Arc::new(trees), Aggregate::Sum);
-        let op = Op::TreeEnsemble(TreeEnsemble { trees, targets, aggregate });
-        let got = run(op, &[f32s(&[rows, features], &x)]);
-        let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-        assert_eq!(bits(got[0].as_slice().unwrap()), bits(&want), "case {case}");
+        let tables = walk_tables(&trees).expect("comparisons of order");
+        assert_eq!(tables.wide, tables.slots.shape()[0] > FEW_SLOTS, "case {case}");
+        let [blocks, roots, slots, targets_of] =
+            [&tables.blocks, &tables.roots, &tables.slots, &tables.targets]
+                .map(|t| t.as_slice::<u32>().expect("words"));
+        let walk = Walk {
+            blocks,
+            wide: tables.wide,
+            roots,
+            slots,
+            targets: targets_of,
+            values: tables.values.as_slice().expect("floats"),
+            single: tables.single,
+            depth: tables.depth,
+        };
+        for level in levels() {
+            let mut got = vec![f32::NAN; rows * targets];
+            let mut scratch = vec![f32::NAN; scratch_len(slots.len())];
+            let shape = [rows, features, targets];
+            walk_trees(level, walk, Sum, shape, &x, &mut got, &mut scratch);
+            let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&got), bits(&want), "case {case} on {}", level.isa());
+        }
     }
 }
 
