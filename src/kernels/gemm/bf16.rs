@@ -67,6 +67,13 @@ impl Way {
     /// begins to has not been measured.
     pub const AMX_ROWS: usize = 12;
 
+    /// Fewest rows that some way rounds.
+    const FEWEST_ROUNDED: usize = if Self::AVX512_BF16_ROWS < Self::AMX_ROWS {
+        Self::AVX512_BF16_ROWS
+    } else {
+        Self::AMX_ROWS
+    };
+
     /// Its short name.
     pub const fn name(self) -> &'static str {
         match self {
@@ -87,7 +94,7 @@ pub(in crate::kernels) const fn rounded_stride(k: usize) -> usize {
 ///
 /// Returns `None` where that exceeds the address space.
 pub const fn rounded_len(m: usize, k: usize) -> Option<usize> {
-    if m < Way::AVX512_BF16_ROWS && m < Way::AMX_ROWS {
+    if m < Way::FEWEST_ROUNDED {
         return Some(0);
     }
     let rows = if m < ROUNDED_ROWS { m.next_multiple_of(LINE) } else { ROUNDED_ROWS };
