@@ -5,6 +5,8 @@
 //! option.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -16,7 +18,7 @@ pub use crate::onnx::DEFAULT_MAX_MEMORY;
 use crate::onnx::ImportError;
 use crate::optimize::bf16::Narrowed;
 use crate::optimize::{self, Applied, PASSES};
-use crate::runtime::Program;
+use crate::runtime::{Program, Storage};
 
 /// Bytes of a sentence that says what is wrong with a model.
 const LONGEST: usize = 4096;
@@ -31,7 +33,7 @@ pub enum LoadError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The model cannot be imported.
     #[error("{path}: {source}", path = path.display(), source = short(source))]
@@ -286,10 +288,36 @@ pub fn graph_from_path(path: impl AsRef<Path>, options: &Options) -> Result<Opti
     let path = path.as_ref();
     let io = |source| LoadError::Io { path: path.to_owned(), source };
     if path.is_dir() {
-        return Err(io(std::io::Error::other(in_folder(path))));
+        return Err(io(io::Error::other(in_folder(path))));
     }
-    let bytes = std::fs::read(path).map_err(io)?;
-    graph_from(bytes.into(), path, path.parent(), options)
+    graph_from(read(path).map_err(io)?, path, path.parent(), options)
+}
+
+/// The bytes of a file: of a large one in memory that the system may give in large pages.
+fn read(path: &Path) -> io::Result<Bytes> {
+    let mut file = File::open(path)?;
+    let stated = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    let mut rest = Vec::new();
+    let Some(mut storage) = Storage::zeroed(stated) else {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    };
+    let mut len = 0;
+    while let to = &mut storage.bytes_mut()[len..stated]
+        && !to.is_empty()
+    {
+        match file.read(to) {
+            Ok(0) => break,
+            Ok(more) => len += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // What is no regular file, or grows, is longer than it says.
+    file.read_to_end(&mut rest)?;
+    if rest.is_empty() {
+        return Ok(Bytes::from_owner(storage).slice(..len));
+    }
+    Ok([&storage.bytes()[..len], &rest].concat().into())
 }
 
 /// What to say of a folder: the models in it, if there are any.

@@ -505,6 +505,21 @@ impl fmt::Debug for Dim {
     }
 }
 
+/// Which axes of one shape each axis of another joins, where it does nothing else.
+pub fn joined(from: &[Dim], to: &[Dim]) -> Option<Vec<std::ops::Range<usize>>> {
+    let mut end = 0;
+    let each = to.iter().map(|extent| {
+        let (first, mut whole) = (end, Dim::Fixed(1));
+        while whole != *extent || first == end {
+            whole = whole * from.get(end)?.clone();
+            end += 1;
+        }
+        Some(first..end)
+    });
+    let each: Option<Vec<std::ops::Range<usize>>> = each.collect();
+    each.filter(|_| end == from.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

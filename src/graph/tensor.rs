@@ -1,7 +1,9 @@
 //! Constant tensors of the graph.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+#[expect(clippy::disallowed_types, reason = "constants of the set-up side")]
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 
@@ -19,7 +21,11 @@ pub struct Tensor {
 /// and are copied to words when elements of them are asked for.
 enum Data {
     Words(Vec<u64>),
-    File { bytes: Bytes, words: OnceLock<Vec<u64>> },
+    #[expect(clippy::disallowed_types, reason = "the set-up side")]
+    File {
+        bytes: Bytes,
+        words: OnceLock<Vec<u64>>,
+    },
 }
 
 fn words_of(bytes: &[u8]) -> Vec<u64> {
@@ -67,6 +73,7 @@ impl Tensor {
     /// As [`Tensor::from_bytes`], of a part of a file, which it keeps rather than copies.
     ///
     /// **Panics** when `bytes` does not have the length that type and shape say.
+    #[expect(clippy::disallowed_types, reason = "the set-up side")]
     pub fn of_file(dtype: DType, shape: &[usize], bytes: Bytes) -> Self {
         assert_eq!(bytes.len(), shape.iter().product::<usize>() * dtype.bytes());
         let data = Data::File { bytes, words: OnceLock::new() };

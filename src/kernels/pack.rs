@@ -35,6 +35,21 @@ pub fn pack_panels_f32(
     col_stride: usize,
     out: &mut [f32],
 ) {
+    pack_panels(src, k, n, row_stride, col_stride, out);
+}
+
+/// As [`pack_panels_f32`], of elements of any kind, the bytes of a file that are not aligned among
+/// them; padding is `T::default()`.
+///
+/// **Panics** and **cost** as there.
+pub fn pack_panels<T: Copy + Default>(
+    src: &[T],
+    k: usize,
+    n: usize,
+    row_stride: usize,
+    col_stride: usize,
+    out: &mut [T],
+) {
     let Some(len) = packed_len(k, n) else { panic!("a packed matrix beyond the address space") };
     if len == 0 {
         return;
@@ -47,7 +62,7 @@ pub fn pack_panels_f32(
             for (p, row) in out.chunks_exact_mut(PANEL).enumerate() {
                 let from = &src[p * row_stride..][..cols];
                 row[..cols].copy_from_slice(from);
-                row[cols..].fill(0.0);
+                row[cols..].fill(T::default());
             }
         } else if row_stride == 1 && cols == PANEL {
             transpose(src, k, col_stride, out);
@@ -56,7 +71,7 @@ pub fn pack_panels_f32(
                 for (j, to) in row[..cols].iter_mut().enumerate() {
                     *to = src[p * row_stride + j * col_stride];
                 }
-                row[cols..].fill(0.0);
+                row[cols..].fill(T::default());
             }
         }
     }
@@ -138,10 +153,10 @@ fn edge<S: Simd>(
 }
 
 /// Transposes 16 contiguous columns of `k` elements.
-fn transpose(src: &[f32], k: usize, col_stride: usize, out: &mut [f32]) {
+fn transpose<T: Copy>(src: &[T], k: usize, col_stride: usize, out: &mut [T]) {
     /// Rows of a block: one cache line of each column.
     const BLOCK: usize = 16;
-    let cols: [&[f32]; PANEL] = core::array::from_fn(|j| &src[j * col_stride..][..k]);
+    let cols: [&[T]; PANEL] = core::array::from_fn(|j| &src[j * col_stride..][..k]);
     for (block, out) in out.chunks_mut(BLOCK * PANEL).enumerate() {
         let first = block * BLOCK;
         for (i, row) in out.chunks_exact_mut(PANEL).enumerate() {

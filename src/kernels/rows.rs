@@ -237,20 +237,24 @@ impl Vectorized for Norm<'_> {
         // Some rows at a time: what one waits for, the sum across a vector and the root, the
         // others need not.
         const ROWS: usize = 4;
-        for (x, y) in x.chunks(ROWS * cols).zip(y.chunks(ROWS * cols)) {
+        let mut first = 0;
+        while first < rows {
+            let count = ROWS.min(rows - first);
+            // By index: to cut a slice into rows, the iterators would divide.
+            let row = |i: usize| (first + i) * cols..(first + i + 1) * cols;
             let (mut means, mut factors) = ([0.0; ROWS], [0.0; ROWS]);
             if center {
-                for (mean, x) in means.iter_mut().zip(x.chunks_exact(cols)) {
-                    *mean = contiguous(s, Sum, x) * inverse;
+                for (i, mean) in means[..count].iter_mut().enumerate() {
+                    *mean = contiguous(s, Sum, &x[row(i)]) * inverse;
                 }
             }
-            for ((factor, mean), x) in factors.iter_mut().zip(means).zip(x.chunks_exact(cols)) {
-                let variance = contiguous(s, SumSquare(mean), x) * inverse;
+            for (i, factor) in factors[..count].iter_mut().enumerate() {
+                let variance = contiguous(s, SumSquare(means[i]), &x[row(i)]) * inverse;
                 *factor = 1.0 / sqrt_f32(variance + epsilon);
             }
-            for (i, (x, y)) in x.chunks_exact(cols).zip(y.chunks_exact(cols)).enumerate() {
+            for i in 0..count {
                 let (mean, factor) = (s.splat(means[i]), s.splat(factors[i]));
-                each_vector!(s, x, y, |v, len, at| {
+                each_vector!(s, &x[row(i)], &y[row(i)], |v, len, at| {
                     let mut v = s.mul(s.sub(v, mean), factor);
                     if let Some(scale) = scale {
                         v = s.mul(v, part(s, &scale[at..at + len]));
@@ -261,6 +265,7 @@ impl Vectorized for Norm<'_> {
                     v
                 });
             }
+            first += count;
         }
     }
 }

@@ -15,6 +15,9 @@ use crate::graph::{Graph, Op, ValueId};
 use super::pattern::{Scope, each_list, near, orders};
 use expression::{Polynomial, Shifted, arguments, factors, polynomial, shifted};
 
+/// Most functions in a product that are looked at.
+const FUNCTIONS: usize = 4;
+
 /// Runs the pass.
 pub(super) fn fuse(graph: &mut Graph) -> usize {
     each_list(graph, &mut |scope| {
@@ -70,8 +73,10 @@ fn is_identity(p: Polynomial) -> bool {
 /// A function times its argument, or a function scaled.
 fn product(scope: &Scope<'_>, y: ValueId) -> Found {
     let whole = factors(scope, y, &[]);
-    for leaf in whole.above.iter().chain(&whole.below) {
-        let Some(inner) = shifted(scope, *leaf) else { continue };
+    let mut leaves = [whole.above, whole.below].concat();
+    leaves.dedup();
+    let functions = leaves.iter().filter_map(|leaf| Some((leaf, shifted(scope, *leaf)?)));
+    for (leaf, inner) in functions.take(FUNCTIONS) {
         // The deepest first: what shifts and scales belongs to a function that can.
         for x in candidates(scope, inner).into_iter().rev() {
             let found = factors(scope, y, &[x, *leaf]);

@@ -10,7 +10,9 @@ mod scores;
 mod weights;
 
 use std::collections::HashMap;
+use std::ops::Range;
 
+use crate::graph::dim::joined;
 use crate::graph::ops::{Attention, Mask, Unseeing};
 use crate::graph::{Dim, Graph, Live, Node, Op, Tensor, ValueId};
 use crate::tensor::DType;
@@ -34,9 +36,13 @@ fn fuse_nodes(graph: &mut Graph, uses: &[u32]) -> usize {
     let mut parts = Parts::new(std::mem::take(&mut graph.nodes), uses);
     for i in 0..parts.nodes.len() {
         let Some(found) = parts.attention(graph, i) else { continue };
+        let before = parts.lift(&found.scores.lifted);
         // What is built meanwhile is collected in the graph.
         let built = parts.build(graph, i, &found);
         let mut nodes = std::mem::take(&mut graph.nodes);
+        if built.is_none() {
+            parts.lift(&before);
+        }
         if built.is_some()
             && let Some(last) = nodes.pop()
         {
@@ -130,6 +136,15 @@ impl<'u> Parts<'u> {
         self.uses.get(v.0 as usize) == Some(&count)
     }
 
+    /// Lets nodes read other values: the ones they read before.
+    fn lift(&mut self, reads: &[(usize, ValueId)]) -> Vec<(usize, ValueId)> {
+        let mut before = Vec::new();
+        for (node, value) in reads {
+            before.extend(self.nodes[*node].inputs[0].replace(*value).map(|v| (*node, v)));
+        }
+        before
+    }
+
     /// What node `i` is, if it is the second product of attention.
     fn attention(&self, graph: &Graph, i: usize) -> Option<Found> {
         let node = &self.nodes[i];
@@ -172,15 +187,17 @@ impl<'u> Parts<'u> {
         let (scores, name) = (&found.scores, self.nodes[i].name.clone());
         let result = self.nodes[i].outputs[0]?;
         let mut make = Maker { parts: self, graph, name: &name };
-        let product = make.graph.value(scores.product).shape.clone();
-        let product = &product[..product.len() - 2];
-        let target = scores.target.clone();
-        let target = target.as_ref().map_or(product, |shape| &shape[..shape.len() - 2]);
-        let weights = &found.weights[..found.weights.len() - 2];
+        let outer = |shape: &[Dim]| shape[..shape.len() - 2].to_vec();
+        let product = outer(&make.graph.value(scores.product).shape);
+        let weights = outer(&found.weights);
+        let changed = scores.target.as_ref().map_or_else(|| product.clone(), |shape| outer(shape));
+        // Axes that the scores join for their masks stay apart: keys may be broadcast along them.
+        let apart = joined(&product, &changed).filter(|_| product == weights);
+        let target = if apart.is_some() { &product } else { &changed };
         let (mut q, mut k, mut v) =
             (make.natural(scores.q)?, make.natural(scores.k)?, make.natural(found.v)?);
-        (q, k) = (make.regroup(q, product, target)?, make.regroup(k, product, target)?);
-        v = make.regroup(v, weights, target)?;
+        (q, k) = (make.regroup(q, &product, target)?, make.regroup(k, &product, target)?);
+        v = make.regroup(v, &weights, target)?;
         let mut masks = Vec::new();
         let mut op = Attention {
             scale: scores.scale as f32,
@@ -189,16 +206,21 @@ impl<'u> Parts<'u> {
             causal: None,
             unseeing: found.unseeing,
         };
-        for change in &scores.changes {
+        for (at, change) in scores.changes.iter().enumerate() {
             let (kind, mask) = make.mask(*change)?;
+            let added_to = |change: &Change| matches!(change, Change::Add(_));
+            let is_last = scores.changes[at + 1..].iter().all(added_to);
             match limit(make.graph.value(mask).constant.as_ref(), make.score_extents(q, k)) {
                 Some(Limit::Nothing) => {}
-                Some(Limit::Causal(offset)) if op.causal.is_none() => {
+                Some(Limit::Causal { offset, infinite })
+                    if op.causal.is_none()
+                        && (infinite && is_last || scores.changes.len() == 1) =>
+                {
                     op.causal = Some(Dim::Fixed(offset));
                 }
                 _ => {
                     op.masks.push(kind);
-                    masks.push(mask);
+                    masks.push(make.split(mask, &product, apart.as_deref())?);
                 }
             }
         }
@@ -312,6 +334,26 @@ impl Maker<'_, '_> {
         }
         let shape = [to, matrix].concat();
         self.reshaped(v, shape)
+    }
+
+    /// A mask with the axes before its last two taken apart, each into a range of axes of `batch`.
+    fn split(
+        &mut self,
+        mask: ValueId,
+        batch: &[Dim],
+        apart: Option<&[Range<usize>]>,
+    ) -> Option<ValueId> {
+        let shape = self.graph.value(mask).shape.clone();
+        let (Some(apart), Some(outer)) = (apart, shape.len().checked_sub(2)) else {
+            return Some(mask);
+        };
+        let apart = &apart[apart.len().checked_sub(outer)?..];
+        let each = shape[..outer].iter().zip(apart).flat_map(|(extent, axes)| {
+            let one = extent.is(1);
+            axes.clone().map(move |axis| if one { Dim::Fixed(1) } else { batch[axis].clone() })
+        });
+        let shape = each.chain(shape[outer..].iter().cloned()).collect();
+        self.reshaped(mask, shape)
     }
 
     /// Numbers of queries and keys, where they are known.

@@ -84,14 +84,16 @@ struct Needs(Vec<Option<Part>>);
 impl Needs {
     fn also(&mut self, graph: &Graph, v: ValueId, part: &Part) {
         let Some(slot) = self.0.get_mut(v.0 as usize) else { return };
+        let shape = &graph.value(v).shape;
         // What only a run knows is not known yet where the value is computed.
         let known = |dim: &Dim| !dim.is_measured(&graph.variables) && dim.weight() <= HEAVIEST;
         let mut part = part.clone();
-        for window in &mut part.0 {
-            *window = window.take().filter(|w| known(&w.start) && known(&w.extent));
+        for (window, n) in part.0.iter_mut().zip(shape) {
+            *window =
+                window.take().filter(|w| known(&w.start) && known(&w.extent) && !w.hardly_cuts(n));
         }
         *slot = Some(match slot.take() {
-            Some(other) => part.join(&other, &graph.value(v).shape),
+            Some(other) => part.join(&other, shape),
             None => part,
         });
     }

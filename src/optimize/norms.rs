@@ -16,16 +16,25 @@ use super::pattern::{Scope, each_list, orders};
 use crate::tensor::DType;
 use form::{Coefficient, Form, MEAN, ONE, Powers, Root, X, cancel};
 
-/// A factor or summand that is one number is written out for rows of at most so many elements.
+/// Rows with more elements have no factors or summands of their own: a number is not written out.
 const WRITTEN: usize = 1 << 16;
+
+/// Most values that are looked at behind the rows of one.
+const MAX_VALUES: usize = 40;
 
 /// Runs the pass.
 pub(super) fn fuse(graph: &mut Graph) -> usize {
     each_list(graph, &mut |scope| {
-        let mut fused = 0;
+        let (mut fused, mut in_vain) = (0, BTreeSet::new());
         for i in 0..scope.len() {
-            for (x, axis) in rows_of(scope, i) {
-                fused += Rows::new(scope, x, axis).fuse(scope);
+            for rows in rows_of(scope, i) {
+                if !in_vain.contains(&rows) {
+                    let found = Rows::new(scope, rows).fuse(scope);
+                    fused += found;
+                    if found == 0 {
+                        in_vain.insert(rows);
+                    }
+                }
             }
         }
         fused
@@ -75,7 +84,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(scope: &Scope<'_>, x: ValueId, axis: usize) -> Self {
+    fn new(scope: &Scope<'_>, (x, axis): (ValueId, usize)) -> Self {
         let shape = scope.shape(x).to_vec();
         let cols = product(&shape[axis..]).fixed().and_then(|n| usize::try_from(n).ok());
         let cols = cols.filter(|n| *n > 0);
@@ -88,7 +97,7 @@ impl Rows {
     fn fuse(mut self, scope: &mut Scope<'_>) -> usize {
         let mut pending: BTreeSet<usize> = scope.readers(self.x).iter().copied().collect();
         let mut found = Vec::new();
-        while let Some(i) = pending.pop_first() {
+        while let Some(i) = pending.pop_first().filter(|_| self.forms.len() < MAX_VALUES) {
             let Some(y) = scope.result(i).filter(|y| !self.forms.contains_key(y)) else { continue };
             let Some(form) = self.derive(scope, i, y) else { continue };
             if scope.is_f32(y)
@@ -136,7 +145,8 @@ impl Rows {
         if let Some(number) = scope.number(v) {
             return Some(Form::constant(vec![number]));
         }
-        let (tensor, cols) = (scope.constant(v).filter(|_| scope.is_f32(v))?, self.cols?);
+        let tensor = scope.constant(v).filter(|_| scope.is_f32(v))?;
+        let cols = self.cols.filter(|cols| *cols <= WRITTEN)?;
         // One number for each element of a row, the same for all rows.
         let (_, row) = tensor
             .shape()
@@ -291,7 +301,7 @@ impl Rows {
                 .collect();
             let data: Vec<f32> = c.iter().map(|c| *c as f32).collect();
             let tensor = match (extents, self.cols) {
-                (Some(shape), Some(cols)) if data.len() == cols || cols <= WRITTEN => {
+                (Some(shape), Some(cols)) if cols <= WRITTEN => {
                     let data: Vec<f32> = data.into_iter().cycle().take(cols).collect();
                     Tensor::new(&shape, &data)
                 }

@@ -75,7 +75,7 @@ fn models(context: &Context) -> Outcome<PathBuf> {
 fn build(context: &Context) -> Outcome<PathBuf> {
     let target = context.target().join("peers");
     let manifest = context.root.join("benches/peers/Cargo.toml");
-    let mut command = context.cargo(["build", "--quiet", "--release", "--locked"]);
+    let mut command = context.cargo(["build", "--quiet", "--release"]);
     command.arg("--manifest-path").arg(manifest).arg("--target-dir").arg(&target);
     run(&mut command, "tract and rten come from crates.io: the first build needs a network")?;
     Ok(target.join("release/nowcast-peers"))

@@ -1,9 +1,8 @@
 //! Attention: operands where they lie, the result where its reader wants it.
 
-use std::ops::Range;
-
 use arrayvec::ArrayVec;
 
+use crate::graph::dim::joined;
 use crate::graph::ops::{self, Mask, Unseeing};
 use crate::graph::{Dim, Graph, Node, Op, ValueId};
 use crate::kernels::attention::{MASKS, scratch_len};
@@ -67,21 +66,6 @@ fn wanted(graph: &Graph, nodes: &[Node], y: ValueId) -> Option<Vec<usize>> {
         }
         _ => None,
     })
-}
-
-/// Which axes of one shape each axis of another joins.
-fn joined(from: &[Dim], to: &[Dim]) -> Option<Vec<Range<usize>>> {
-    let mut end = 0;
-    let each = to.iter().map(|extent| {
-        let (first, mut whole) = (end, Dim::Fixed(1));
-        while whole != *extent || first == end {
-            whole = whole * from.get(end)?.clone();
-            end += 1;
-        }
-        Some(first..end)
-    });
-    let each: Option<Vec<Range<usize>>> = each.collect();
-    each.filter(|_| end == from.len())
 }
 
 /// Operands and result as a batch of matrices.

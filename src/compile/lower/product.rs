@@ -6,7 +6,7 @@ use crate::graph::{Node, Tensor, ValueId};
 use crate::kernels::Activation;
 use crate::kernels::bf16::{pack_pairs, packed_pairs_len};
 use crate::kernels::gemm::bf16::rounded_len;
-use crate::kernels::pack::{pack_panels_f32, packed_len};
+use crate::kernels::pack::{pack_panels, packed_len};
 use crate::runtime::KernelId;
 use crate::runtime::record::In;
 use crate::runtime::steps::product::{
@@ -86,13 +86,20 @@ fn pack_f32(
     (k, n): (usize, usize),
     transposed: bool,
 ) -> Lowered<In> {
-    let data = weights.as_slice::<f32>().ok_or("the weights are not f32")?;
+    if weights.dtype() != DType::F32 {
+        return Err("the weights are not f32".into());
+    }
+    // Four bytes each: in a file they are not aligned.
+    let data: &[[u8; 4]] = bytemuck::cast_slice(weights.bytes());
     let len = packed_len(k, n).ok_or("the weights are too large")?;
     let (form, (row, column)) = match transposed {
         false => ("panels_f32", (n, 1)),
         true => ("transposed_panels_f32", (1, k)),
     };
-    Ok(b.packed_f32(w, form, len, |panels| pack_panels_f32(data, k, n, row, column, panels)))
+    let pack = |panels: &mut [f32]| {
+        pack_panels(data, k, n, row, column, bytemuck::cast_slice_mut(panels));
+    };
+    Ok(b.packed_f32(w, form, len, pack))
 }
 
 /// The same in bf16, two rows in a word.

@@ -3,7 +3,7 @@
 //! Owns [`gemm_bf16`], the ways in which a CPU computes it, and the one that every CPU has:
 //! weights are widened in registers, which is exact, and multiplied with the `f32` of the other
 //! operand. It reads half of the bytes that [`gemm_f32`](super::gemm_f32) reads. The other ways
-//! round that operand to bf16 as well; they are for products of many rows, which are not bound by
+//! round that operand to bf16 as well; they are for products of several rows, which are not bound by
 //! the bytes of their weights.
 #![allow(clippy::needless_range_loop, reason = "an index says which lane, row or dimension")]
 
@@ -47,8 +47,8 @@ pub enum Way {
 impl Way {
     /// The way for a product of `rows` rows at a level.
     ///
-    /// A product of few rows waits for its weights, whichever way it takes; then it can as well be
-    /// exact. Tiles hold 16 rows, and loading them for a few does not pay.
+    /// A product of one row waits for its weights, whichever way it takes; then it can as well be
+    /// exact. From two rows on, pairs take half of the time of f32 (`benches/record/bf16.md`).
     #[inline]
     pub const fn new(level: Level, rows: usize) -> Self {
         if matches!(level.tiles(), Tiles::Allowed) && rows >= Self::AMX_ROWS {
@@ -61,9 +61,10 @@ impl Way {
     }
 
     /// Fewest rows for AVX512-BF16.
-    pub const AVX512_BF16_ROWS: usize = 6;
+    pub const AVX512_BF16_ROWS: usize = 2;
 
-    /// Fewest rows for AMX.
+    /// Fewest rows for AMX: tiles hold 16, and loading them for a few does not pay. Where exactly it
+    /// begins to has not been measured.
     pub const AMX_ROWS: usize = 12;
 
     /// Its short name.
@@ -104,7 +105,7 @@ pub const fn rounded_len(m: usize, k: usize) -> Option<usize> {
 /// **Panics**: if a slice is too short for its shape and strides, or rows of `C` overlap.
 ///
 /// **Cost**: `m n k` multiply-adds, no allocation. Each panel of `B` is read once for every
-/// twelve rows (AVX-512; six elsewhere), once in all for one row.
+/// eight rows or more, once in all for one row.
 pub fn gemm_bf16<S: Simd>(s: S, level: Level, gemm: GemmBf16<'_>) {
     gemm_bf16_by(Way::new(level, gemm.product.m), s, level, gemm);
 }
@@ -287,8 +288,9 @@ fn column<S: Simd>(s: S, gemm: &mut GemmBf16<'_>, panel: usize, left: usize) -> 
                 1
             }
             (_, 2..) => {
+                // Taller tiles do not stay in registers, with two more for each vector of `B`.
                 rows! {
-                    12; 12 x 2, 2, 1, 1; 8 x 2, 2, 1, 1; 6 x 2, 2, 1, 1; 5 x 2, 2, 1, 1;
+                    8; 8 x 2, 2, 1, 1; 7 x 2, 2, 1, 1; 6 x 2, 2, 1, 1; 5 x 2, 2, 1, 1;
                     4 x 2, 2, 1, 1; 3 x 2, 2, 1, 2; 2 x 2, 2, 1, 2; 1 x 2, 2, 2, 4;
                 }
                 2

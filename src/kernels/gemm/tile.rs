@@ -301,7 +301,7 @@ fn column<S: Simd>(s: S, gemm: &mut GemmF32<'_>, panel: usize, left: usize) -> u
     match S::LANES {
         16 => match (m, left) {
             (1, 2..) if packed && small => rows! { 2, 1; 1 x 2, 2, 4; },
-            (1, _) if packed => rows! { 1, 1; 1 x 1, 1, 8; },
+            (1, _) if packed => rows! { 1, 1; 1 x 1, 1, 4; },
             (1, 4..) => rows! { 4, 1; 1 x 4, 4, 2; },
             (_, 2..) => rows! {
                 2, 12; 12 x 2, 2, 1; 11 x 2, 2, 1; 10 x 2, 2, 1; 9 x 2, 2, 1; 8 x 2, 2, 1;

@@ -219,7 +219,12 @@ fn contract(call: &mut Call, a: Term, b: Term, keep: &[Label]) -> Imported<Term>
         let y = call.reshape(y, joined([one, product(&n)]))?;
         call.binary(Binary::Mul, x, y)?
     } else {
-        let x = call.reshape(x, joined([product(&m), product(&k)]))?;
+        // A table takes rows of any number of axes: what follows sees them as they are.
+        let rows = match &m[..] {
+            [_, _, ..] if lead.is_empty() => [&m[..], &[product(&k)]].concat(),
+            _ => joined([product(&m), product(&k)]),
+        };
+        let x = call.reshape(x, rows)?;
         let y = call.reshape(y, joined([product(&k), product(&n)]))?;
         call.one(Op::MatMul, &[x, y])?
     };

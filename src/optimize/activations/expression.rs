@@ -7,6 +7,8 @@ use super::super::pattern::{Scope, orders};
 
 /// How deep an expression is looked through.
 const DEPTH: usize = 8;
+/// Factors from which on no others are looked into.
+const FACTORS: usize = 8;
 /// Most values that are looked at for the argument of a function.
 const ARGUMENTS: usize = 16;
 
@@ -44,6 +46,7 @@ fn gather(
 ) {
     let factors = match scope.made(v) {
         _ if depth == 0 || stop.contains(&v) => None,
+        _ if found.above.len() + found.below.len() >= FACTORS => None,
         Some(node) => match (&node.op, &node.inputs[..]) {
             (Op::Unary(Unary::Neg), [Some(a)]) => {
                 found.number = -found.number;

@@ -2,7 +2,7 @@
 
 use crate::graph::Tensor;
 
-/// Scores that are masked with less than this count nothing beside one that is not.
+/// Scores that are masked with no more than this count nothing beside one that is not.
 const FAR: f32 = -1e9;
 
 /// What a constant mask comes to.
@@ -10,14 +10,16 @@ const FAR: f32 = -1e9;
 pub(super) enum Limit {
     /// No score is changed.
     Nothing,
-    /// Query `i` sees the keys up to `i` plus this.
-    Causal(i64),
+    /// Query `i` sees the keys up to `i` plus this, itself at least.
+    Causal {
+        offset: i64,
+        /// What it does not see is minus infinity, whatever is added to it. Otherwise that is
+        /// only far below the rest, and nothing else must be.
+        infinite: bool,
+    },
 }
 
 /// What a mask of these numbers of queries and keys comes to, where it is that simple.
-///
-/// Every query sees at least one key, so that it does not matter how far below the others the
-/// masked scores are.
 pub(super) fn limit(mask: Option<&Tensor>, extents: Option<[usize; 2]>) -> Option<Limit> {
     let (mask, [queries, keys]) = (mask?, extents?);
     let data = mask.as_slice::<f32>()?;
@@ -34,7 +36,8 @@ pub(super) fn limit(mask: Option<&Tensor>, extents: Option<[usize; 2]>) -> Optio
             let (seen, masked) = row.split_at(keys.min(first + i));
             seen.iter().all(|x| *x == 0.0) && masked.iter().all(|x| *x <= FAR)
         });
-    triangle.then(|| Limit::Causal(first as i64 - 1))
+    let infinite = data.iter().all(|x| *x == 0.0 || *x == f32::NEG_INFINITY);
+    triangle.then(|| Limit::Causal { offset: first as i64 - 1, infinite })
 }
 
 #[cfg(test)]
@@ -48,8 +51,12 @@ mod tests {
             limit(Some(&Tensor::new(shape, data)), Some(extents))
         };
         let square = [0., low, low, 0., 0., -1e10, 0., 0., 0.];
-        assert_eq!(of(&[1, 1, 3, 3], &square, [3, 3]), Some(Limit::Causal(0)));
-        assert_eq!(of(&[2, 4], &[0., 0., 0., low, 0., 0., 0., 0.], [2, 4]), Some(Limit::Causal(2)));
+        assert_eq!(
+            of(&[1, 1, 3, 3], &square, [3, 3]),
+            Some(Limit::Causal { offset: 0, infinite: false })
+        );
+        let wide = of(&[2, 4], &[0., 0., 0., low, 0., 0., 0., 0.], [2, 4]);
+        assert_eq!(wide, Some(Limit::Causal { offset: 2, infinite: true }));
         assert_eq!(of(&[2, 2], &[0.; 4], [2, 2]), Some(Limit::Nothing));
         assert_eq!(of(&[], &[-0.], [2, 2]), Some(Limit::Nothing));
         // Not far enough, the wrong triangle, a row that sees nothing, another shape.

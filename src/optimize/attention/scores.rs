@@ -21,6 +21,9 @@ pub(super) struct Scores {
     pub(super) changes: Vec<Change>,
     /// Their shape where they are changed.
     pub(super) target: Option<Vec<Dim>>,
+    /// Nodes in front of the product, and what they read when the scale no longer stands before
+    /// them.
+    pub(super) lifted: Vec<(usize, ValueId)>,
 }
 
 /// Something that changes scores.
@@ -122,10 +125,14 @@ impl Parts<'_> {
         if ab.iter().any(|v| graph.value(*v).shape.len() < 2) {
             return None;
         }
-        let mut scale = way.factor.unwrap_or(1.0);
+        let (mut scale, mut lifted) = (way.factor.unwrap_or(1.0), Vec::new());
         let [a, b] = ab.map(|mut v| {
             while let Some((inner, factor)) = self.factor(graph, v) {
                 (v, scale) = (inner, scale * factor);
+            }
+            if let Some((node, inner, factor)) = self.factor_behind(graph, v) {
+                scale *= factor;
+                lifted.push((node, inner));
             }
             v
         });
@@ -136,7 +143,20 @@ impl Parts<'_> {
         let (softcap, target) = (way.softcap, way.target);
         let changes = way.changes.into_iter().rev().collect();
         let finite = (scale as f32).is_finite() && scale as f32 != 0.0;
-        finite.then_some(Scores { q, k, product: x, scale, softcap, changes, target })
+        finite.then_some(Scores { q, k, product: x, scale, softcap, changes, target, lifted })
+    }
+
+    /// A factor in front of nodes that move elements and that nobody else reads: the first of
+    /// these, what it reads without the factor, and the factor.
+    fn factor_behind(&self, graph: &Graph, mut v: ValueId) -> Option<(usize, ValueId, f64)> {
+        loop {
+            let i = *self.writers.get(&v).filter(|_| self.has_readers(v, 1))?;
+            let moves = matches!(self.nodes[i].op, Op::Reshape { .. } | Op::Transpose { .. });
+            v = self.nodes[i].inputs[0].filter(|_| moves)?;
+            if let Some((inner, factor)) = self.factor(graph, v) {
+                return self.has_readers(v, 1).then_some((i, inner, factor));
+            }
+        }
     }
 
     /// What a value is a multiple of, and the factor.

@@ -230,6 +230,28 @@ fn constant_triangles_are_limits() {
         let op = net.fused(1).remove(0);
         assert_eq!((op.causal, op.masks.len()), (Some(Dim::Fixed(0)), 0));
     }
+    // Beside another mask only where nothing is as far below.
+    for (low, chosen, limited) in
+        [(LOW, false, true), (-1e9, false, false), (LOW, true, false), (-1e9, true, false)]
+    {
+        let mut net = Net::new();
+        let (q, k, v) = (net.f32(&[2, 6, 4]), net.f32(&[2, 6, 4]), net.f32(&[2, 6, 4]));
+        let seen = net.input(DType::Bool, &[2, 1, 6]);
+        let (zero, far) = (net.scalar(0.0), net.scalar(-1e9));
+        let triangle: Vec<f32> =
+            triangle.iter().map(|x| if *x == LOW { low } else { 0.0 }).collect();
+        let triangle = net.constant(&[6, 6], &triangle);
+        let scores = net.product(q, k);
+        let scores = net.binary(Binary::Add, scores, triangle);
+        let scores = if chosen {
+            net.node(Op::Where, &[seen, scores, far])
+        } else {
+            let mask = net.node(Op::Where, &[seen, zero, far]);
+            net.binary(Binary::Add, scores, mask)
+        };
+        net.gather(scores, v);
+        assert_eq!(net.fused(1)[0].causal.is_some(), limited);
+    }
 }
 
 #[test]
@@ -294,6 +316,63 @@ fn batches_and_heads_joined_for_the_products_alone() {
     let scores = net.reshape(scores, &[6, 5, 7]);
     net.gather(scores, v);
     net.fused(0);
+}
+
+/// Groups of heads have an axis of their own in the products, none where scores are masked.
+#[test]
+fn groups_joined_for_their_masks_alone() {
+    for bias in [&[5, 7][..], &[2, 1, 5, 7], &[6, 1, 7], &[1, 1, 1, 7]] {
+        let mut net = Net::new();
+        let (q, k) = (net.f32(&[2, 3, 2, 5, 4]), net.f32(&[2, 3, 1, 7, 4]));
+        let (v, bias) = (net.f32(&[2, 3, 1, 7, 8]), net.f32(bias));
+        let scores = net.product(q, k);
+        let scores = net.reshape(scores, &[2, 6, 5, 7]);
+        let scores = net.binary(Binary::Add, scores, bias);
+        let weights = net.softmax(scores);
+        let weights = net.reshape(weights, &[2, 3, 2, 5, 7]);
+        let y = net.node(Op::MatMul, &[weights, v]);
+        let y = net.reshape(y, &[2, 6, 5, 8]);
+        let y = net.node(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[y]);
+        net.output(y);
+        net.fused(1);
+    }
+}
+
+#[test]
+fn scales_in_front_of_the_split_into_heads() {
+    let mut net = Net::new();
+    let (q, k, v) = (net.f32(&[2, 5, 12]), net.f32(&[2, 3, 7, 4]), net.f32(&[2, 3, 7, 6]));
+    let q = net.with(Binary::Mul, q, 0.25);
+    let q = net.reshape(q, &[2, 5, 3, 4]);
+    let q = net.node(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[q]);
+    let scores = net.product(q, k);
+    net.gather(scores, v);
+    let mut graph = net.0.clone();
+    assert_eq!(net.fused(1)[0].scale, 0.25);
+    fuse(&mut graph);
+    assert!(!graph.nodes.iter().any(|node| matches!(node.op, Op::Binary(_))), "{graph}");
+    // The split is not needed.
+    let mut net = Net::new();
+    let (q, k) = (net.f32(&[2, 3, 5, 4]), net.f32(&[2, 3, 7, 4]));
+    let (v, mask) = (net.f32(&[6, 7, 6]), net.f32(&[2, 1, 5, 7]));
+    let (q, k) = (net.with(Binary::Mul, q, 0.25), net.with(Binary::Mul, k, 0.25));
+    let (q, k) = (net.reshape(q, &[6, 5, 4]), net.reshape(k, &[6, 7, 4]));
+    let scores = net.product(q, k);
+    let scores = net.reshape(scores, &[2, 3, 5, 7]);
+    let scores = net.binary(Binary::Add, scores, mask);
+    let scores = net.reshape(scores, &[6, 5, 7]);
+    net.gather(scores, v);
+    assert_eq!(net.fused(1)[0].scale, 0.0625);
+    // Others read what was split.
+    let mut net = Net::new();
+    let (q, k, v) = (net.f32(&[2, 5, 12]), net.f32(&[2, 3, 7, 4]), net.f32(&[2, 3, 7, 6]));
+    let q = net.with(Binary::Mul, q, 0.25);
+    let q = net.reshape(q, &[2, 5, 3, 4]);
+    let turned = net.node(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[q]);
+    let scores = net.product(turned, k);
+    net.gather(scores, v);
+    net.output(q);
+    assert_eq!(net.fused(1)[0].scale, 1.0);
 }
 
 #[test]

@@ -31,6 +31,12 @@ impl Pass<'_> {
                 column_shape(&self.graph.value(result).shape, product.n)?;
                 return Some(Step::Reshape);
             }
+            Op::Transpose { perm } => {
+                let moved = perm.iter().filter(|axis| !shape[**axis].is(1));
+                column_shape(&self.graph.value(result).shape, product.n)?;
+                // Only axes of one change their place: the elements stay where they are.
+                return moved.is_sorted().then_some(Step::Reshape);
+            }
             Op::Unary(op) => Step::Activation(activation(*op)?),
             Op::BatchNorm { epsilon } => self.normalization(product, node, shape, *epsilon)?,
             Op::Binary(op) => {

@@ -192,6 +192,21 @@ fn the_product_is_made_under_the_last_shape() {
     let y = node(&mut g, Op::Unary(Unary::Sigmoid), &[y]);
     output(&mut g, y);
     assert_eq!(same_answers(&g), ["Linear"]);
+    // As PyTorch writes the product behind an attention, time before batch.
+    for (batch, want) in [(1, 1), (2, 2)] {
+        let mut g = Graph::default();
+        let x = input(&mut g, fixed(&[5 * batch, 8]));
+        let w = constant(&mut g, &[8, 12], 1);
+        let y = node(&mut g, Op::MatMul, &[x, w]);
+        let y = node(&mut g, Op::Reshape { shape: fixed(&[5, batch, 12]) }, &[y]);
+        let y = node(&mut g, Op::Transpose { perm: vec![1, 0, 2] }, &[y]);
+        let residual = input(&mut g, fixed(&[batch, 5, 12]));
+        let y = node(&mut g, Op::Binary(Binary::Add), &[residual, y]);
+        output(&mut g, y);
+        let left = same_answers(&g);
+        let computing = left.iter().filter(|op| !["Reshape", "Transpose"].contains(op)).count();
+        assert_eq!(computing, want, "{left:?}");
+    }
     // Nothing follows that would have to move.
     let mut g = Graph::default();
     let x = input(&mut g, fixed(&[4, 6]));

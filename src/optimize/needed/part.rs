@@ -4,6 +4,9 @@ use crate::graph::Dim;
 use crate::graph::dim::Variable;
 use crate::graph::ops::SliceAxis;
 
+/// Elements that kernels compute at once, or nearly so.
+const VECTOR: i64 = 16;
+
 /// Elements `start`, `start + step`, .. of an axis, `extent` of them; the step is positive, and
 /// one where there is one element.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +22,13 @@ impl Window {
         let step = if extent.is(1) { 1 } else { step };
         let all = start.is(0) && step == 1 && extent == *n;
         (!all).then_some(Self { start, step, extent })
+    }
+
+    /// Whether it leaves so little of an axis of extent `n` out that kernels, which take elements
+    /// by vectors, have as much to do.
+    pub(super) fn hardly_cuts(&self, n: &Dim) -> bool {
+        let (Some(extent), Some(n)) = (self.extent.fixed(), n.fixed()) else { return false };
+        n - extent < n / 8 && (extent + VECTOR - 1) / VECTOR == (n + VECTOR - 1) / VECTOR
     }
 
     /// The last element's position, where the window certainly has one.

@@ -81,13 +81,12 @@ pub(super) fn gather_elements(call: &Call<'_>, axis: usize) -> Option<Step> {
     let (data, at) = (call.operand(0)?, call.operand(1)?);
     let mut of_data = part.clone();
     for (i, window) in of_data.0.iter_mut().enumerate() {
-        // Indices may cover less than the data do: the part of the data is still a window.
-        let whole = window.is_none() && call.shape(data)[i] == call.shape(at)[i];
-        if i == axis || whole {
+        let (n, read) = (&call.shape(data)[i], call.shape(at)[i].clone());
+        if i == axis {
             *window = None;
         } else if window.is_none() {
-            let n = call.shape(at)[i].clone();
-            *window = Window::over(&call.shape(data)[i], Dim::Fixed(0), 1, n);
+            // There may be more data than indices.
+            *window = Window::over(n, Dim::Fixed(0), 1, read);
         }
     }
     let needs = |i, _| if i == 0 { of_data.clone() } else { part.clone() };

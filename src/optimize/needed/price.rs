@@ -59,9 +59,14 @@ pub(super) fn pays<'a>(
         if moved { each * len(v, part) } else { 0.0 }
     };
     let cuts: f64 = step.operands.iter().flatten().map(extra).sum();
-    let (data, all_data) =
-        (&step.operands[..step.operands.len().min(1)], |v: &ValueId, _: &Part| whole(v));
+    // Reductions give less than they read; what picks elements reads no more than it gives.
+    let picks = matches!(
+        step.op,
+        Op::Gather { .. } | Op::GatherElements { .. } | Op::OneHot { .. } | Op::Fill { .. }
+    );
+    let data = if picks { &[] } else { &step.operands[..step.operands.len().min(1)] };
+    let all_of = |v: &ValueId, _: &Part| whole(v);
     let part = elements(&step.results, &len).max(elements(data, &len));
-    let all = elements(&step.results, &all_data).max(elements(data, &all_data));
+    let all = elements(&step.results, &all_of).max(elements(data, &all_of));
     work * part + cuts < work * all
 }

@@ -184,12 +184,12 @@ impl ImageBuilder {
         for ((_, table), start) in tables.iter().zip(starts) {
             words[start..start + table.len()].copy_from_slice(table);
         }
-        let len = words.len();
+        let (len, bytes) = (words.len(), size_of_val(words));
         words[..4].copy_from_slice(&[MAGIC, VERSION, len as u32, self.arena_bytes as u32]);
         words[4] = self.state_bytes as u32;
         words[5] = self.inputs.len() as u32;
         words[6] = self.outputs.len() as u32;
-        (constants.storage, len * size_of::<u32>())
+        (constants.storage, bytes)
     }
 }
 

@@ -84,15 +84,14 @@ impl AttentionRecord {
             let cols = if mask.spread { 1 } else { keys };
             mask.rows.fits(reach, batch, queries, cols)?;
         }
-        let stride = reach.stride(self.y_row_stride)?;
-        require(queries <= 1 || reach.extent(self.y_row_stride)? >= width)?;
-        let len = reach.len::<f32>(&self.y)?;
+        let (stride, len) = (reach.stride(self.y_row_stride)?, reach.len::<f32>(&self.y)?);
         let axes = [(queries, stride), (width, 1)];
         reach.within(len, Extent(0), (batch, &self.y_batch), &axes)?;
         // The work is bounded by what there is: no more heads than results, no more keys than
-        // they or their values have elements.
+        // they or their values have elements. Without results nothing runs.
         let whole = count(&[reach.product(batch)?, queries, width])?;
-        require(whole <= len && (keys <= of_keys.max(of_values) || whole == 0))?;
+        let apart = queries <= 1 || reach.extent(self.y_row_stride)? >= width;
+        require(whole == 0 || whole <= len && apart && keys <= of_keys.max(of_values))?;
         if let Some(offset) = self.causal {
             reach.signed(offset)?;
         }

@@ -8,6 +8,7 @@ use crate::graph::dim::Dim;
 use crate::graph::ops::trees::{Aggregate, Branch, Child, Ensemble, Split};
 use crate::graph::ops::{SvmPairs, TreeEnsemble};
 use crate::graph::{Op, Tensor};
+use crate::kernels::suite::Rng;
 use crate::tensor::DType;
 
 fn branch(feature: usize, split: Split, children: [Child; 2]) -> Branch {
@@ -64,6 +65,98 @@ fn every_comparison() {
         let aggregate = Aggregate::Max;
         let op = Op::TreeEnsemble(TreeEnsemble { trees: Arc::new(trees), targets: 1, aggregate });
         check(op, slice::from_ref(&x), f32s(&[4, 1], &want));
+    }
+}
+
+/// Where a row of features leads, by the definition.
+fn leaf_of(trees: &Ensemble, root: Child, row: &[f32]) -> usize {
+    let mut at = root;
+    loop {
+        let branch = match at {
+            Child::Leaf(leaf) => return leaf,
+            Child::Branch(branch) => &trees.branches[branch],
+        };
+        let x = row[branch.feature];
+        let holds = match branch.split {
+            Split::LessOrEqual(v) => x <= v as f32,
+            Split::Less(v) => x < v as f32,
+            Split::GreaterOrEqual(v) => x >= v as f32,
+            Split::Greater(v) => x > v as f32,
+            _ => unreachable!("no comparison of order"),
+        };
+        at = branch.children[usize::from(!(holds || branch.nan_holds && x.is_nan()))];
+    }
+}
+
+/// Trees of every shape, with few and with many features, one row and several, against a walk by
+/// the definition: the same bits.
+#[test]
+fn comparisons_of_order_are_walked_exactly() {
+    const THRESHOLDS: [f64; 8] = [0.0, -0.0, 0.5, 1.0, -1.5, f32::MAX as f64, f64::INFINITY, 1e-45];
+    let mut rng = Rng::new(5);
+    for case in 0..60 {
+        let features = [1, 5, 8, 40][case % 4];
+        let (targets, single) = (1 + case % 3, case % 5 < 3);
+        let mut trees = Ensemble::default();
+        for _ in 0..1 + rng.below(20) {
+            let target = rng.below(targets);
+            let mut leaves = 1 + rng.below(40);
+            let mut children: Vec<Child> = Vec::new();
+            while leaves > 0 || children.len() > 1 {
+                // A new leaf, or a branch above two nodes, the last ones more often than not.
+                if leaves > 0 && (children.len() < 2 || rng.below(2) == 0) {
+                    leaves -= 1;
+                    children.push(Child::Leaf(trees.leaves.len()));
+                    let weight = |rng: &mut Rng| f64::from(rng.uniform(-2.0, 2.0));
+                    trees.leaves.push(match single {
+                        true => smallvec![(target, weight(&mut rng))],
+                        false => {
+                            (0..rng.below(3)).map(|t| (t % targets, weight(&mut rng))).collect()
+                        }
+                    });
+                } else {
+                    let (Some(b), Some(a)) = (children.pop(), children.pop()) else { break };
+                    let v = match rng.below(3) {
+                        0 => THRESHOLDS[rng.below(8)],
+                        _ => f64::from(rng.uniform(-2.0, 2.0)),
+                    };
+                    let split = [
+                        Split::LessOrEqual(v),
+                        Split::Less(v),
+                        Split::GreaterOrEqual(v),
+                        Split::Greater(v),
+                    ][if case % 2 == 0 { case % 4 } else { rng.below(4) }]
+                    .clone();
+                    children.push(Child::Branch(trees.branches.len()));
+                    trees.branches.push(Branch {
+                        feature: rng.below(features),
+                        split,
+                        nan_holds: rng.below(2) == 0,
+                        children: [a, b],
+                    });
+                }
+            }
+            trees.roots.extend(children);
+        }
+        let rows = [1, 7, 8, 19][case / 4 % 4];
+        let x: Vec<f32> = rng
+            .any_vector(rows * features)
+            .into_iter()
+            .map(|x| if x == 2.5 { THRESHOLDS[3] as f32 } else { x })
+            .collect();
+        let mut want = vec![0f32; rows * targets];
+        for (row, want) in x.chunks(features).zip(want.chunks_mut(targets)) {
+            for root in &trees.roots {
+                for (target, weight) in &trees.leaves[leaf_of(&trees, *root, row)] {
+                    want[*target] += *weight as f32;
+                }
+            }
+        }
+        let (trees, aggregate) = (Arc::new(trees), Aggregate::Sum);
+        let op = Op::TreeEnsemble(TreeEnsemble { trees, targets, aggregate });
+        let got = run(op, &[f32s(&[rows, features], &x)]);
+        let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(got[0].as_slice().unwrap()), bits(&want), "case {case}");
     }
 }
 
