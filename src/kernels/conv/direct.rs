@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn direct_convolutions_agree_with_the_plain_form() {
         let mut rng = Rng::new(31);
-        for (i, mut window) in windows(17, 160).into_iter().enumerate() {
+        for (i, mut window) in windows(17, 64).into_iter().enumerate() {
             let batch = rng.below(3);
             if i % 4 == 0 {
                 // Windows that stay inside, on whole vectors.
