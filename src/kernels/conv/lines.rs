@@ -39,6 +39,7 @@ pub fn conv_lines_f32<S: Simd>(s: S, conv: DirectF32<'_>) {
     for (i, y) in y.chunks_exact_mut(groups * outputs * len).enumerate() {
         let x = x.get(i * x_strides[0]..).unwrap_or(&[]);
         let image = image::<S>(&window, groups * channels, x, &x_strides, scratch);
+        let taps = Taps::new(image.axes);
         let residual = match residual {
             [] => &[][..],
             _ => &residual[i * groups * outputs * len..][..groups * outputs * len],
@@ -48,6 +49,7 @@ pub fn conv_lines_f32<S: Simd>(s: S, conv: DirectF32<'_>) {
             let lines = Lines {
                 window: &window,
                 image: &image,
+                taps: &taps,
                 from: group * channels * image.channel,
                 channels,
                 outputs,
@@ -74,7 +76,7 @@ pub fn conv_lines_f32<S: Simd>(s: S, conv: DirectF32<'_>) {
 /// **Cost**: as [`conv_lines_f32`].
 pub fn depthwise_lines_f32<S: Simd>(s: S, conv: DirectF32<'_>) {
     let Geometry { window, batch, groups, outputs, .. } = *conv.geometry;
-    let (len, taps) = (window.output_len(), window.kernel_len());
+    let (len, kernel) = (window.output_len(), window.kernel_len());
     if batch * groups * outputs * len == 0 {
         return;
     }
@@ -84,15 +86,17 @@ pub fn depthwise_lines_f32<S: Simd>(s: S, conv: DirectF32<'_>) {
     for (i, y) in y.chunks_exact_mut(groups * outputs * len).enumerate() {
         let x = x.get(i * x_strides[0]..).unwrap_or(&[]);
         let image = image::<S>(&window, groups, x, &x_strides, scratch);
+        let taps = Taps::new(image.axes);
         for (channel, y) in y.chunks_exact_mut(len).enumerate() {
             let at = (i * groups * outputs + channel) * len;
             let lines = Lines {
                 window: &window,
                 image: &image,
+                taps: &taps,
                 from: channel / outputs * image.channel,
                 channels: 1,
                 outputs: 1,
-                weights: &weights[channel * taps..][..taps],
+                weights: &weights[channel * kernel..][..kernel],
                 k_stride: 1,
                 bias: if bias.is_empty() { &[] } else { &bias[channel..][..1] },
                 residual: if residual.is_empty() { &[] } else { &residual[at..][..len] },
@@ -162,7 +166,7 @@ fn image<'a, S: Simd>(
             stride: 1,
             step: steps[d],
         };
-        return Image { data: x, channel, steps, taps: Taps::new(from_fn(axis)) };
+        return Image { data: x, channel, steps, axes: from_fn(axis) };
     }
     let phases: [Phases; 3] = from_fn(|d| window.phases(d));
     let [pd, ph, pw] = phases;
@@ -195,7 +199,7 @@ fn image<'a, S: Simd>(
         stride: window.stride[d],
         step: steps[d],
     };
-    Image { data: scratch, channel: size, steps, taps: Taps::new(from_fn(axis)) }
+    Image { data: scratch, channel: size, steps, axes: from_fn(axis) }
 }
 
 /// Copies the elements at `i * stride + shift` of padded channels.
@@ -259,6 +263,7 @@ impl Vectorized for Rest<'_> {
 struct Lines<'a, 'i> {
     window: &'a Window,
     image: &'a Image<'i>,
+    taps: &'a Taps,
     /// Where the group's channels begin in the image.
     from: usize,
     channels: usize,
@@ -432,7 +437,7 @@ impl<const MR: usize, const NV: usize> Vectorized for Tile<'_, '_, '_, MR, NV> {
         let Self { lines, place } = self;
         let Place { at, first, pieces } = place;
         let (channels, channel, stride) = (lines.channels, lines.image.channel, lines.k_stride);
-        let taps = &lines.image.taps;
+        let taps = lines.taps;
         let x = &lines.image.data[at..];
         let panel = first / PANEL * PANEL * channels * taps.len();
         let weights = &lines.weights[panel + first % PANEL..];

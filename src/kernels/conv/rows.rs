@@ -42,16 +42,13 @@ pub fn conv_rows_f32<S: Simd>(s: S, conv: DirectF32<'_>) {
         let x = x.get(i * x_strides[0]..).unwrap_or(&[]);
         let image = image(s, &window, groups * channels, x, &x_strides, scratch);
         // Where the elements of a row of the window lie one behind the other, they are one tap.
-        let row = image.taps.axes()[2];
-        let joins = groups == 1 && row.kernel > 1 && row.dilation * row.step == channels;
-        let (taps, run) = match joins {
-            false => (image.taps, channels),
-            true => {
-                let [d, h, w] = image.taps.axes();
-                let run = channels * w.kernel;
-                (Taps::new([d, h, TapAxis { kernel: 1, ..w }]), run)
-            }
+        let [d, h, w] = image.axes;
+        let joins = groups == 1 && w.kernel > 1 && w.dilation * w.step == channels;
+        let (axes, run) = match joins {
+            true => ([d, h, TapAxis { kernel: 1, ..w }], channels * w.kernel),
+            false => (image.axes, channels),
         };
+        let taps = Taps::new(axes);
         for group in 0..groups {
             let all = group * outputs..(group + 1) * outputs;
             let mut rows = Rows {
@@ -134,9 +131,8 @@ fn image<'a, S: Simd>(
         stride: 1,
         step: steps[d],
     };
-    let taps = Taps::new(from_fn(axis));
-    let steps = from_fn(|d| steps[d] * window.stride[d]);
-    Image { data, channel: 1, steps, taps }
+    let from = from_fn(|d| steps[d] * window.stride[d]);
+    Image { data, channel: 1, steps: from, axes: from_fn(axis) }
 }
 
 /// Brings the channels of one row of positions side by side.
@@ -155,6 +151,9 @@ impl Vectorized for Gather<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { from, channel, step, channels, to } = self;
+        if channel == 1 && step == channels {
+            return to.copy_from_slice(&from[..to.len()]);
+        }
         if channel == 1 {
             for (i, to) in to.chunks_exact_mut(channels).enumerate() {
                 to.copy_from_slice(&from[i * step..][..channels]);

@@ -183,10 +183,11 @@ fn largest(b: &Builder<'_>, op: &Conv, from: &[Dim], to: &[Dim]) -> Window {
 /// Whether all that read `y` take its elements as they lie.
 fn keeps_order(b: &Builder<'_>, y: ValueId) -> bool {
     let mut readers = b.graph.nodes.iter().filter(|node| node.inputs.contains(&Some(y)));
-    readers.all(|node| match node.op {
-        Op::Conv(_) | Op::Reduce(_) | Op::Transpose { .. } | Op::Reshape { .. } => true,
-        _ => false,
-    })
+    let is_output = b.graph.outputs.iter().any(|port| port.value == y);
+    let takes = |op: &Op| {
+        matches!(op, Op::Conv(_) | Op::Reduce(_) | Op::Transpose { .. } | Op::Reshape { .. })
+    };
+    !is_output && readers.all(|node| takes(&node.op))
 }
 
 /// Whether the channels of `[n, c, space..]` are neighbours in memory, and positions are not.

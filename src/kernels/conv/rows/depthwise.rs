@@ -3,7 +3,7 @@
 
 use core::array::from_fn;
 
-use super::super::direct::{DirectF32, epilogue};
+use super::super::direct::{DirectF32, Taps, epilogue};
 use super::super::lines::Rest;
 use super::{Geometry, Rows, Walk, bias, finish, image};
 use crate::kernels::simd::{Simd, Vectorized};
@@ -28,11 +28,12 @@ pub fn depthwise_rows_f32<S: Simd>(s: S, conv: DirectF32<'_>) {
     for (i, y) in y.chunks_exact_mut(len).enumerate() {
         let x = x.get(i * x_strides[0]..).unwrap_or(&[]);
         let image = image(s, &window, groups, x, &x_strides, scratch);
+        let taps = Taps::new(image.axes);
         let rows = Rows {
             window: &window,
             data: image.data,
             steps: image.steps,
-            taps: &image.taps,
+            taps: &taps,
             run: groups,
             width: groups,
             weights,
