@@ -68,7 +68,7 @@ pub(crate) fn known(kernel: KernelId, words: &[u32], operands: &Operands<'_>) ->
         KernelId::RnnF32 => recurrent(words, operands, 1),
         KernelId::LstmF32 => recurrent(words, operands, 4),
         KernelId::GruLinearF32 | KernelId::GruResetF32 => recurrent(words, operands, 3),
-        KernelId::TreeEnsemble | KernelId::Lookup => Known::default(),
+        KernelId::TreeEnsemble | KernelId::TreeWalk | KernelId::Lookup => Known::default(),
         KernelId::Copy
         | KernelId::Pad
         | KernelId::Gather
@@ -85,11 +85,11 @@ fn window(window: &WindowRecord, operands: &Operands<'_>, channels: [u32; 3]) ->
     places * taps * channels.iter().map(|n| u64::from(*n)).product::<u64>()
 }
 
-/// The state's part of a layer; the input's is a product before it.
+/// Both parts of a layer's gates.
 fn recurrent(words: &mut Words<'_>, operands: &Operands<'_>, gates: u64) -> Known {
     let record = RecurrentRecord::take(words);
     let (time, batch) = (operands.extent(record.time) as u64, operands.extent(record.batch) as u64);
     let hidden = u64::from(record.hidden);
-    let multiply_adds = Some(time * batch * gates * hidden * hidden);
+    let multiply_adds = Some(time * batch * gates * hidden * (u64::from(record.input) + hidden));
     Known { multiply_adds, passes: Some(time), ..Known::default() }
 }
