@@ -19,9 +19,11 @@ const LN_2_LOW: f32 = -2.121_944_4e-4;
 const EXP: [f32; 5] = [0.5, 0.166_665_43, 0.041_666_422, 0.008_366_566, 0.001_393_895_7];
 
 /// `(2^r - 1) / r` on |r| <= 1/2; error of the fit 9.4e-8 of `2^r`.
+#[expect(clippy::approx_constant, reason = "the first number of a fit, near the logarithm of 2")]
 const EXP2: [f32; 5] = [0.693_147, 0.240_222_47, 0.055_507_112, 0.009_671_294, 0.001_326_940_6];
 
 /// `(2^r - 1) / r` on |r| <= 1/2; error of the fit 1.3e-8 of `2^r - 1`.
+#[expect(clippy::approx_constant, reason = "the first number of a fit, near the logarithm of 2")]
 const EXP2M1: [f32; 6] =
     [0.693_147_2, 0.240_226_49, 0.055_503_674, 0.009_618_311, 0.001_338_737_7, 0.000_153_822_32];
 

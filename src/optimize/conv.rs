@@ -96,7 +96,7 @@ fn convolution(graph: &Graph, i: usize) -> Option<Known> {
     let operand = |i: usize| inputs.get(i).copied().flatten();
     let (x, y) = (operand(0)?, (*outputs.first()?)?);
     let weights = graph.value(operand(1)?).constant.clone()?;
-    let suits = weights.dtype() == DType::F32 && weights.len() > 0;
+    let suits = weights.dtype() == DType::F32 && !weights.is_empty();
     let bias = match operand(2) {
         None => vec![0.0; weights.shape()[0]],
         Some(bias) => graph.value(bias).constant.as_ref()?.to_f64s(),

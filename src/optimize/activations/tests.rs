@@ -45,7 +45,7 @@ fn gelu() {
         &Op::Unary(Unary::Gelu),
         &[
             |f, x| {
-                let root = f.number(1.414_213_5);
+                let root = f.number(std::f32::consts::SQRT_2);
                 let u = f.div(x, root);
                 let e = f.unary(Unary::Erf, u);
                 let e = f.plus(e, 1.0);

@@ -21,7 +21,12 @@ pub(super) fn expand(call: &Call<'_>) -> Option<Step> {
     let (part, to) = (call.want()?, call.result_shape()?);
     let op =
         if part.is_whole() { call.node.op.clone() } else { Op::Expand { shape: part.shape(to) } };
-    Some(Step::of(call.node, op, |_, v| aligned(&part, to, call.shape(v)), &[part.clone()]))
+    Some(Step::of(
+        call.node,
+        op,
+        |_, v| aligned(&part, to, call.shape(v)),
+        std::slice::from_ref(&part),
+    ))
 }
 
 /// Axes that are not repeated, and those of which the only element is.

@@ -31,7 +31,7 @@ pub(super) fn batch_norm(call: &Call<'_>) -> Option<Step> {
         (_, 1) => Part(vec![part.0[1].clone()]),
         (_, rank) => Part::whole(rank),
     };
-    Some(Step::of(call.node, call.node.op.clone(), needs, &[part.clone()]))
+    Some(Step::of(call.node, call.node.op.clone(), needs, std::slice::from_ref(&part)))
 }
 
 /// Everything but the batch is mixed.

@@ -36,7 +36,7 @@ pub(super) fn gather(call: &mut Call<'_>, axis: usize) -> Option<Step> {
         return Some(Step { op, operands, results });
     }
     let needs = |i, _| if i == 0 { of_data.clone() } else { of_indices.clone() };
-    Some(Step::of(call.node, call.node.op.clone(), needs, &[part.clone()]))
+    Some(Step::of(call.node, call.node.op.clone(), needs, std::slice::from_ref(&part)))
 }
 
 /// What constant indices pick of an axis.
@@ -90,7 +90,7 @@ pub(super) fn gather_elements(call: &Call<'_>, axis: usize) -> Option<Step> {
         }
     }
     let needs = |i, _| if i == 0 { of_data.clone() } else { part.clone() };
-    Some(Step::of(call.node, call.node.op.clone(), needs, &[part.clone()]))
+    Some(Step::of(call.node, call.node.op.clone(), needs, std::slice::from_ref(&part)))
 }
 
 /// `OneHot`: the new axis stays whole.
@@ -100,5 +100,5 @@ pub(super) fn one_hot(call: &Call<'_>, axis: usize) -> Option<Step> {
     let mut of_indices = part.clone();
     of_indices.0.remove(axis);
     let needs = |i, v| if i == 0 { of_indices.clone() } else { Part::whole(call.rank(v)) };
-    Some(Step::of(call.node, call.node.op.clone(), needs, &[part.clone()]))
+    Some(Step::of(call.node, call.node.op.clone(), needs, std::slice::from_ref(&part)))
 }

@@ -17,7 +17,12 @@ pub(super) fn aligned(of: &Part, to: &[Dim], from: &[Dim]) -> Part {
 pub(super) fn elements(call: &Call<'_>) -> Option<Step> {
     let (part, to) = (call.want()?, call.result_shape()?);
     let op = call.node.op.clone();
-    Some(Step::of(call.node, op, |_, v| aligned(&part, to, call.shape(v)), &[part.clone()]))
+    Some(Step::of(
+        call.node,
+        op,
+        |_, v| aligned(&part, to, call.shape(v)),
+        std::slice::from_ref(&part),
+    ))
 }
 
 /// Scales lie along one axis, or there is one.
@@ -30,14 +35,14 @@ pub(super) fn quantize(call: &Call<'_>, op: &Quantization) -> Option<Step> {
     }
     let of_scale = |rank| if one { Part::whole(rank) } else { Part(vec![part.0[op.axis].clone()]) };
     let needs = |i, v| if i == 0 { part.clone() } else { of_scale(call.rank(v)) };
-    Some(Step::of(call.node, call.node.op.clone(), needs, &[part.clone()]))
+    Some(Step::of(call.node, call.node.op.clone(), needs, std::slice::from_ref(&part)))
 }
 
 /// The list stays whole.
 pub(super) fn lookup(call: &Call<'_>) -> Option<Step> {
     let part = call.want()?;
     let needs = |i, v| if i == 0 { part.clone() } else { Part::whole(call.rank(v)) };
-    Some(Step::of(call.node, call.node.op.clone(), needs, &[part.clone()]))
+    Some(Step::of(call.node, call.node.op.clone(), needs, std::slice::from_ref(&part)))
 }
 
 pub(super) fn fill(call: &Call<'_>) -> Option<Step> {

@@ -38,7 +38,7 @@ pub(super) fn matmul(call: &Call<'_>, transposed: bool) -> Option<Step> {
             _ => aligned(&part, to, shape),
         }
     };
-    Some(Step::of(call.node, call.node.op.clone(), needs, &[part.clone()]))
+    Some(Step::of(call.node, call.node.op.clone(), needs, std::slice::from_ref(&part)))
 }
 
 pub(super) fn gemm(call: &Call<'_>, trans_a: bool, trans_b: bool) -> Option<Step> {
@@ -52,7 +52,7 @@ pub(super) fn gemm(call: &Call<'_>, trans_a: bool, trans_b: bool) -> Option<Step
         1 => matrix(None, column.clone(), trans_b),
         _ => aligned(&part, to, call.shape(v)),
     };
-    Some(Step::of(call.node, call.node.op.clone(), needs, &[part.clone()]))
+    Some(Step::of(call.node, call.node.op.clone(), needs, std::slice::from_ref(&part)))
 }
 
 /// Queries are rows, whatever the keys are; with a causal border the keys up to that of the last
@@ -91,5 +91,5 @@ pub(super) fn attention(call: &Call<'_>, op: &Attention) -> Option<Step> {
         });
         needs
     };
-    Some(Step::of(call.node, Op::Attention(op), needs, &[part.clone()]))
+    Some(Step::of(call.node, Op::Attention(op), needs, std::slice::from_ref(&part)))
 }

@@ -66,6 +66,9 @@ fn groups(from: &[Dim], to: &[Dim]) -> Option<Groups> {
     (i == of.len() && j == into.len()).then_some(groups)
 }
 
+/// A window for each of several axes, where one is cut.
+type Windows = Vec<Option<Window>>;
+
 /// Windows of the axes `of` and `into`, which hold the same elements, those of `part` among them.
 fn lattices(
     of: &[usize],
@@ -73,7 +76,7 @@ fn lattices(
     into: &[usize],
     to: &[Dim],
     part: &Part,
-) -> Option<(Vec<Option<Window>>, Vec<Option<Window>>)> {
+) -> Option<(Windows, Windows)> {
     let extents = |axes: &[usize], shape: &[Dim]| -> Option<Vec<i64>> {
         axes.iter().map(|axis| shape[*axis].fixed().filter(|n| *n > 0)).collect()
     };

@@ -149,7 +149,7 @@ pub(super) fn conv(call: &Call<'_>, op: &Conv) -> Option<Step> {
         }
         _ => part.clone(),
     };
-    Some(Step::of(call.node, Op::Conv(op), needs, &[part.clone()]))
+    Some(Step::of(call.node, Op::Conv(op), needs, std::slice::from_ref(&part)))
 }
 
 pub(super) fn pool(call: &Call<'_>, op: &Pool) -> Option<Step> {
@@ -177,7 +177,7 @@ pub(super) fn pool(call: &Call<'_>, op: &Pool) -> Option<Step> {
         }
         op.ceil_mode = false;
     }
-    Some(Step::of(call.node, Op::Pool(op), |_, _| needs.clone(), &[part.clone()]))
+    Some(Step::of(call.node, Op::Pool(op), |_, _| needs.clone(), std::slice::from_ref(&part)))
 }
 
 /// A margin is windows of one element; what it holds must not depend on elements that are cut.

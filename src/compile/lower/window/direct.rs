@@ -34,7 +34,7 @@ impl<'a> Direct<'a> {
     /// The kernel that suits best; `None` where the weights are not known.
     pub(super) fn new(b: &mut Builder<'_>, node: &Node, op: &'a Conv) -> Option<Self> {
         let (x, w, y) = (operand(node, 0).ok()?, operand(node, 1).ok()?, result(node, 0).ok()?);
-        let weights = b.constant(w).filter(|w| w.dtype() == DType::F32 && w.len() > 0)?.clone();
+        let weights = b.constant(w).filter(|w| w.dtype() == DType::F32 && !w.is_empty())?.clone();
         let groups = op.group.max(1);
         let geometry = Geometry {
             window: largest(b, op, b.shape(x), b.shape(y)),
