@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use crate::graph::ops::{Binary, Reduce, ReduceKind, Unary};
-use crate::graph::{Dim, Graph, Node, Op, ShapeError, Tensor, ValueId};
+use crate::graph::{Dim, Graph, Node, Op, Tensor, ValueId};
 use crate::tensor::{DType, Rounding, narrow, widen};
 
 /// Runs `pass` on the graph's nodes, then on those of each block, and adds up what it returns.
@@ -73,9 +73,6 @@ pub(super) struct Scope<'g> {
     readers: HashMap<ValueId, Vec<usize>>,
     /// Readings of each value, those in other lists and by outputs included.
     uses: Vec<u32>,
-    /// How many nodes there were at first, and before which one each that came since stands.
-    len: usize,
-    inserted: Vec<usize>,
 }
 
 impl<'g> Scope<'g> {
@@ -87,28 +84,24 @@ impl<'g> Scope<'g> {
             });
             node.inputs.iter().flatten().for_each(|v| readers.entry(*v).or_default().push(i));
         }
-        let len = graph.nodes.len();
-        Self { graph, makers, readers, uses, len, inserted: Vec::new() }
+        Self { graph, makers, readers, uses }
     }
 
-    /// Puts new nodes in their places and drops those that nobody needs.
+    /// Drops the nodes that nobody needs.
     fn finish(self) -> Vec<u32> {
-        let Self { graph, len, inserted, uses, .. } = self;
-        let place = |i: usize| if i < len { (i, 1) } else { (inserted[i - len], 0) };
-        let mut nodes: Vec<_> = std::mem::take(&mut graph.nodes).into_iter().enumerate().collect();
-        nodes.sort_by_key(|(i, _)| place(*i));
+        let Self { graph, uses, .. } = self;
         // A node without results, or with blocks, may set dimensions.
         let needed = |node: &Node| {
             let sets = node.outputs.is_empty() || node.op.blocks().next().is_some();
             sets || node.outputs.iter().any(Option::is_some)
         };
-        graph.nodes = nodes.into_iter().map(|(_, node)| node).filter(needed).collect();
+        graph.nodes.retain(needed);
         uses
     }
 
-    /// How many nodes the list had when the pass began: `0..len` in topological order.
+    /// How many nodes the list has, in topological order.
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.graph.nodes.len()
     }
 
     /// Node `i`.
@@ -149,19 +142,6 @@ impl<'g> Scope<'g> {
     /// The node whose first result the value is.
     pub(super) fn made(&self, v: ValueId) -> Option<&Node> {
         self.maker(v).map(|i| self.node(i)).filter(|node| node.outputs[0] == Some(v))
-    }
-
-    /// Whether one operand of one node reads a value, and nobody else does.
-    pub(super) fn is_read_once(&self, v: ValueId) -> bool {
-        self.uses.get(v.0 as usize) == Some(&1)
-    }
-
-    /// The only reader of a value, where it is a node of the list.
-    pub(super) fn reader(&self, v: ValueId) -> Option<usize> {
-        match self.readers.get(&v).map(Vec::as_slice) {
-            Some([reader]) if self.is_read_once(v) => Some(*reader),
-            _ => None,
-        }
     }
 
     /// The nodes of the list that read a value, once for each operand.
@@ -302,27 +282,6 @@ impl<'g> Scope<'g> {
         !readers.is_empty()
     }
 
-    /// Adds a node before node `i`; its results.
-    ///
-    /// **Errors** when the operands do not suit the operator; nothing has changed then.
-    pub(super) fn insert(
-        &mut self,
-        i: usize,
-        op: Op,
-        inputs: &[Option<ValueId>],
-    ) -> Result<Vec<ValueId>, ShapeError> {
-        let name = self.node(i).name.clone();
-        let results = self.graph.add_node(&name, op, inputs, &[])?;
-        let place = self.inserted.get(i.wrapping_sub(self.len)).copied().unwrap_or(i);
-        self.inserted.push(place);
-        let node = self.graph.nodes.len() - 1;
-        results.iter().for_each(|v| {
-            self.makers.insert(*v, node);
-        });
-        inputs.iter().flatten().for_each(|v| self.read(*v, node));
-        Ok(results)
-    }
-
     fn read(&mut self, v: ValueId, reader: usize) {
         let len = self.uses.len().max(self.graph.values.len());
         self.uses.resize(len, 0);
@@ -383,32 +342,15 @@ mod tests {
             graph.outputs.push(Port { name: name.into(), value });
         }
         let count = each_list(&mut graph, &mut |scope| {
-            assert_eq!(scope.reader(b), Some(2));
-            assert_eq!(scope.reader(a), None);
+            assert_eq!(scope.readers(a), [1, 3]);
+            assert_eq!(scope.freed_by(2, &[x]), 1);
             scope.rewrite(2, Op::Unary(Unary::Tanh), vec![Some(x)]);
-            assert_eq!(scope.reader(a), Some(3));
+            assert_eq!(scope.readers(a), [3]);
             1
         });
         assert_eq!(count, 1);
         let names: Vec<_> = graph.nodes.iter().map(|node| node.op.name()).collect();
         assert_eq!(names, ["Exp", "Tanh", "Sqrt"]);
         assert_eq!(graph.nodes[1].outputs, [Some(c)]);
-    }
-
-    #[test]
-    fn new_nodes_stand_before_their_reader() {
-        let (mut graph, x) = graph();
-        let a = unary(&mut graph, Unary::Exp, x);
-        let b = unary(&mut graph, Unary::Neg, a);
-        graph.outputs.push(Port { name: "b".into(), value: b });
-        each_list(&mut graph, &mut |scope| {
-            let first = scope.insert(1, Op::Unary(Unary::Abs), &[Some(a)]).expect("suits")[0];
-            let second = scope.insert(1, Op::Unary(Unary::Sqrt), &[Some(first)]).expect("suits")[0];
-            scope.rewrite(1, Op::Unary(Unary::Neg), vec![Some(second)]);
-            assert_eq!(scope.unary(second, Unary::Sqrt), Some(first));
-            1
-        });
-        let names: Vec<_> = graph.nodes.iter().map(|node| node.op.name()).collect();
-        assert_eq!(names, ["Exp", "Abs", "Sqrt", "Neg"]);
     }
 }

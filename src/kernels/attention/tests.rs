@@ -222,7 +222,7 @@ fn every_form_is_softmax_of_the_scores() {
         Case { softcap: 1.5, ..plain.clone() }.check("capped");
         let bias = |i: usize, j: usize| (i * 7 + j * 3) as f32 % 5.0 - 2.0;
         let far = |i: usize, j: usize| {
-            if j == 0 || (i + j) % 3 > 0 { 0.0 } else { f32::NEG_INFINITY }
+            if j == 0 || !(i + j).is_multiple_of(3) { 0.0 } else { f32::NEG_INFINITY }
         };
         plain.clone().mask(false, false, bias).check("added");
         Case { gap: 2, ..plain.clone() }
@@ -246,7 +246,7 @@ fn whatever_is_no_number_stays_so() {
         let plain = Case::new(shape, 50 + n as u64);
         for unseeing in [Unseeing::Nan, Unseeing::Zero, Unseeing::ZeroForNan] {
             let case = Case { unseeing, ..plain.clone() };
-            let none = |i: usize, _| if i % 2 == 0 { f32::NEG_INFINITY } else { 0.0 };
+            let none = |i: usize, _| if i.is_multiple_of(2) { f32::NEG_INFINITY } else { 0.0 };
             case.clone().mask(false, false, none).check("rows without a key");
             case.clone().mask(true, true, none).check("rows without a key, replaced");
             // One block of keys unseen, another seen.

@@ -8,10 +8,7 @@ use crate::kernels::gemm::PANEL;
 
 /// Hidden units in whole groups.
 pub const fn padded(hidden: usize) -> Option<usize> {
-    match hidden.div_ceil(PANEL).checked_mul(PANEL) {
-        Some(padded) => Some(padded),
-        None => None,
-    }
+    hidden.div_ceil(PANEL).checked_mul(PANEL)
 }
 
 /// Weights of one gate after the other, as ONNX has them, and where they go.

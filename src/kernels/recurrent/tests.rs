@@ -143,7 +143,7 @@ fn cases() -> impl Iterator<Item = (usize, [usize; 2])> {
 }
 
 fn bounds(case: usize) -> (Sweep, f32) {
-    let sweep = if case % 2 == 0 { Sweep::To } else { Sweep::Fro };
+    let sweep = if case.is_multiple_of(2) { Sweep::To } else { Sweep::Fro };
     (sweep, if case % 3 == 1 { 1.0 } else { f32::INFINITY })
 }
 

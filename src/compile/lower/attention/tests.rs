@@ -173,7 +173,11 @@ fn views_and_the_merge_of_heads_cost_no_step() {
     let mut g = Graph { variables: vec![Variable::chosen("batch", 1, 3)], ..Graph::default() };
     let batch = Dim::var(VarId(0));
     let fixed = |shape: &[i64]| {
-        [&[batch.clone()], &shape.iter().map(|n| Dim::Fixed(*n)).collect::<Vec<_>>()[..]].concat()
+        [
+            std::slice::from_ref(&batch),
+            &shape.iter().map(|n| Dim::Fixed(*n)).collect::<Vec<_>>()[..],
+        ]
+        .concat()
     };
     let fact = crate::graph::Fact { dtype: DType::F32, shape: fixed(&[5, 24]) };
     let x = g.add_value("x", &fact);

@@ -197,7 +197,7 @@ impl Maker {
                 shape[at] *= inner;
             }
             1 if shape.len() < 5 => {
-                let by = [2, 3, 4].into_iter().find(|by| shape[at] % by == 0)?;
+                let by = [2, 3, 4].into_iter().find(|by| shape[at].is_multiple_of(*by))?;
                 shape[at] /= by;
                 shape.insert(at + self.dice.below(2), by);
             }
@@ -205,7 +205,7 @@ impl Maker {
             _ => {
                 // Boundaries that do not meet.
                 let len: usize = shape.iter().product();
-                let by = [4, 3, 2].into_iter().find(|by| len % by == 0)?;
+                let by = [4, 3, 2].into_iter().find(|by| len.is_multiple_of(*by))?;
                 shape = vec![by, len / by];
             }
         }
