@@ -7,9 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tract_onnx::prelude::{
-    DatumType, Framework, InferenceFact, InferenceModel, InferenceModelExt, IntoRunnable, TValue,
-    TVec, Tensor, TractError, TypedRunnableModel, TypedSimpleState, onnx,
+    DatumType, Framework, InferenceFact, InferenceModel, InferenceModelExt, IntoRunnable,
+    IntoTensor, TValue, TVec, Tensor, TractError, TypedRunnableModel, TypedSimpleState, onnx,
 };
+use tract_onnx::tract_core::internal::DimLike;
 use tract_onnx::tract_hir::infer::Factoid;
 
 use super::{Array, EngineError, EngineOptions, Port, PortDim, Rewrite};

@@ -159,7 +159,7 @@ fn a_residual_and_an_activation() {
         let operands = [x, w, bias, residual].map(Some);
         check(op.clone(), &operands, Some(want.clone()));
         let batch = [(0, 0), (3, 0)];
-        assert_same(&run_ranged(|_| op.clone(), &operands, &batch), slice::from_ref(&want));
+        assert_same(&run_ranged(|_| op.clone(), &operands, &batch), from_ref(&want));
         assert_same(&run_weighted(op, &operands, &batch), &[want]);
     }
 }
