@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use nowcast::load::{Options, Precision};
 use nowcast::tensor::DType;
 use serde::Deserialize;
 
@@ -16,8 +17,10 @@ pub(crate) struct Case {
     pub(crate) title: String,
     /// The model's file beside the list.
     pub(crate) file: PathBuf,
-    /// Ours over the fastest peer.
-    pub(crate) to_reach: f64,
+    /// In which type ours stores weights.
+    pub(crate) precision: String,
+    /// Ours over the fastest peer, where somebody has set a goal.
+    pub(crate) to_reach: Option<f64>,
     pub(crate) inputs: Vec<Input>,
 }
 
@@ -37,6 +40,20 @@ pub(crate) fn read(folder: &Path) -> io::Result<Vec<Case>> {
         serde_json::from_str(&fs::read_to_string(folder.join("cases.json"))?)?;
     cases.iter_mut().for_each(|case| case.file = folder.join(&case.file));
     Ok(cases)
+}
+
+impl Case {
+    /// How ours loads it.
+    pub(crate) fn options(&self) -> Options {
+        let bf16 = self.precision == "bf16";
+        Options::default().precision(if bf16 { Precision::Bf16 } else { Precision::F32 })
+    }
+
+    /// What our answer may differ from a peer's, of the largest element.
+    pub(crate) fn may_differ(&self) -> f32 {
+        // bf16 has 8 significant bits.
+        if self.precision == "bf16" { 3e-2 } else { 1e-5 }
+    }
 }
 
 impl Input {

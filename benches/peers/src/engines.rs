@@ -66,7 +66,7 @@ impl Engine {
     ) -> Outcome<()> {
         match self {
             Self::Nowcast => {
-                let program = load::from_path(&case.file, &load::Options::default())?;
+                let program = load::from_path(&case.file, &case.options())?;
                 body(&mut Ours::new(&program, level, case)?)
             }
             Self::Ort => {
@@ -85,7 +85,7 @@ impl Engine {
     pub(crate) fn load(self, case: &Case, level: Level) -> Outcome<()> {
         match self {
             Self::Nowcast => {
-                let program = load::from_path(&case.file, &load::Options::default())?;
+                let program = load::from_path(&case.file, &case.options())?;
                 drop(Session::new_at(&program, level)?);
             }
             Self::Ort => drop(OrtEngine::load(&case.file, &EngineOptions::default())?),

@@ -12,8 +12,7 @@ use crate::older;
 
 /// Turns that each runtime takes.
 const ROUNDS: u32 = 20;
-/// Of the largest element, what an answer may differ from ONNX Runtime's.
-const OURS_MAY_DIFFER: f32 = 1e-5;
+/// Of the largest element, what a peer's answer may differ from ONNX Runtime's.
 const PEERS_MAY_DIFFER: f32 = 1e-4;
 
 /// What one runtime did with one case.
@@ -145,7 +144,7 @@ pub(crate) fn measure(
             Err(reason) => refused.push(Refused { engine: *engine, reason }),
         }
     }
-    compare(&mut running, &mut refused)?;
+    compare(case, &mut running, &mut refused)?;
 
     let loads = case.group == "load";
     let mut turns = Vec::new();
@@ -189,7 +188,11 @@ fn begin(engine: Engine, folder: &Path, case: &Case, isa: Option<&str>) -> Resul
 
 /// Compares the answers before the clock starts, with ONNX Runtime's where it answers. A peer that
 /// answers otherwise is left out.
-fn compare(running: &mut Vec<Running>, refused: &mut Vec<Refused>) -> Result<(), String> {
+fn compare(
+    case: &Case,
+    running: &mut Vec<Running>,
+    refused: &mut Vec<Refused>,
+) -> Result<(), String> {
     let of = |engine: Engine| running.iter().find(|(process, ..)| process.engine == engine);
     let reference = Engine::PEERS.into_iter().find_map(of);
     let (_, _, reference) =
@@ -206,7 +209,7 @@ fn compare(running: &mut Vec<Running>, refused: &mut Vec<Refused>) -> Result<(),
     }
     let differs = |measured: &Measured| {
         let ours = measured.engine == Engine::Nowcast;
-        measured.difference > if ours { OURS_MAY_DIFFER } else { PEERS_MAY_DIFFER }
+        measured.difference > if ours { case.may_differ() } else { PEERS_MAY_DIFFER }
     };
     for (_, measured, _) in running.iter().filter(|(_, measured, _)| differs(measured)) {
         let reason = format!("its answer differs by {:.1e} of the largest", measured.difference);
