@@ -543,7 +543,7 @@ static void forecasters(const char *folder)
            NOWCAST_TOO_SMALL);
     EXPECT(nowcast_forecast_open(forecaster, isa, memory + 16, bytes, &forecast, &error),
            NOWCAST_MISALIGNED);
-    EXPECT(nowcast_forecast_open(forecaster, -2, memory, bytes, &forecast, &error),
+    EXPECT(nowcast_forecast_open(forecaster, -3, memory, bytes, &forecast, &error),
            NOWCAST_INVALID_ARGUMENT);
     CHECK(forecast == UNTOUCHED);
     EXPECT(nowcast_forecast_open(forecaster, isa, memory, bytes, &forecast, &error), NOWCAST_OK);
