@@ -205,7 +205,7 @@ impl Call for Rten {
         let Some(Value::FloatTensor(tensor)) = self.outputs()?.into_iter().next() else {
             return Err("the output is not f32".into());
         };
-        Ok(tensor.to_vec())
+        Ok(tensor.into_data())
     }
 }
 
