@@ -1,118 +1,115 @@
 //! The chart for the README: how long each peer's call takes where ours takes one.
+//!
+//! Dots, not bars: on a logarithmic scale a length means nothing.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use crate::engines::Engine;
 use crate::record::Row;
 
 const WIDTH: f64 = 900.0;
-/// Where the bars begin, and room for their figures behind them.
+/// Where the scale begins, and room for our times behind it.
 const LEFT: f64 = 270.0;
-const RIGHT: f64 = 70.0;
-const TOP: f64 = 74.0;
-const BAR: f64 = 9.0;
-const GAP: f64 = 15.0;
+const RIGHT: f64 = 90.0;
+const TOP: f64 = 92.0;
+const LINE: f64 = 24.0;
+const LEAST: f64 = 0.8;
 
 const INK: &str = "#0F172A";
 const FAINT: &str = "#64748B";
+const GRID: &str = "#E2E8F0";
 
 fn colour(engine: Engine) -> &'static str {
     match engine {
         Engine::Nowcast => "#0F766E",
-        Engine::Ort => "#64748B",
-        Engine::Tract => "#94A3B8",
-        Engine::Rten => "#CBD5E1",
+        Engine::Ort => "#2563EB",
+        Engine::Tract => "#D97706",
+        Engine::Rten => "#BE185D",
     }
 }
 
-/// Draws the rows that are no loads, on a logarithmic scale.
+fn engines() -> impl Iterator<Item = Engine> {
+    [Engine::Nowcast].into_iter().chain(Engine::PEERS)
+}
+
+/// Draws the rows that are no loads.
 pub(crate) fn draw(rows: &[Row]) -> String {
     let mut out = String::new();
+    let rows: Vec<&Row> = rows.iter().filter(|row| row.case.group != "load").collect();
     // Writing to a string does not fail.
-    let _ = write(&mut out, rows);
+    let _ = write(&mut out, &rows);
     out
 }
 
-fn write(out: &mut String, rows: &[Row]) -> std::fmt::Result {
-    let rows: Vec<&Row> = rows.iter().filter(|row| row.case.group != "load").collect();
-    let slower = |row: &Row, engine| row.of(engine).map(|peer| 1.0 / row.ratio(peer));
-    let all = rows.iter().flat_map(|row| Engine::PEERS.map(|engine| slower(row, engine)));
-    let most = all.flatten().fold(2.0, f64::max) * 1.1;
-    let least = 0.5f64;
-    let scale = (WIDTH - LEFT - RIGHT) / (most / least).ln();
-    let x = |times: f64| LEFT + (times.max(least) / least).ln() * scale;
+/// A peer's time where ours is one.
+fn times(row: &Row, engine: Engine) -> Option<f64> {
+    row.of(engine).map(|measured| 1.0 / row.ratio(measured))
+}
 
-    let bars = 1 + Engine::PEERS.len();
-    let band = bars as f64 * BAR + GAP;
-    let bottom = TOP + rows.len() as f64 * band;
-    let height = bottom + 16.0;
+fn write(out: &mut String, rows: &[&Row]) -> fmt::Result {
+    let all = rows.iter().flat_map(|row| engines().filter_map(|engine| times(row, engine)));
+    let most = all.fold(2.0, f64::max) * 1.1;
+    let scale = (WIDTH - LEFT - RIGHT) / (most / LEAST).ln();
+    let x = |times: f64| LEFT + (times.max(LEAST) / LEAST).ln() * scale;
+    let bottom = TOP + rows.len() as f64 * LINE;
+    let height = bottom + 12.0;
     writeln!(
         out,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
          width=\"{WIDTH}\" height=\"{height}\" font-family=\"Inter, Helvetica, Arial, sans-serif\" \
          font-size=\"12\">\n<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#FFFFFF\"/>"
     )?;
-    text(out, 16.0, 24.0, "start", INK, "Time of one call, median, nowcast = 1 (logarithmic)")?;
-    let mut at = 16.0;
-    for engine in [Engine::Nowcast].into_iter().chain(Engine::PEERS) {
-        rect(out, at, 36.0, 12.0, 12.0, colour(engine))?;
-        text(out, at + 18.0, 46.0, "start", INK, engine.title())?;
+    let title = "Time of a call, median, where nowcast takes 1 (logarithmic): less is better";
+    text(out, [16.0, 24.0], "start", INK, title)?;
+    let mut at = 22.0;
+    for engine in engines() {
+        dot(out, [at, 46.0], engine)?;
+        text(out, [at + 12.0, 50.0], "start", INK, engine.title())?;
         at += 40.0 + 7.0 * engine.title().len() as f64;
     }
-
-    for tick in [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0] {
-        if tick > most {
-            break;
-        }
-        let (at, stroke) = (x(tick), if tick == 1.0 { FAINT } else { "#E2E8F0" });
-        writeln!(
-            out,
-            "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{:.1}\" y2=\"{bottom:.1}\" \
-             stroke=\"{stroke}\"/>",
-            TOP - 4.0
-        )?;
-        text(out, at, TOP - 9.0, "middle", FAINT, &format!("{tick}"))?;
-    }
-    for (i, row) in rows.iter().enumerate() {
-        let top = TOP + i as f64 * band + GAP / 2.0;
-        let middle = top + (band - GAP) / 2.0;
-        text(out, LEFT - 12.0, middle + 4.0, "end", INK, &row.case.title)?;
-        for (j, engine) in [Engine::Nowcast].into_iter().chain(Engine::PEERS).enumerate() {
-            let Some(measured) = row.of(engine) else { continue };
-            let times = 1.0 / row.ratio(measured);
-            let y = top + j as f64 * BAR;
-            rect(out, LEFT, y, x(times) - LEFT, BAR - 1.0, colour(engine))?;
-            let figure = match engine {
-                Engine::Nowcast => format!("{:.1} µs", measured.rank(500) as f64 / 1e3),
-                _ => format!("{times:.1}"),
-            };
-            writeln!(
+    for tick in [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0] {
+        if tick <= most {
+            line(
                 out,
-                "<text x=\"{:.1}\" y=\"{:.1}\" font-size=\"9\" fill=\"{FAINT}\">{figure}</text>",
-                x(times) + 4.0,
-                y + BAR - 2.0
+                [x(tick), TOP - 8.0],
+                [x(tick), bottom],
+                if tick == 1.0 { FAINT } else { GRID },
             )?;
+            text(out, [x(tick), TOP - 14.0], "middle", FAINT, &tick.to_string())?;
         }
+    }
+    text(out, [WIDTH - 16.0, TOP - 14.0], "end", FAINT, "nowcast")?;
+    for (i, row) in rows.iter().enumerate() {
+        let y = TOP + (i as f64 + 0.5) * LINE;
+        let slowest = engines().filter_map(|engine| times(row, engine)).fold(1.0, f64::max);
+        text(out, [LEFT - 12.0, y + 4.0], "end", INK, &row.case.title)?;
+        line(out, [x(1.0), y], [x(slowest), y], GRID)?;
+        for engine in engines() {
+            if let Some(times) = times(row, engine) {
+                dot(out, [x(times), y], engine)?;
+            }
+        }
+        let ours = row.ours().map_or(0.0, |ours| ours.rank(500) as f64 / 1e3);
+        let digits = if ours < 10.0 { 2 } else { 0 };
+        text(out, [WIDTH - 16.0, y + 4.0], "end", INK, &format!("{ours:.digits$} µs"))?;
     }
     writeln!(out, "</svg>")
 }
 
-fn rect(out: &mut String, x: f64, y: f64, width: f64, height: f64, fill: &str) -> std::fmt::Result {
+fn dot(out: &mut String, [x, y]: [f64; 2], engine: Engine) -> fmt::Result {
+    let fill = colour(engine);
+    writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\" fill=\"{fill}\" opacity=\"0.85\"/>")
+}
+
+fn line(out: &mut String, from: [f64; 2], to: [f64; 2], stroke: &str) -> fmt::Result {
+    let ([x1, y1], [x2, y2]) = (from, to);
     writeln!(
         out,
-        "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" \
-         fill=\"{fill}\"/>"
+        "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{stroke}\"/>"
     )
 }
 
-fn text(
-    out: &mut String,
-    x: f64,
-    y: f64,
-    anchor: &str,
-    fill: &str,
-    text: &str,
-) -> std::fmt::Result {
+fn text(out: &mut String, [x, y]: [f64; 2], anchor: &str, fill: &str, text: &str) -> fmt::Result {
     writeln!(
         out,
         "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{fill}\">{text}</text>"
