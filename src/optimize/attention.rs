@@ -42,6 +42,8 @@ fn fuse_nodes(graph: &mut Graph, uses: &[u32]) -> usize {
         let mut nodes = std::mem::take(&mut graph.nodes);
         if built.is_none() {
             parts.lift(&before);
+            // One of them may have been made just now, and is dropped.
+            parts.masks.clear();
         }
         if built.is_some()
             && let Some(last) = nodes.pop()

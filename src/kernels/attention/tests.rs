@@ -220,6 +220,8 @@ fn every_form_is_softmax_of_the_scores() {
         Case { gap: 3, by_column: true, ..plain.clone() }.check("by column, apart");
         Case { scale: -0.25, ..plain.clone() }.check("negative scale");
         Case { softcap: 1.5, ..plain.clone() }.check("capped");
+        // The exponents are apart by less than a product of a score and the scale is rounded.
+        Case { scale: 3e9, ..plain.clone() }.check("large scores");
         let bias = |i: usize, j: usize| (i * 7 + j * 3) as f32 % 5.0 - 2.0;
         let far = |i: usize, j: usize| {
             if j == 0 || !(i + j).is_multiple_of(3) { 0.0 } else { f32::NEG_INFINITY }

@@ -33,13 +33,13 @@ impl Vectorized for Weigh<'_, '_> {
         let first = keys.start == 0;
         // Without masks the scale is left to the exponential.
         let plain = a.masks.is_empty() && a.softcap == 0.0 && a.scale > 0.0;
+        let factor = if plain { a.scale * LOG2_E } else { LOG2_E };
         for (i, row) in scores.chunks_exact_mut(stride).take(queries.len()).enumerate() {
             let query = queries.start + i;
             let seen = a.seen(query).min(keys.end).saturating_sub(keys.start);
             row[seen..keys.len()].fill(0.0);
-            // Plain scores are compared as the exponents of two that they stand for.
             let largest = if plain {
-                a.scale * LOG2_E * largest(s, row, seen)
+                largest(s, row, seen)
             } else {
                 masked(s, a, query, keys.start..keys.start + seen, row)
             };
@@ -47,22 +47,17 @@ impl Vectorized for Weigh<'_, '_> {
             let top = if largest > old { largest } else { old };
             // Nothing seen so far: all weights are zero, whatever they are relative to.
             let base = if top == f32::NEG_INFINITY { 0.0 } else { top };
-            let sum = if plain {
-                exponentials::<S, true>(s, row, seen, a.scale * LOG2_E, base)
-            } else {
-                exponentials::<S, false>(s, row, seen, LOG2_E, base)
-            };
+            let sum = exponentials(s, row, seen, factor, base);
             tops[i] = top;
             if first {
                 sums[i] = sum;
             } else if top == old {
                 sums[i] += sum;
             } else {
-                let less = (old - base) * if plain { 1.0 } else { LOG2_E };
-                let factor = math::exp2_normal(Scalar, less);
-                sums[i] = sums[i] * factor + sum;
+                let lower = math::exp2_normal(Scalar, (old - base) * factor);
+                sums[i] = sums[i] * lower + sum;
                 let y = &mut a.y[query * a.y_stride..][..a.width];
-                scale(s, y, factor);
+                scale(s, y, lower);
             }
         }
     }
@@ -94,25 +89,17 @@ fn largest<S: Simd>(s: S, row: &[f32], seen: usize) -> f32 {
     s.reduce_max(s.max(even, odd))
 }
 
-/// Replaces scores by powers of two with the exponents `factor score - base` if they are plain,
-/// else `factor (score - base)`: the sum of these. There are zeros up to the end of a vector.
+/// Replaces scores by powers of two with the exponents `factor (score - base)`: the sum of these.
+/// There are zeros up to the end of a vector. The difference is taken first: of large scores the
+/// product alone is rounded by more than the exponents are apart.
 #[inline(always)]
-fn exponentials<S: Simd, const PLAIN: bool>(
-    s: S,
-    row: &mut [f32],
-    seen: usize,
-    factor: f32,
-    base: f32,
-) -> f32 {
+fn exponentials<S: Simd>(s: S, row: &mut [f32], seen: usize, factor: f32, base: f32) -> f32 {
     let (factor, base) = (s.splat(factor), s.splat(base));
-    let less = s.neg(base);
     let mut sum = s.splat(0.0);
     let mut at = 0;
     while at < seen {
         let x = s.load(&row[at..]);
-        // A mask may be as low as a float can be: a product of it alone is no number.
-        let x = if PLAIN { s.mul_add(x, factor, less) } else { s.mul(s.sub(x, base), factor) };
-        let e = math::exp2_normal(s, x);
+        let e = math::exp2_normal(s, s.mul(s.sub(x, base), factor));
         let e = if at + S::LANES <= seen {
             e
         } else {
