@@ -10,12 +10,12 @@ use crate::kernels::simd::{Simd, Vectorized};
 
 /// Convolves each channel by itself, channel by channel in the lanes.
 ///
-/// **Shapes and units**: as [`conv_rows_f32`] with one channel and one output a group, but for
-/// `weights`, which are `[kernel.., groups]`.
+/// **Shapes and units**: as [`conv_rows_f32`](super::conv_rows_f32) with one channel and one output
+/// a group, but for `weights`, which are `[kernel.., groups]`.
 ///
 /// **Panics**: if a slice is too short.
 ///
-/// **Cost**: as [`conv_rows_f32`].
+/// **Cost**: as [`conv_rows_f32`](super::conv_rows_f32).
 pub fn depthwise_rows_f32<S: Simd>(s: S, conv: DirectF32<'_>) {
     let Geometry { window, batch, groups, .. } = *conv.geometry;
     let len = groups * window.output_len();
