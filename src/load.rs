@@ -164,8 +164,8 @@ impl Options {
     }
 
     /// Bounds the elements of an integer value that decides a shape, or how often a loop runs,
-    /// while the program runs: an input, or any other value of the model, by its name. Memory is planned for the largest
-    /// shape; a number outside its bounds ends a run with
+    /// while the program runs: an input, or any other value of the model, by its name. Memory is
+    /// planned for the largest shape; a number outside its bounds ends a run with
     /// [`RunError::OutOfRange`](crate::runtime::RunError::OutOfRange).
     #[must_use]
     pub fn value_range(mut self, name: &str, min: i64, max: i64) -> Self {
