@@ -166,3 +166,23 @@ impl EngineError {
         Self::Input { name: name.to_owned(), reason: reason.to_owned() }
     }
 }
+
+/// The array that is given for each input, in the order of the inputs.
+#[cfg(any(feature = "ort", feature = "tract"))]
+fn matched<'a>(inputs: &[Port], arrays: &'a [Array]) -> Result<Vec<&'a Array>, EngineError> {
+    if let Some(stray) = arrays.iter().find(|a| inputs.iter().all(|p| p.name != a.name)) {
+        return Err(EngineError::input(&stray.name, "the model has no such input"));
+    }
+    let of = |port: &Port| {
+        let array = arrays
+            .iter()
+            .find(|array| array.name == port.name)
+            .ok_or_else(|| EngineError::input(&port.name, "missing"))?;
+        if array.dtype != port.dtype {
+            let reason = format!("is {}, the model wants {}", array.dtype, port.dtype);
+            return Err(EngineError::input(&port.name, &reason));
+        }
+        Ok(array)
+    };
+    inputs.iter().map(of).collect()
+}

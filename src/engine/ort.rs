@@ -11,7 +11,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{IoBinding, Session};
 use ort::value::{DynMapValueType, DynTensor, DynValue, Outlet, TensorElementType, ValueType};
 
-use super::{Array, EngineError, EngineOptions, Port, PortDim, Rewrite};
+use super::{Array, EngineError, EngineOptions, Port, PortDim, Rewrite, matched};
 use crate::tensor::DType;
 
 const ENGINE: &str = "ONNX Runtime";
@@ -98,23 +98,12 @@ impl OrtEngine {
 
     /// One tensor in ONNX Runtime's memory for each input of the model.
     fn tensors(&self, arrays: &[Array]) -> Result<Vec<(String, DynTensor)>, EngineError> {
-        if let Some(stray) = arrays.iter().find(|a| self.inputs.iter().all(|p| p.name != a.name)) {
-            return Err(EngineError::input(&stray.name, "the model has no such input"));
-        }
-        let tensor = |port: &Port| {
-            let array = arrays
-                .iter()
-                .find(|array| array.name == port.name)
-                .ok_or_else(|| EngineError::input(&port.name, "missing"))?;
-            if array.dtype != port.dtype {
-                let reason = format!("is {}, the model wants {}", array.dtype, port.dtype);
-                return Err(EngineError::input(&port.name, &reason));
-            }
+        let tensor = |array: &Array| {
             let mut value = empty(&self.session, &array.name, array.dtype, &array.shape)?;
             fill(&mut value, &array.name, array.dtype, &array.bytes)?;
-            Ok((port.name.clone(), value))
+            Ok((array.name.clone(), value))
         };
-        self.inputs.iter().map(tensor).collect()
+        matched(&self.inputs, arrays)?.into_iter().map(tensor).collect()
     }
 }
 

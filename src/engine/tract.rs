@@ -13,7 +13,7 @@ use tract_onnx::prelude::{
 use tract_onnx::tract_core::internal::DimLike;
 use tract_onnx::tract_hir::infer::Factoid;
 
-use super::{Array, EngineError, EngineOptions, Port, PortDim, Rewrite};
+use super::{Array, EngineError, EngineOptions, Port, PortDim, Rewrite, matched};
 use crate::tensor::DType;
 
 const ENGINE: &str = "tract";
@@ -138,24 +138,13 @@ impl TractEngine {
 
     /// One value for each input of the model.
     fn values(&self, arrays: &[Array]) -> Result<TVec<TValue>, EngineError> {
-        if let Some(stray) = arrays.iter().find(|a| self.inputs.iter().all(|p| p.name != a.name)) {
-            return Err(EngineError::input(&stray.name, "the model has no such input"));
-        }
-        let value = |port: &Port| {
-            let array = arrays
-                .iter()
-                .find(|array| array.name == port.name)
-                .ok_or_else(|| EngineError::input(&port.name, "missing"))?;
-            if array.dtype != port.dtype {
-                let reason = format!("is {}, the model wants {}", array.dtype, port.dtype);
-                return Err(EngineError::input(&port.name, &reason));
-            }
+        let value = |array: &Array| {
             let ty = datum_type(array.dtype).ok_or_else(|| foreign(&array.name, array.dtype))?;
             let mut tensor = Tensor::zero_dt(ty, &array.shape).map_err(run_error)?;
             fill(&mut tensor, &array.name, &array.bytes)?;
             Ok(tensor.into())
         };
-        self.inputs.iter().map(value).collect()
+        matched(&self.inputs, arrays)?.into_iter().map(value).collect()
     }
 }
 
