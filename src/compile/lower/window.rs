@@ -7,7 +7,9 @@ use crate::kernels::conv::PoolOp;
 use crate::kernels::gemm::PANEL;
 use crate::runtime::KernelId;
 use crate::runtime::steps::product::ActivationWords;
-use crate::runtime::steps::window::{ConvRecord, PoolPositionsRecord, PoolRecord, WindowRecord};
+use crate::runtime::steps::window::{
+    ConvRecord, GeometryRecord, PoolPositionsRecord, PoolRecord, WindowRecord,
+};
 use crate::tensor::DType;
 
 use super::super::builder::{Builder, Lowered};
@@ -98,11 +100,7 @@ pub(super) fn conv(b: &mut Builder<'_>, node: &Node, op: &Conv) -> Lowered<()> {
         activation: ActivationWords::new(activation(op.activation)),
         y,
         scratch,
-        window,
-        batch: b.extent(&from[0]),
-        groups,
-        channels,
-        outputs,
+        sizes: GeometryRecord { window, batch: b.extent(&from[0]), groups, channels, outputs },
     };
     b.step(kernel, &record);
     Ok(())

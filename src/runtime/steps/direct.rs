@@ -11,11 +11,11 @@ use crate::runtime::step::{Kernel, Step, kernel};
 use crate::tensor::DType;
 
 use super::product::ActivationWords;
-use super::window::WindowRecord;
+use super::window::GeometryRecord;
 
 crate::record! {
-    /// A convolution of an input under strides; channels and outputs are those of one group. The
-    /// kernel says how weights, residual and result are laid out.
+    /// A convolution of an input under strides. The kernel says how weights, residual and result
+    /// are laid out.
     pub(crate) struct DirectRecord {
         pub(crate) x: In,
         pub(crate) x_offset: Extent,
@@ -27,30 +27,14 @@ crate::record! {
         pub(crate) activation: ActivationWords,
         pub(crate) y: Out,
         pub(crate) scratch: Option<Scratch>,
-        pub(crate) window: WindowRecord,
-        pub(crate) batch: Extent,
-        pub(crate) groups: u32,
-        pub(crate) channels: u32,
-        pub(crate) outputs: u32,
+        pub(crate) sizes: GeometryRecord,
     }
 }
 
 impl DirectRecord {
-    fn geometry(&self, extent: impl Fn(Extent) -> usize) -> Geometry {
-        Geometry {
-            window: self.window.window(&extent),
-            batch: extent(self.batch),
-            groups: self.groups as usize,
-            channels: self.channels as usize,
-            outputs: self.outputs as usize,
-        }
-    }
-
     /// The sizes, if all operands but the weights and the working memory hold what they say.
     fn fits(&self, reach: &Reach<'_>) -> Option<Geometry> {
-        let [input, output, taps] = self.window.fits(reach)?;
-        reach.extent(self.batch)?;
-        let geometry = self.geometry(|e| reach.extent(e).unwrap_or(0));
+        let (geometry, [input, output, taps]) = self.sizes.fits(reach)?;
         let Geometry { window, batch, groups, channels, outputs } = geometry;
         require(channels > 0 && outputs > 0 && groups > 0 && taps > 0)?;
         let all = count(&[groups, channels])?;
@@ -113,7 +97,7 @@ impl DirectRecord {
 fn direct<S: Simd>(step: Step<'_>, kernel: fn(S, DirectF32<'_>)) {
     let (record, operands) = step.decode::<DirectRecord>();
     let Some(s) = S::from_level(operands.level()) else { return };
-    let geometry = record.geometry(|e| operands.extent(e));
+    let geometry = record.sizes.geometry(|e| operands.extent(e));
     let conv = DirectF32 {
         geometry: &geometry,
         x: &operands.read(record.x)[operands.extent(record.x_offset)..],

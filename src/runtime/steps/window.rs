@@ -61,15 +61,8 @@ impl WindowRecord {
 }
 
 crate::record! {
-    /// A convolution; channels and outputs are those of one group.
-    pub(crate) struct ConvRecord {
-        pub(crate) x: In,
-        pub(crate) weights: In,
-        pub(crate) bias: Option<In>,
-        pub(crate) residual: Option<In>,
-        pub(crate) activation: ActivationWords,
-        pub(crate) y: Out,
-        pub(crate) scratch: Option<Scratch>,
+    /// The sizes of a convolution; channels and outputs are those of one group.
+    pub(crate) struct GeometryRecord {
         pub(crate) window: WindowRecord,
         pub(crate) batch: Extent,
         pub(crate) groups: u32,
@@ -78,8 +71,8 @@ crate::record! {
     }
 }
 
-impl ConvRecord {
-    fn geometry(&self, extent: impl Fn(Extent) -> usize) -> Geometry {
+impl GeometryRecord {
+    pub(crate) fn geometry(&self, extent: impl Fn(Extent) -> usize) -> Geometry {
         Geometry {
             window: self.window.window(&extent),
             batch: extent(self.batch),
@@ -89,11 +82,32 @@ impl ConvRecord {
         }
     }
 
+    /// The sizes, with the positions of input, output and window.
+    pub(crate) fn fits(&self, reach: &Reach<'_>) -> Option<(Geometry, [usize; 3])> {
+        let positions = self.window.fits(reach)?;
+        reach.extent(self.batch)?;
+        Some((self.geometry(|e| reach.extent(e).unwrap_or(0)), positions))
+    }
+}
+
+crate::record! {
+    /// A convolution.
+    pub(crate) struct ConvRecord {
+        pub(crate) x: In,
+        pub(crate) weights: In,
+        pub(crate) bias: Option<In>,
+        pub(crate) residual: Option<In>,
+        pub(crate) activation: ActivationWords,
+        pub(crate) y: Out,
+        pub(crate) scratch: Option<Scratch>,
+        pub(crate) sizes: GeometryRecord,
+    }
+}
+
+impl ConvRecord {
     /// The sizes, if the operands hold elements `dtype` for them.
     fn fits_as(&self, reach: &Reach<'_>, dtype: DType) -> Option<Geometry> {
-        let [input, output, taps] = self.window.fits(reach)?;
-        reach.extent(self.batch)?;
-        let geometry = self.geometry(|e| reach.extent(e).unwrap_or(0));
+        let (geometry, [input, output, taps]) = self.sizes.fits(reach)?;
         let Geometry { batch, groups, channels, outputs, .. } = geometry;
         reach.holds_as(&self.x, dtype, count(&[batch, groups, channels, input])?)?;
         reach.holds_as(&self.weights, dtype, count(&[groups, outputs, channels, taps])?)?;
@@ -112,7 +126,7 @@ impl ConvRecord {
     }
 
     fn fits_depthwise(&self, reach: &Reach<'_>) -> Option<()> {
-        require(self.channels == 1)?;
+        require(self.sizes.channels == 1)?;
         self.fits_as(reach, DType::F32).map(|_| ())
     }
 
@@ -129,7 +143,7 @@ pub(crate) static CONV_F32: Kernel = kernel!(ConvF32, ConvRecord::fits_f32, simd
 fn conv_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<ConvRecord>();
     let Some(s) = S::from_level(operands.level()) else { return };
-    let geometry = record.geometry(|e| operands.extent(e));
+    let geometry = record.sizes.geometry(|e| operands.extent(e));
     let (x, weights) = (operands.read(record.x), operands.read(record.weights));
     let bias = record.bias.map_or(&[][..], |bias| operands.read(bias));
     let scratch = record.scratch.map_or(&mut [][..], |scratch| operands.scratch(scratch));
@@ -168,7 +182,8 @@ pub(crate) static CONV_DEPTHWISE_F32: Kernel =
 fn conv_depthwise_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<ConvRecord>();
     let Some(s) = S::from_level(operands.level()) else { return };
-    let Geometry { window, batch, groups, outputs, .. } = record.geometry(|e| operands.extent(e));
+    let Geometry { window, batch, groups, outputs, .. } =
+        record.sizes.geometry(|e| operands.extent(e));
     let x = operands.read::<f32>(record.x);
     let weights = operands.read(record.weights);
     let bias = record.bias.map_or(&[][..], |bias| operands.read(bias));
@@ -206,7 +221,7 @@ fn conv(step: Step<'_>) {
 }
 
 fn conv_of<T: Number>(record: ConvRecord, operands: Operands<'_>) {
-    let geometry = record.geometry(|e| operands.extent(e));
+    let geometry = record.sizes.geometry(|e| operands.extent(e));
     let (x, weights) = (operands.read::<T>(record.x), operands.read(record.weights));
     let bias = record.bias.map_or(&[][..], |bias| operands.read(bias));
     conv::conv_scalar(&geometry, x, weights, bias, operands.write(record.y));

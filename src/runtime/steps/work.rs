@@ -9,7 +9,7 @@ use super::attention::AttentionRecord;
 use super::direct::DirectRecord;
 use super::product::{LinearRecord, MatMulRecord};
 use super::recurrent::RecurrentRecord;
-use super::window::{ConvRecord, WindowRecord};
+use super::window::{ConvRecord, GeometryRecord};
 
 /// What a kernel does beyond touching its operands once.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,17 +48,13 @@ pub(crate) fn known(kernel: KernelId, words: &[u32], operands: &Operands<'_>) ->
             product(batch * extent(record.m) * extent(record.n) * extent(record.k))
         }
         KernelId::ConvF32 | KernelId::ConvDepthwiseF32 | KernelId::Conv => {
-            let record = ConvRecord::take(words);
-            let channels = [record.groups, record.channels, record.outputs];
-            product(extent(record.batch) * window(&record.window, operands, channels))
+            product(convolution(&ConvRecord::take(words).sizes, operands))
         }
         KernelId::ConvLinesF32
         | KernelId::ConvRowsF32
         | KernelId::DepthwiseLinesF32
         | KernelId::DepthwiseRowsF32 => {
-            let record = DirectRecord::take(words);
-            let channels = [record.groups, record.channels, record.outputs];
-            product(extent(record.batch) * window(&record.window, operands, channels))
+            product(convolution(&DirectRecord::take(words).sizes, operands))
         }
         KernelId::AttentionF32 => {
             let record = AttentionRecord::take(words);
@@ -79,11 +75,11 @@ pub(crate) fn known(kernel: KernelId, words: &[u32], operands: &Operands<'_>) ->
     }
 }
 
-/// Multiply-adds of a convolution of one tensor; padding counts.
-fn window(window: &WindowRecord, operands: &Operands<'_>, channels: [u32; 3]) -> u64 {
-    let places: u64 = window.output.iter().map(|e| operands.extent(*e) as u64).product();
-    let taps: u64 = window.kernel.iter().map(|n| u64::from(*n)).product();
-    places * taps * channels.iter().map(|n| u64::from(*n)).product::<u64>()
+/// Multiply-adds of a convolution; padding counts.
+fn convolution(sizes: &GeometryRecord, operands: &Operands<'_>) -> u64 {
+    let sizes = sizes.geometry(|e| operands.extent(e));
+    let places = sizes.batch * sizes.window.output_len() * sizes.groups * sizes.outputs;
+    (places * sizes.rows()) as u64
 }
 
 /// Both parts of a layer's gates.

@@ -9,6 +9,7 @@ use crate::runtime::KernelId;
 use crate::runtime::record::{In, Out};
 use crate::runtime::steps::direct::DirectRecord;
 use crate::runtime::steps::product::ActivationWords;
+use crate::runtime::steps::window::GeometryRecord;
 use crate::runtime::steps::window::WindowRecord;
 use crate::tensor::DType;
 
@@ -90,11 +91,13 @@ impl<'a> Direct<'a> {
             activation: ActivationWords::new(activation(self.op.activation)),
             y: b.write_transposed(y, &order),
             scratch: Some(b.scratch(DType::F32, scratch.ok_or("the padded data is too large")?)),
-            window,
-            batch: b.extent(&b.shape(x)[0]),
-            groups: groups as u32,
-            channels: channels as u32,
-            outputs: outputs as u32,
+            sizes: GeometryRecord {
+                window,
+                batch: b.extent(&b.shape(x)[0]),
+                groups: groups as u32,
+                channels: channels as u32,
+                outputs: outputs as u32,
+            },
         };
         b.step(self.kernel, &record);
         Ok(())
