@@ -53,7 +53,8 @@ impl Context {
     pub(crate) fn cargo<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = self.command(cargo);
-        command.args(arguments);
+        // What incremental builds keep is three times what they build, and each step builds once.
+        command.args(arguments).env("CARGO_INCREMENTAL", "0");
         command
     }
 
