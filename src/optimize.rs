@@ -8,6 +8,7 @@ mod activations;
 mod attention;
 pub mod bf16;
 mod conv;
+mod dequantized;
 #[cfg(test)]
 mod fixture;
 pub mod fold;
@@ -84,8 +85,14 @@ pub const PASSES: &[Pass] = &[
     Pass { name: "prune", does: "nodes that no output needs left out", run: prune::prune },
 ];
 
-/// Runs the passes but those that `without` names, and says what they did, in their order.
+/// Runs the passes but those that `without` names, and says what they did, in their order. Then
+/// quantized constants that nobody takes as integers become floats.
 pub fn run(graph: &mut Graph, without: &[String]) -> Vec<Applied> {
+    dequantized::fold_vectors(graph);
     let chosen = PASSES.iter().filter(|pass| !without.iter().any(|name| name == pass.name));
-    chosen.map(|&Pass { name, does, run }| Applied { name, does, places: run(graph) }).collect()
+    let applied = chosen
+        .map(|&Pass { name, does, run }| Applied { name, does, places: run(graph) })
+        .collect();
+    dequantized::fold_all(graph);
+    applied
 }
