@@ -7,12 +7,12 @@
 use std::time::Instant;
 
 use nowcast::kernels::bf16::{pack_pairs, packed_pairs_len, round};
-use nowcast::kernels::gemm::bf16::{gemm_bf16, rounded_len, GemmBf16};
-use nowcast::kernels::gemm::narrow::{gemm_narrow_by, unpacked_len, GemmNarrow, UNPACKED_ROWS};
-use nowcast::kernels::gemm::{gemm_f32, Activation, Bias, GemmF32, PANEL};
-use nowcast::kernels::narrow::{block_len, Bits, NarrowWeights};
+use nowcast::kernels::gemm::bf16::{GemmBf16, gemm_bf16, rounded_len};
+use nowcast::kernels::gemm::narrow::{GemmNarrow, UNPACKED_ROWS, gemm_narrow_by, unpacked_len};
+use nowcast::kernels::gemm::{Activation, Bias, GemmF32, PANEL, gemm_f32};
+use nowcast::kernels::narrow::{Bits, NarrowWeights, block_len};
 use nowcast::kernels::pack::{pack_panels_f32, packed_len};
-use nowcast::kernels::{dispatch, Isa, Level, Simd, Vectorized};
+use nowcast::kernels::{Isa, Level, Simd, Vectorized, dispatch};
 
 /// Products in a row, each with weights of its own: as the layers of a model.
 struct Case {
@@ -169,7 +169,9 @@ fn main() {
     }
     let argument = |i: usize| std::env::args().nth(i).and_then(|n| n.parse().ok());
     let rounds = argument(1).unwrap_or(60);
-    println!("| rows x depth x columns, layers, block | f32, ns | bf16 | 8 bits | with zeros | written | 4 bits | with zeros | written |");
+    println!(
+        "| rows x depth x columns, layers, block | f32, ns | bf16 | 8 bits | with zeros | written | 4 bits | with zeros | written |"
+    );
     for (k, n, layers) in [
         (100, 50, 1),
         (256, 256, 1),

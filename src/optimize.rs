@@ -19,6 +19,7 @@ mod norms;
 mod pattern;
 mod prune;
 mod siblings;
+mod weights;
 
 use crate::graph::Graph;
 
@@ -81,6 +82,11 @@ pub const PASSES: &[Pass] = &[
         name: "siblings",
         does: "products of the same data computed as one",
         run: siblings::fuse,
+    },
+    Pass {
+        name: "weights",
+        does: "products and tables that read quantized weights as they are stored",
+        run: weights::narrow,
     },
     Pass { name: "prune", does: "nodes that no output needs left out", run: prune::prune },
 ];

@@ -11,6 +11,7 @@ mod elementwise;
 mod index;
 mod lanes;
 pub(super) mod movement;
+mod narrow;
 mod normalize;
 mod product;
 mod quantize;
@@ -84,6 +85,7 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         }
         Op::MatMul => product::matmul(b, node),
         Op::Linear { activation, transposed } => product::linear(b, node, *activation, *transposed),
+        Op::WeightOnlyLinear(op) => narrow::linear(b, node, op),
         Op::Gemm(op) => product::gemm(b, node, op),
         Op::Attention(op) => attention::attention(b, node, op),
         Op::Recurrent(op) => recurrent::recurrent(b, node, op),

@@ -32,7 +32,7 @@ pub use flow::{Block, Branches, Collected, Loop};
 pub use index::{ArgReduce, Scatter, TopK};
 pub use integer::{Given, Grid8, QuantizedLinear, Stage};
 pub use movement::{Pad, PadMode, SliceAxis};
-pub use product::{Activation, Conv, Gemm, MaxPositions, Pool, PoolKind};
+pub use product::{Activation, Conv, Gemm, MaxPositions, Pool, PoolKind, WeightOnlyLinear};
 pub use quantize::Quantization;
 pub use random::Random;
 pub use recurrent::{Cell, CellActivation, Direction, Recurrent};
@@ -206,6 +206,8 @@ pub enum Op {
         /// The constant is `[n, k]`.
         transposed: bool,
     },
+    /// The same with integers for weights.
+    WeightOnlyLinear(WeightOnlyLinear),
     /// `alpha * a' · b' + beta * c`. Operands: a, b, optional c.
     Gemm(Gemm),
     /// Scaled dot-product attention; made by fusion. Operands: q `[.., m, k]`, k `[.., n, k]`,
@@ -356,6 +358,7 @@ impl Op {
             Self::Reduce(op) => op.kind.name(),
             Self::MatMul => "MatMul",
             Self::Linear { .. } => "Linear",
+            Self::WeightOnlyLinear(_) => "WeightOnlyLinear",
             Self::Gemm(_) => "Gemm",
             Self::Attention(_) => "Attention",
             Self::Conv(_) => "Conv",
@@ -497,6 +500,7 @@ impl Op {
             Self::Reduce(op) => op.infer(&operands),
             Self::MatMul => product::infer_matmul(&operands),
             Self::Linear { transposed, .. } => product::infer_linear(&operands, *transposed),
+            Self::WeightOnlyLinear(op) => op.infer(&operands),
             Self::Gemm(op) => op.infer(&operands),
             Self::Attention(op) => op.infer(&operands),
             Self::Conv(op) => op.infer(&operands),

@@ -13,6 +13,7 @@ pub(crate) mod flow;
 pub(crate) mod index;
 pub(crate) mod lanes;
 pub(crate) mod movement;
+pub(crate) mod narrow;
 pub(crate) mod normalize;
 pub(crate) mod product;
 pub(crate) mod quantize;
@@ -246,6 +247,10 @@ macro_rules! for_each_kernel {
             AttentionF32 = 190, "attention_f32", attention::ATTENTION_F32;
             /// Product with packed weights in bf16, bias and activation.
             LinearBf16 = 200, "linear_bf16", product::LINEAR_BF16;
+            /// Product with packed weights of eight bits, bias and activation.
+            LinearI8 = 201, "linear_i8", narrow::LINEAR_I8;
+            /// Product with packed weights of four bits, bias and activation.
+            LinearI4 = 202, "linear_i4", narrow::LINEAR_I4;
         }
     };
 }

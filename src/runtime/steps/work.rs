@@ -34,8 +34,8 @@ pub(crate) fn known(kernel: KernelId, words: &[u32], operands: &Operands<'_>) ->
         ..Known::default()
     };
     match kernel {
-        KernelId::LinearF32 | KernelId::LinearBf16 => {
-            // Either record begins with that of the product.
+        KernelId::LinearF32 | KernelId::LinearBf16 | KernelId::LinearI8 | KernelId::LinearI4 => {
+            // Each record begins with that of the product.
             let record = LinearRecord::take(words);
             let (rows, k, n) = (extent(record.rows), u64::from(record.k), u64::from(record.n));
             let results = if record.residual.is_some() || record.accumulate { 2 * n } else { n };
