@@ -4,7 +4,8 @@ use crate::graph::dim::product;
 use crate::graph::ops::{Given, Grid8, QuantizedLinear, Stage};
 use crate::graph::{Node, Tensor, ValueId};
 use crate::kernels::gemm::PANEL;
-use crate::kernels::gemm::int8::{pack_quads, packed_quads_len, scratch_len};
+use crate::kernels::gemm::int8::scratch_len;
+use crate::kernels::int8::{pack_quads, packed_quads_len};
 use crate::runtime::KernelId;
 use crate::runtime::record::In;
 use crate::runtime::steps::integer::{
@@ -119,19 +120,21 @@ impl Weights {
             false => (["quads_i8", "sums_i8"], (n, 1)),
             true => (["transposed_quads_i8", "transposed_sums_i8"], (1, k)),
         };
-        let at = |i: usize, j: usize| (weights.bytes()[i * row + j * column] ^ flip) as i8;
+        let flipped: Vec<u8>;
+        let mut bytes = weights.bytes();
+        if flip != 0 {
+            flipped = bytes.iter().map(|q| q ^ flip).collect();
+            bytes = &flipped;
+        }
+        let mut sums = vec![0i32; n.next_multiple_of(PANEL)];
         let quads = b.packed(w, forms[0], DType::U32, || {
             let mut quads = vec![0u32; len];
-            pack_quads(at, k, n, &mut quads);
+            let src = bytemuck::cast_slice(bytes);
+            pack_quads(src, (k, n), (row, column), &mut quads, &mut sums);
             bytemuck::cast_slice(&quads).to_vec()
         });
-        let sums = b.packed(w, forms[1], DType::I32, || {
-            let sum = |j| (0..k).map(|i| i32::from(at(i, j))).sum::<i32>();
-            let sums: Vec<i32> = (0..n.next_multiple_of(PANEL))
-                .map(|j| if j < n { sum(j) } else { 0 })
-                .collect();
-            bytemuck::cast_slice(&sums).to_vec()
-        });
+        // Both are packed the first time somebody asks.
+        let sums = b.packed(w, forms[1], DType::I32, || bytemuck::cast_slice(&sums).to_vec());
         Ok(Self { quads, sums, shift: if flip == 0 { 0 } else { 128 } })
     }
 }

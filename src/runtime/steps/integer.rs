@@ -4,9 +4,8 @@ use arrayvec::ArrayVec;
 
 use crate::kernels::Simd;
 use crate::kernels::gemm::PANEL;
-use crate::kernels::gemm::int8::{
-    GemmI8, Grid8, Output, Stage, dynamic_quantize, gemm_i8, packed_quads_len, scratch_len,
-};
+use crate::kernels::gemm::int8::{GemmI8, Output, Stage, gemm_i8, scratch_len};
+use crate::kernels::int8::{Grid8, dynamic_quantize, packed_quads_len};
 use crate::runtime::check::{Reach, count, require};
 use crate::runtime::record::{Extent, Field, In, Out, Scratch, Words};
 use crate::runtime::step::{Kernel, KernelId, Operands, Step, kernel};
