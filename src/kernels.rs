@@ -22,6 +22,7 @@ pub mod elementwise;
 mod fold;
 pub mod gemm;
 pub mod index;
+pub mod int8;
 pub mod isa;
 pub mod lanes;
 pub mod math;

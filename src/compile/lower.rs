@@ -9,6 +9,7 @@ mod classical;
 mod dynamic;
 mod elementwise;
 mod index;
+mod integer;
 mod lanes;
 pub(super) mod movement;
 mod narrow;
@@ -89,6 +90,7 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::Gemm(op) => product::gemm(b, node, op),
         Op::Attention(op) => attention::attention(b, node, op),
         Op::Recurrent(op) => recurrent::recurrent(b, node, op),
+        Op::QuantizedLstm(op) => recurrent::quantized(b, node, op),
         Op::Reduce(op) => normalize::reduce(b, node, op),
         Op::Softmax { axis } => normalize::softmax(b, node, *axis, false),
         Op::LogSoftmax { axis } => normalize::softmax(b, node, *axis, true),
@@ -102,6 +104,8 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::NonMaxSuppression(op) => dynamic::suppress(b, node, op),
         Op::QuantizeLinear(op) => quantize::quantize(b, node, op),
         Op::DequantizeLinear(op) => quantize::dequantize(b, node, op),
+        Op::DynamicQuantizeLinear => integer::dynamic_quantize(b, node),
+        Op::QuantizedLinear(op) => integer::linear(b, node, op),
         Op::TreeEnsemble(op) => classical::tree_ensemble(b, node, op),
         Op::Lookup => classical::lookup(b, node),
         Op::Distances { squared } => classical::distances(b, node, *squared),

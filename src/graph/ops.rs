@@ -35,7 +35,7 @@ pub use movement::{Pad, PadMode, SliceAxis};
 pub use product::{Activation, Conv, Gemm, MaxPositions, Pool, PoolKind, WeightOnlyLinear};
 pub use quantize::Quantization;
 pub use random::Random;
-pub use recurrent::{Cell, CellActivation, Direction, Recurrent};
+pub use recurrent::{Cell, CellActivation, Direction, QuantizedLstm, Recurrent};
 pub use reduce::{Reduce, ReduceKind};
 pub use trees::TreeEnsemble;
 pub use vision::{DeformColumns, GridSample, MaxRoiPool, RoiAlign};
@@ -273,6 +273,8 @@ pub enum Op {
     /// Recurrent layer. Operands as ONNX: x, w, r, b, sequence_lens, initial_h, and for LSTM
     /// initial_c, p; results: y, y_h, and for LSTM y_c.
     Recurrent(Recurrent),
+    /// An LSTM on integers of eight bits.
+    QuantizedLstm(QuantizedLstm),
     /// Makes numbers in the data dimensions. Operand: an i64 tensor; no result. Whatever has a
     /// measured variable in its shape comes behind the node that measures it, except for the
     /// results of the operator that the number comes from.
@@ -376,6 +378,7 @@ impl Op {
             Self::BatchNorm { .. } => "BatchNormalization",
             Self::GroupNorm { .. } => "GroupNormalization",
             Self::Recurrent(op) => op.cell.name(),
+            Self::QuantizedLstm(_) => "QuantizedLSTM",
             Self::Measure(_) => "Measure",
             Self::NonZero { .. } => "NonZero",
             Self::Unique(_) => "Unique",
@@ -519,6 +522,7 @@ impl Op {
             Self::BatchNorm { .. } => normalize::infer_channels(&operands, 5),
             Self::GroupNorm { .. } => normalize::infer_channels(&operands, 3),
             Self::Recurrent(op) => op.infer(&operands),
+            Self::QuantizedLstm(op) => op.infer(&operands),
             Self::Measure(op) => op.infer(&operands),
             Self::NonZero { len } => dynamic::infer_non_zero(&operands, len),
             Self::Unique(op) => op.infer(&operands),

@@ -5,10 +5,12 @@
 //! a large table that is dequantized is gathered first and dequantized then. What has another form
 //! is folded to f32 behind the passes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use crate::graph::dim::product as count;
 use crate::graph::ops::{Quantization, WeightOnlyLinear};
 use crate::graph::{Fact, Graph, Node, Op, ValueId};
+use crate::kernels::gemm::narrow::UNPACKED_ROWS;
 use crate::tensor::DType;
 
 use super::dequantized::is_constant;
@@ -16,21 +18,33 @@ use super::dequantized::is_constant;
 /// Blocks of scales end where a word of packed weights does, whatever bits these have.
 const WORD_ROWS: usize = 8;
 
-/// A product of at most so many elements of weights reads them from the caches nearest to the CPU,
-/// where integers gain nothing and widening them costs.
-const FEWEST_WEIGHTS: usize = 1 << 14;
+/// Bytes of all such weights of a model as f32 up to which they stay in a cache that gives them as
+/// fast as they are multiplied. Then reading fewer gains nothing, and widening them costs.
+const NEAR: usize = 1 << 20;
+
+/// Bytes that no cache holds.
+const FAR: usize = 1 << 25;
 
 /// Bytes of f32 from which on a table is read as integers: a smaller one is in a cache anyway.
 const LARGE_TABLE: usize = 1 << 18;
 
 /// Runs the pass: products and tables that read integers now.
 pub(super) fn narrow(graph: &mut Graph) -> usize {
-    let mut found = HashMap::new();
-    collect(graph, &graph.nodes, &mut found);
+    let mut pass = Pass { found: HashMap::new(), bytes: 0 };
+    pass.collect(graph, &graph.nodes);
+    let mut read = HashSet::new();
+    pass.count(graph, &graph.nodes, &mut read);
     let mut nodes = std::mem::take(&mut graph.nodes);
-    let places = rewrite(graph, &mut nodes, &found);
+    let places = pass.rewrite(graph, &mut nodes);
     graph.nodes = nodes;
     places
+}
+
+struct Pass {
+    /// The dequantized constants of eight bits, those in blocks included.
+    found: HashMap<ValueId, Integers>,
+    /// Bytes of those of them that are weights of products, as f32.
+    bytes: usize,
 }
 
 /// Integers of a dequantized constant.
@@ -41,47 +55,74 @@ struct Integers {
     zero: Option<ValueId>,
 }
 
-/// The dequantized constants of eight bits, those in blocks included.
-fn collect(graph: &Graph, nodes: &[Node], found: &mut HashMap<ValueId, Integers>) {
-    for node in nodes {
-        node.op.blocks().for_each(|block| collect(graph, &block.nodes, found));
-        let (Op::DequantizeLinear(op), &[Some(y)]) = (&node.op, &node.outputs[..]) else {
-            continue;
-        };
-        let (&[Some(data), Some(scale), ..], true) = (&node.inputs[..], is_constant(graph, node))
-        else {
-            continue;
-        };
-        let eight = matches!(graph.value(data).dtype, DType::I8 | DType::U8);
-        if eight && graph.value(y).dtype == DType::F32 {
-            let zero = node.inputs.get(2).copied().flatten();
-            found.insert(y, Integers { op: *op, data, scale, zero });
-        }
-    }
-}
-
-fn rewrite(graph: &mut Graph, nodes: &mut Vec<Node>, found: &HashMap<ValueId, Integers>) -> usize {
-    let mut places = 0;
-    for node in std::mem::take(nodes) {
-        let mut node = node;
-        for block in node.op.blocks_mut() {
-            places += rewrite(graph, &mut block.nodes, found);
-        }
-        let of = |i: usize| node.inputs.get(i).copied().flatten().and_then(|v| found.get(&v));
-        let rewritten = match &node.op {
-            Op::Linear { .. } => {
-                of(1).and_then(|w| product(graph, &node, w)).map(|node| vec![node])
+impl Pass {
+    fn collect(&mut self, graph: &Graph, nodes: &[Node]) {
+        for node in nodes {
+            node.op.blocks().for_each(|block| self.collect(graph, &block.nodes));
+            let (Op::DequantizeLinear(op), &[Some(y)]) = (&node.op, &node.outputs[..]) else {
+                continue;
+            };
+            let (&[Some(data), Some(scale), ..], true) =
+                (&node.inputs[..], is_constant(graph, node))
+            else {
+                continue;
+            };
+            let eight = matches!(graph.value(data).dtype, DType::I8 | DType::U8);
+            if eight && graph.value(y).dtype == DType::F32 {
+                let zero = node.inputs.get(2).copied().flatten();
+                self.found.insert(y, Integers { op: *op, data, scale, zero });
             }
-            Op::Gather { axis: 0 } => of(0).and_then(|table| gathered(graph, &node, table)),
-            _ => None,
-        };
-        places += usize::from(rewritten.is_some());
-        match rewritten {
-            Some(several) => nodes.extend(several),
-            None => nodes.push(node),
         }
     }
-    places
+
+    fn count(&mut self, graph: &Graph, nodes: &[Node], read: &mut HashSet<ValueId>) {
+        for node in nodes {
+            node.op.blocks().for_each(|block| self.count(graph, &block.nodes, read));
+            if let (Op::Linear { .. }, &[_, Some(w), ..]) = (&node.op, &node.inputs[..])
+                && let Some(w) = self.found.get(&w)
+                && read.insert(w.data)
+            {
+                let len = len(graph, w.data).unwrap_or(0);
+                self.bytes = self.bytes.saturating_add(len.saturating_mul(size_of::<f32>()));
+            }
+        }
+    }
+
+    fn rewrite(&self, graph: &mut Graph, nodes: &mut Vec<Node>) -> usize {
+        let mut places = 0;
+        for mut node in std::mem::take(nodes) {
+            for block in node.op.blocks_mut() {
+                places += self.rewrite(graph, &mut block.nodes);
+            }
+            let of =
+                |i: usize| node.inputs.get(i).copied().flatten().and_then(|v| self.found.get(&v));
+            let rewritten = match &node.op {
+                Op::Linear { .. } => of(1)
+                    .filter(|_| self.pays(graph, &node))
+                    .and_then(|w| product(graph, &node, w))
+                    .map(|node| vec![node]),
+                Op::Gather { axis: 0 } => of(0).and_then(|table| gathered(graph, &node, table)),
+                _ => None,
+            };
+            places += usize::from(rewritten.is_some());
+            match rewritten {
+                Some(several) => nodes.extend(several),
+                None => nodes.push(node),
+            }
+        }
+        places
+    }
+
+    /// Whether a product is no slower than in f32 on any CPU: one row is bound by the bytes of its
+    /// weights, and many share the cost of widening them. A few are bound by what widening costs
+    /// unless weights come from far away.
+    fn pays(&self, graph: &Graph, node: &Node) -> bool {
+        let y = node.outputs.first().copied().flatten().map(|y| &graph.value(y).shape);
+        let rows = y.and_then(|shape| shape.split_last()).map(|(_, rows)| count(rows));
+        let most = rows.map_or(1, |rows| rows.bounds(&graph.variables).1);
+        let few = (2..UNPACKED_ROWS as i64).contains(&most);
+        self.bytes >= FAR || self.bytes >= NEAR && !few
+    }
 }
 
 /// How many numbers a value has, where that is fixed.
@@ -103,7 +144,7 @@ fn product(graph: &Graph, node: &Node, w: &Integers) -> Option<Node> {
         _ => return None,
     };
     let k = usize::try_from(graph.value(w.data).shape.get(1 - columns)?.fixed()?).ok()?;
-    if block < k && !block.is_multiple_of(WORD_ROWS) || len(graph, w.data)? < FEWEST_WEIGHTS {
+    if block < k && !block.is_multiple_of(WORD_ROWS) {
         return None;
     }
     let mut inputs = node.inputs.clone();

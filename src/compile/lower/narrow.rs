@@ -93,7 +93,7 @@ pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: &WeightOnlyLinear) ->
     let len = unpacked_len(rows, k).ok_or("the operand is too large")?;
     let unpacked = (len > 0).then(|| b.scratch(DType::F32, len));
     let record = LinearNarrowRecord { linear, block: block as u32, scales, zeros, unpacked };
-    let kernel = if bits == Bits::Four { KernelId::LinearI4 } else { KernelId::LinearI8 };
+    let kernel = if bits == Bits::Four { KernelId::LinearW4 } else { KernelId::LinearW8 };
     b.step(kernel, &record);
     Ok(())
 }

@@ -40,26 +40,26 @@ impl LinearNarrowRecord {
         self.linear.fits_but_weights(reach)
     }
 
-    fn fits_i8(&self, reach: &Reach<'_>) -> Option<()> {
+    fn fits_w8(&self, reach: &Reach<'_>) -> Option<()> {
         self.fits(reach, Bits::Eight)
     }
 
-    fn fits_i4(&self, reach: &Reach<'_>) -> Option<()> {
+    fn fits_w4(&self, reach: &Reach<'_>) -> Option<()> {
         self.fits(reach, Bits::Four)
     }
 }
 
-pub(crate) static LINEAR_I8: Kernel =
-    kernel!(LinearI8, LinearNarrowRecord::fits_i8, simd linear_i8);
+pub(crate) static LINEAR_W8: Kernel =
+    kernel!(LinearW8, LinearNarrowRecord::fits_w8, simd linear_w8);
 
-fn linear_i8<S: Simd>(step: Step<'_>) {
+fn linear_w8<S: Simd>(step: Step<'_>) {
     linear::<S>(step, Bits::Eight);
 }
 
-pub(crate) static LINEAR_I4: Kernel =
-    kernel!(LinearI4, LinearNarrowRecord::fits_i4, simd linear_i4);
+pub(crate) static LINEAR_W4: Kernel =
+    kernel!(LinearW4, LinearNarrowRecord::fits_w4, simd linear_w4);
 
-fn linear_i4<S: Simd>(step: Step<'_>) {
+fn linear_w4<S: Simd>(step: Step<'_>) {
     linear::<S>(step, Bits::Four);
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn known(kernel: KernelId, words: &[u32], operands: &Operands<'_>) ->
         ..Known::default()
     };
     match kernel {
-        KernelId::LinearF32 | KernelId::LinearBf16 | KernelId::LinearI8 | KernelId::LinearI4 => {
+        KernelId::LinearF32 | KernelId::LinearBf16 | KernelId::LinearW8 | KernelId::LinearW4 => {
             // Each record begins with that of the product.
             let record = LinearRecord::take(words);
             let (rows, k, n) = (extent(record.rows), u64::from(record.k), u64::from(record.n));
@@ -63,7 +63,8 @@ pub(crate) fn known(kernel: KernelId, words: &[u32], operands: &Operands<'_>) ->
             product(batch * scores * (extent(record.size) + extent(record.width)))
         }
         KernelId::RnnF32 => recurrent(words, operands, 1),
-        KernelId::LstmF32 => recurrent(words, operands, 4),
+        // Either record begins with that of the layer.
+        KernelId::LstmF32 | KernelId::LstmI8 => recurrent(words, operands, 4),
         KernelId::GruLinearF32 | KernelId::GruResetF32 => recurrent(words, operands, 3),
         KernelId::TreeEnsemble | KernelId::TreeWalk | KernelId::Lookup => Known::default(),
         KernelId::Copy

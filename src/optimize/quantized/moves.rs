@@ -1,0 +1,95 @@
+//! Elements that are only moved are moved as integers.
+//!
+//! `DequantizeLinear` and an operator that moves elements change places; behind it, the
+//! `QuantizeLinear` that gives the integers again is left out.
+
+use std::collections::HashMap;
+
+use crate::graph::ops::{Grid8, Quantization, Unary};
+use crate::graph::{Fact, Graph, Node, Op, ValueId};
+
+use super::Quantized;
+
+/// Rewrites a graph.
+pub(super) fn integers(graph: &mut Graph) {
+    let nodes = std::mem::take(&mut graph.nodes);
+    graph.nodes = rewrite(graph, nodes);
+}
+
+/// What is known of a dequantized value.
+struct Source {
+    quantized: Quantized,
+    grid: Grid8,
+    op: Quantization,
+}
+
+fn rewrite(graph: &mut Graph, nodes: Vec<Node>) -> Vec<Node> {
+    let mut sources: HashMap<ValueId, Source> = HashMap::new();
+    let mut written = Vec::with_capacity(nodes.len());
+    for mut node in nodes {
+        for block in node.op.blocks_mut() {
+            block.nodes = rewrite(graph, std::mem::take(&mut block.nodes));
+        }
+        let source = node.inputs.first().copied().flatten().and_then(|x| sources.get(&x));
+        match (&node.op, source) {
+            (Op::DequantizeLinear(op), _) => {
+                let op = *op;
+                let known = Quantized::of(graph, &node)
+                    .and_then(|q| Some((q.grid(graph)?, q)))
+                    .zip(node.outputs[0]);
+                if let Some(((grid, quantized), y)) = known {
+                    sources.insert(y, Source { quantized, grid, op });
+                }
+            }
+            (Op::QuantizeLinear(_), Some(source)) => {
+                let to = Quantized::of(graph, &node).and_then(|q| q.grid(graph));
+                // The nearest integer to an integer is itself, unless nothing is left of a step.
+                let same = to == Some(source.grid) && source.grid.scale.is_normal();
+                if same {
+                    node.op = Op::Unary(Unary::Identity);
+                    node.inputs = vec![Some(source.quantized.q)];
+                }
+            }
+            (op, Some(source)) if moves(op) && node.inputs.len() == 1 => {
+                let (Some(y), Quantized { q, scale, zero }) = (node.outputs[0], &source.quantized)
+                else {
+                    written.push(node);
+                    continue;
+                };
+                let (op, grid) = (source.op, source.grid);
+                let (q, scale, zero) = (*q, *scale, *zero);
+                let fact =
+                    Fact { dtype: graph.value(q).dtype, shape: graph.value(y).shape.clone() };
+                let moved = graph.add_value(node.name.clone(), &fact);
+                let name = node.name.clone();
+                node.inputs[0] = Some(q);
+                node.outputs[0] = Some(moved);
+                written.push(node);
+                node = Node {
+                    name,
+                    op: Op::DequantizeLinear(op),
+                    inputs: vec![Some(moved), Some(scale), zero],
+                    outputs: vec![Some(y)],
+                };
+                let quantized = Quantized { q: moved, scale, zero };
+                sources.insert(y, Source { quantized, grid, op });
+            }
+            _ => {}
+        }
+        written.push(node);
+    }
+    written
+}
+
+/// Whether an operator only moves elements of its one operand.
+fn moves(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Reshape { .. }
+            | Op::Transpose { .. }
+            | Op::Slice { .. }
+            | Op::Expand { .. }
+            | Op::Tile { .. }
+            | Op::Unary(Unary::Identity)
+    )
+}
