@@ -17,11 +17,19 @@ use crate::tensor::DType;
 use super::pattern::{Scope, each_list};
 use super::{Kept, dequantized as constants, identities, prune};
 
-/// Runs the pass: how many products take integers now.
-pub(super) fn fuse(graph: &mut Graph) -> usize {
+/// Moves integers instead of what they stand for: how many nodes went.
+pub(super) fn move_integers(graph: &mut Graph) -> usize {
+    let before = graph.nodes.len();
     moves::integers(graph);
     identities::remove(graph);
     prune::prune(graph);
+    before.saturating_sub(graph.nodes.len())
+}
+
+/// Runs the pass: how many products take integers now.
+pub(super) fn fuse(graph: &mut Graph) -> usize {
+    // Products have been made under other shapes since.
+    move_integers(graph);
     each_list(graph, &mut |scope| {
         (0..scope.len()).filter(|i| linear::fuse(scope, *i).is_some()).count()
     })

@@ -74,7 +74,8 @@ impl Given {
 ///
 /// Operands: x, its scale and its zero point (one number each, known to the run), the weights
 /// `[k, n]`, their scales and zero points (one number, or `n`), then one for each stage that has
-/// one. Without scales both are one; without zero points they are zero.
+/// one. Without scales both are one; without zero points they are zero. Passes may give the rows
+/// of the result other axes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantizedLinear {
     /// The weights are `[n, k]`.

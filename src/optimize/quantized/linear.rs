@@ -185,9 +185,15 @@ impl Product {
     fn follow(&mut self, scope: &mut Scope<'_>) {
         while self.stages.len() + 1 < MOST_STAGES
             && let Some(next) = scope.follower(self.at, self.y)
-            && let Some(result) = scope.result(next).filter(|r| scope.same_shape(*r, self.y))
+            && let Some(result) = scope.result(next)
+            && (scope.same_shape(result, self.y) || self.is_reshape(scope, next, result))
         {
             let taken = match &scope.node(next).op {
+                Op::Reshape { .. } | Op::Transpose { .. }
+                    if self.is_reshape(scope, next, result) =>
+                {
+                    Some(())
+                }
                 Op::QuantizeLinear(_) => return self.quantize(scope, next),
                 Op::Unary(op) => activation(*op).map(|f| self.stages.push(Stage::Activate(f))),
                 Op::Binary(Binary::Add) => {
@@ -202,6 +208,19 @@ impl Product {
             }
             (self.at, self.y) = (next, result);
         }
+    }
+
+    /// Whether a node gives the rows other axes: rows they stay, in their order.
+    fn is_reshape(&self, scope: &Scope<'_>, i: usize, result: ValueId) -> bool {
+        let columns = scope.shape(result).last().is_some_and(|dim| dim.is(self.n));
+        let in_order = match &scope.node(i).op {
+            Op::Reshape { .. } => true,
+            Op::Transpose { perm } => {
+                perm.iter().filter(|axis| !scope.shape(self.y)[**axis].is(1)).is_sorted()
+            }
+            _ => false,
+        };
+        columns && in_order
     }
 
     /// Adds a constant row, or a value of the result's shape.

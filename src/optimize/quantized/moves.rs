@@ -1,7 +1,8 @@
 //! Elements that are only moved are moved as integers.
 //!
 //! `DequantizeLinear` and an operator that moves elements change places; behind it, the
-//! `QuantizeLinear` that gives the integers again is left out.
+//! `QuantizeLinear` that gives the integers again is left out. A reshape of integers that keeps
+//! their columns goes before the `QuantizeLinear` that makes them, to the product in front of it.
 
 use std::collections::HashMap;
 
@@ -14,6 +15,54 @@ use super::Quantized;
 pub(super) fn integers(graph: &mut Graph) {
     let nodes = std::mem::take(&mut graph.nodes);
     graph.nodes = rewrite(graph, nodes);
+    let uses = graph.use_counts();
+    let nodes = std::mem::take(&mut graph.nodes);
+    graph.nodes = reshape_first(graph, nodes, &uses);
+}
+
+/// Puts reshapes before what quantizes, where nobody else reads the integers.
+fn reshape_first(graph: &mut Graph, nodes: Vec<Node>, uses: &[u32]) -> Vec<Node> {
+    let mut quantizers: HashMap<ValueId, usize> = HashMap::new();
+    let mut written: Vec<Option<Node>> = Vec::with_capacity(nodes.len());
+    for mut node in nodes {
+        if node.outputs.is_empty() || node.op.blocks().next().is_some() {
+            // No node moves across this one.
+            quantizers.clear();
+        }
+        for block in node.op.blocks_mut() {
+            block.nodes = reshape_first(graph, std::mem::take(&mut block.nodes), uses);
+        }
+        let q = node.inputs.first().copied().flatten();
+        let at = q.and_then(|q| quantizers.get(&q).copied());
+        if let (Some(at), Some(z)) = (at.filter(|_| keeps_columns(graph, &node)), node.outputs[0])
+            && let Some(mut quantizer) = written[at].take()
+            && let Some(y) = quantizer.inputs[0]
+        {
+            let fact = Fact { dtype: graph.value(y).dtype, shape: graph.value(z).shape.clone() };
+            let reshaped = graph.add_value(node.name.clone(), &fact);
+            (node.inputs[0], node.outputs[0]) = (Some(y), Some(reshaped));
+            (quantizer.inputs[0], quantizer.outputs[0]) = (Some(reshaped), Some(z));
+            written.push(Some(node));
+            node = quantizer;
+        }
+        if let (Op::QuantizeLinear(_), Some(q)) = (&node.op, node.outputs.first().copied().flatten())
+            && Quantized::of(graph, &node).is_some()
+            && uses.get(q.0 as usize) == Some(&1)
+        {
+            quantizers.insert(q, written.len());
+        }
+        written.push(Some(node));
+    }
+    written.into_iter().flatten().collect()
+}
+
+/// Whether a node is a reshape that leaves the last axis as it is.
+fn keeps_columns(graph: &Graph, node: &Node) -> bool {
+    let (Op::Reshape { .. }, [Some(x)], [Some(y)]) = (&node.op, &node.inputs[..], &node.outputs[..])
+    else {
+        return false;
+    };
+    graph.value(*x).shape.last() == graph.value(*y).shape.last()
 }
 
 /// What is known of a dequantized value.
