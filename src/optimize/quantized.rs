@@ -3,8 +3,11 @@
 //! Models say it in several ways, and the importer makes one of them: `DequantizeLinear`, an
 //! operator in f32, `QuantizeLinear`. A product of two dequantized values, its weights constant,
 //! becomes a product of integers, together with all that follows it up to the next quantized
-//! value ([`linear`]). What only moves elements moves the integers ([`moves`]).
+//! value ([`linear`]). So do other operators on elements that are quantized on their way
+//! ([`chain`]). What only moves elements moves the integers ([`moves`]).
 
+mod chain;
+mod follow;
 mod linear;
 mod moves;
 
@@ -31,7 +34,11 @@ pub(super) fn fuse(graph: &mut Graph) -> usize {
     // Products have been made under other shapes since.
     move_integers(graph);
     each_list(graph, &mut |scope| {
-        (0..scope.len()).filter(|i| linear::fuse(scope, *i).is_some()).count()
+        let products = (0..scope.len()).filter(|i| linear::fuse(scope, *i).is_some()).count();
+        (0..scope.len()).for_each(|i| {
+            chain::fuse(scope, i);
+        });
+        products
     })
 }
 

@@ -251,6 +251,8 @@ macro_rules! for_each_kernel {
             LinearI8 = 220, "linear_i8", integer::LINEAR_I8;
             /// f32 to integers by their range.
             DynamicQuantize = 221, "dynamic_quantize", integer::DYNAMIC_QUANTIZE;
+            /// Arithmetic of elements one behind the other, integers of eight bits on the way.
+            Chain = 222, "chain", integer::CHAIN;
         }
     };
 }

@@ -1,7 +1,7 @@
 //! Products of integers of eight bits.
 
 use crate::graph::dim::product;
-use crate::graph::ops::{Given, Grid8, QuantizedLinear, Stage};
+use crate::graph::ops::{Chain, Given, Grid8, QuantizedLinear, Stage};
 use crate::graph::{Node, Tensor, ValueId};
 use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::scratch_len;
@@ -9,7 +9,8 @@ use crate::kernels::int8::{pack_quads, packed_quads_len};
 use crate::runtime::KernelId;
 use crate::runtime::record::In;
 use crate::runtime::steps::integer::{
-    DynamicQuantizeRecord, GivenRecord, GridWords, LinearI8Record, StageRecord,
+    ChainRecord, DynamicQuantizeRecord, GivenRecord, GridWords, LinearI8Record, MOST_STAGES,
+    StageRecord,
 };
 use crate::runtime::steps::product::ActivationWords;
 use crate::tensor::DType;
@@ -47,23 +48,7 @@ pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: &QuantizedLinear) -> 
             Some(zeros.into_iter().map(|zero| zero - shift).collect())
         })?),
     };
-    let mut at = QuantizedLinear::STAGES;
-    let mut stages = arrayvec::ArrayVec::new();
-    for stage in &op.stages {
-        let given = if stage.reads() { Some(operand(node, at)?) } else { None };
-        at += usize::from(stage.reads());
-        let record = match (*stage, given) {
-            (Stage::Round(of), _) => StageRecord::Round(grid(of)),
-            (Stage::Activate(f), _) => StageRecord::Activate(ActivationWords::new(activation(f))),
-            (Stage::AddRow, Some(v)) => StageRecord::AddRow(b.read(v)?),
-            (Stage::Add, Some(v)) => StageRecord::Add(rows_of(b, v)?),
-            (Stage::AddQuantized(of), Some(v)) => {
-                StageRecord::AddQuantized(rows_of(b, v)?, grid(of))
-            }
-            (_, None) => return Err("a stage has no operand".into()),
-        };
-        stages.try_push(record).map_err(|_| "more stages than a product has")?;
-    }
+    let stages = stages(b, node, QuantizedLinear::STAGES, &op.stages)?;
     let before = &shape[..shape.len() - 1];
     let room = scratch_len(b.max_len(before), k).ok_or("the operand is too large")?;
     let scratch = (room > 0).then(|| b.scratch(DType::U32, room));
@@ -80,15 +65,65 @@ pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: &QuantizedLinear) -> 
         w_scale,
         w_zero,
         stages,
-        given: match op.given {
-            Given::Float => GivenRecord::Float,
-            Given::Sums => GivenRecord::Sums(),
-            Given::Quantized(of) => GivenRecord::Quantized(grid(of)),
-        },
+        given: given(op.given),
         scratch,
         y: b.write(y),
     };
     b.step(KernelId::LinearI8, &record);
+    Ok(())
+}
+
+fn given(given: Given) -> GivenRecord {
+    match given {
+        Given::Float => GivenRecord::Float,
+        Given::Sums => GivenRecord::Sums(),
+        Given::Quantized(of) => GivenRecord::Quantized(grid(of)),
+    }
+}
+
+type Stages = arrayvec::ArrayVec<StageRecord, MOST_STAGES>;
+
+/// Stages whose operands are those of the node from `at` on.
+pub(super) fn stages(
+    b: &mut Builder<'_>,
+    node: &Node,
+    mut at: usize,
+    stages: &[Stage],
+) -> Lowered<Stages> {
+    let mut records = Stages::new();
+    for stage in stages {
+        let given = if stage.reads() { Some(operand(node, at)?) } else { None };
+        at += usize::from(stage.reads());
+        let record = match (*stage, given) {
+            (Stage::Round(of), _) => StageRecord::Round(grid(of)),
+            (Stage::Activate(f), _) => StageRecord::Activate(ActivationWords::new(activation(f))),
+            (Stage::MulRow, Some(v)) => StageRecord::MulRow(b.read(v)?),
+            (Stage::AddRow, Some(v)) => StageRecord::AddRow(b.read(v)?),
+            (Stage::Add, Some(v)) => StageRecord::Add(rows_of(b, v)?),
+            (Stage::AddQuantized(of), Some(v)) => {
+                StageRecord::AddQuantized(rows_of(b, v)?, grid(of))
+            }
+            (_, None) => return Err("a stage has no operand".into()),
+        };
+        records.try_push(record).map_err(|_| "more stages than a step has")?;
+    }
+    Ok(records)
+}
+
+pub(super) fn chain(b: &mut Builder<'_>, node: &Node, op: &Chain) -> Lowered<()> {
+    let (x, y) = (operand(node, 0)?, result(node, 0)?);
+    let shape = b.shape(x);
+    let before = &shape[..shape.len().saturating_sub(1)];
+    let record = ChainRecord {
+        x: rows_of(b, x)?,
+        from: op.from.map(grid),
+        rows: b.extent(&product(before)),
+        n: b.extent(&product(&shape[before.len()..])),
+        stages: stages(b, node, 1, &op.stages)?,
+        given: given(op.given),
+        y: b.write(y),
+    };
+    b.step(KernelId::Chain, &record);
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Products of quantized values.
+//! Products of quantized values, and what happens to their elements.
 //!
 //! A quantized value of eight bits stands for `(q - zero) * scale`. The product of two such is an
 //! exact sum of integers times both scales.
@@ -32,6 +32,8 @@ impl Grid8 {
 pub enum Stage {
     /// It is quantized, and dequantized again.
     Round(Grid8),
+    /// It is multiplied by the next operand: one number for each column.
+    MulRow,
     /// The next operand is added: one number for each column.
     AddRow,
     /// The next operand is added: of the result's shape, f32.
@@ -45,7 +47,7 @@ pub enum Stage {
 impl Stage {
     /// Whether it has an operand.
     pub fn reads(&self) -> bool {
-        matches!(self, Self::AddRow | Self::Add | Self::AddQuantized(_))
+        matches!(self, Self::MulRow | Self::AddRow | Self::Add | Self::AddQuantized(_))
     }
 }
 
@@ -111,21 +113,56 @@ impl QuantizedLinear {
         if !scales || !row(4, DType::F32) || !row(5, w.dtype) {
             return Err(ShapeError("a scale or a zero point does not fit".into()));
         }
-        let mut at = Self::STAGES;
-        for stage in &self.stages {
-            let fitting = match stage {
-                Stage::AddRow => fits(operands.optional(at), &[n.clone()], DType::F32),
-                Stage::Add => fits(operands.optional(at), &shape, DType::F32),
-                Stage::AddQuantized(grid) => fits(operands.optional(at), &shape, grid.dtype()),
-                Stage::Round(_) | Stage::Activate(_) => true,
-            };
-            if !fitting || stage.reads() && operands.optional(at).is_none() {
-                return Err(ShapeError(format!("operand {at} does not fit the product")));
-            }
-            at += usize::from(stage.reads());
-        }
+        check_stages(operands, Self::STAGES, &self.stages, &shape)?;
         Ok(vec![Fact { dtype: self.given.dtype(), shape }])
     }
+}
+
+/// What happens to each element of a value, one thing behind the other, in f32.
+///
+/// Operands: x, then one for each stage that has one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chain {
+    /// What x stands for, where it is quantized; else it is f32.
+    pub from: Option<Grid8>,
+    /// What happens to the elements, in order.
+    pub stages: Vec<Stage>,
+    /// The result: no sums.
+    pub given: Given,
+}
+
+impl Chain {
+    pub(super) fn infer(&self, operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
+        let x = operands.at(0)?;
+        if x.dtype != self.from.map_or(DType::F32, |grid| grid.dtype()) {
+            return Err(ShapeError(format!("the data is {}", x.dtype)));
+        }
+        check_stages(operands, 1, &self.stages, &x.shape)?;
+        Ok(vec![Fact { dtype: self.given.dtype(), shape: x.shape.clone() }])
+    }
+}
+
+/// Whether operands from `at` on suit the stages of elements of this shape.
+fn check_stages(
+    operands: &Operands<'_>,
+    mut at: usize,
+    stages: &[Stage],
+    shape: &[Dim],
+) -> Result<(), ShapeError> {
+    for stage in stages {
+        let row = shape.last().cloned().unwrap_or(Dim::Fixed(1));
+        let fitting = match stage {
+            Stage::MulRow | Stage::AddRow => fits(operands.optional(at), &[row], DType::F32),
+            Stage::Add => fits(operands.optional(at), shape, DType::F32),
+            Stage::AddQuantized(grid) => fits(operands.optional(at), shape, grid.dtype()),
+            Stage::Round(_) | Stage::Activate(_) => true,
+        };
+        if !fitting || stage.reads() && operands.optional(at).is_none() {
+            return Err(ShapeError(format!("operand {at} does not fit the elements")));
+        }
+        at += usize::from(stage.reads());
+    }
+    Ok(())
 }
 
 /// Whether an operand, where there is one, has this type and as many elements.

@@ -1,7 +1,7 @@
 //! Between numbers and eight-bit values, one grid for all of them.
 
 use super::Grid8;
-use crate::kernels::gemm::int8::finish::{Nearest, number};
+use crate::kernels::stages::{Nearest, number};
 use crate::kernels::simd::{Simd, Vectorized};
 
 /// Rounds every number to the nearest value of a grid, halves to even, and saturates. NaN becomes

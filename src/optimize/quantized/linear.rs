@@ -1,38 +1,25 @@
 //! Products of integers, with what follows them.
 
-use crate::graph::ops::{Activation, Binary, Given, Grid8, Quantization, QuantizedLinear, Stage};
+use crate::graph::ops::{Activation, Binary, Given, Quantization, QuantizedLinear, Stage};
 use crate::graph::{Node, Op, Tensor, ValueId};
 use crate::tensor::DType;
 
-use super::super::linear::follow::activation;
 use super::super::pattern::Scope;
-use super::{Quantized, dequantized};
-
-/// Most stages of a product.
-pub(in crate::optimize) const MOST_STAGES: usize = 8;
+use super::dequantized;
+use super::follow::Way;
 
 /// A product of integers, while it takes along what follows it.
-#[derive(Clone)]
 struct Product {
     /// x, scale, zero point, weights, scales, zero points.
     operands: [Option<ValueId>; QuantizedLinear::STAGES],
     transposed: bool,
-    /// Columns.
-    n: i64,
-    stages: Vec<Stage>,
-    /// Operands of stages.
-    summands: Vec<ValueId>,
-    given: Given,
-    /// The node that it is written to.
-    at: usize,
-    /// Its result.
-    y: ValueId,
+    way: Way,
 }
 
 /// Makes node `i` a product of integers if it is one in all but name.
 pub(super) fn fuse(scope: &mut Scope<'_>, i: usize) -> Option<()> {
     let mut product = of_dequantized(scope, i).or_else(|| of_sums(scope, i))?;
-    product.follow(scope);
+    product.way.follow(scope);
     product.write(scope);
     Some(())
 }
@@ -48,27 +35,18 @@ fn of_dequantized(scope: &mut Scope<'_>, i: usize) -> Option<Product> {
     let (q, scales, zeros) = Weights::of(scope, weights, usize::from(!transposed))?;
     let n = scope.shape(w)[usize::from(!transposed)].fixed()?;
     let operands = [Some(x.q), Some(x.scale), x.zero, Some(q), Some(scales), zeros];
-    let mut product = Product {
-        operands,
-        transposed,
-        n,
-        stages: Vec::new(),
-        summands: Vec::new(),
-        given: Given::Float,
-        at: i,
-        y,
-    };
+    let mut way = Way::new(Some(n), i, y);
     if let Some(bias) = bias {
-        product.stages.push(Stage::AddRow);
-        product.summands.push(bias);
+        way.stages.push(Stage::AddRow);
+        way.summands.push(bias);
     }
     if let Some(residual) = residual {
-        product.add(scope, residual);
+        way.add(scope, residual)?;
     }
     if activation != Activation::None {
-        product.stages.push(Stage::Activate(activation));
+        way.stages.push(Stage::Activate(activation));
     }
-    Some(product)
+    Some(Product { operands, transposed, way })
 }
 
 /// Constant weights of eight bits.
@@ -129,16 +107,7 @@ fn of_sums(scope: &mut Scope<'_>, i: usize) -> Option<Product> {
     operands[4] = row.map(|row: Vec<f32>| {
         scope.graph.add_constant("scales", Tensor::vector(&row))
     });
-    Some(Product {
-        operands,
-        transposed,
-        n,
-        stages: Vec::new(),
-        summands: Vec::new(),
-        given: Given::Float,
-        at,
-        y,
-    })
+    Some(Product { operands, transposed, way: Way::new(Some(n), at, y) })
 }
 
 /// What node `i` multiplies `y` with: one value, or two that are multiplied before.
@@ -181,118 +150,8 @@ fn take_factor(
 }
 
 impl Product {
-    /// Takes along what follows, as far as it can.
-    fn follow(&mut self, scope: &mut Scope<'_>) {
-        while self.stages.len() + 1 < MOST_STAGES
-            && let Some(next) = scope.follower(self.at, self.y)
-            && let Some(result) = scope.result(next)
-            && (scope.same_shape(result, self.y) || self.is_reshape(scope, next, result))
-        {
-            let taken = match &scope.node(next).op {
-                Op::Reshape { .. } | Op::Transpose { .. }
-                    if self.is_reshape(scope, next, result) =>
-                {
-                    Some(())
-                }
-                Op::QuantizeLinear(_) => return self.quantize(scope, next),
-                Op::Unary(op) => activation(*op).map(|f| self.stages.push(Stage::Activate(f))),
-                Op::Binary(Binary::Add) => {
-                    let (a, b) = (scope.operand(next, 0), scope.operand(next, 1));
-                    let other = if a == Some(self.y) { b } else { a };
-                    other.and_then(|other| self.add(scope, other))
-                }
-                _ => None,
-            };
-            if taken.is_none() {
-                return;
-            }
-            (self.at, self.y) = (next, result);
-        }
-    }
-
-    /// Whether a node gives the rows other axes: rows they stay, in their order.
-    fn is_reshape(&self, scope: &Scope<'_>, i: usize, result: ValueId) -> bool {
-        let columns = scope.shape(result).last().is_some_and(|dim| dim.is(self.n));
-        let in_order = match &scope.node(i).op {
-            Op::Reshape { .. } => true,
-            Op::Transpose { perm } => {
-                perm.iter().filter(|axis| !scope.shape(self.y)[**axis].is(1)).is_sorted()
-            }
-            _ => false,
-        };
-        columns && in_order
-    }
-
-    /// Adds a constant row, or a value of the result's shape.
-    fn add(&mut self, scope: &mut Scope<'_>, v: ValueId) -> Option<()> {
-        if !scope.is_f32(v) {
-            return None;
-        }
-        if let Some(tensor) = scope.constant(v) {
-            // Shapes meet at their ends.
-            let data = tensor.as_slice::<f32>()?;
-            let along = tensor.shape().last().is_some_and(|len| *len as i64 == self.n);
-            let row = match data {
-                [one] => vec![*one; usize::try_from(self.n).ok()?],
-                row if row.len() as i64 == self.n && along => row.to_vec(),
-                _ => return None,
-            };
-            let row = scope.graph.add_constant("bias", Tensor::vector(&row));
-            self.stages.push(Stage::AddRow);
-            self.summands.push(row);
-            return Some(());
-        }
-        if !scope.same_shape(v, self.y) {
-            return None;
-        }
-        let quantized = dequantized(scope, v);
-        let known = quantized.and_then(|x| Some((x.grid(scope.graph)?, x.q)));
-        let (stage, summand) = match known {
-            Some((grid, q)) => (Stage::AddQuantized(grid), q),
-            None => (Stage::Add, v),
-        };
-        self.stages.push(stage);
-        self.summands.push(summand);
-        Some(())
-    }
-
-    /// What node `i` quantizes: the result, unless it is dequantized again and goes on from there.
-    fn quantize(&mut self, scope: &mut Scope<'_>, i: usize) {
-        let Some(quantized) = Quantized::of(scope.graph, scope.node(i)) else { return };
-        let Some(grid) = quantized.grid(scope.graph) else { return };
-        if let Some(on) = self.go_on(scope, &quantized, grid) {
-            *self = on;
-            return;
-        }
-        self.given = Given::Quantized(grid);
-        (self.at, self.y) = (i, quantized.q);
-    }
-
-    /// The product with what follows behind a pair of QuantizeLinear and DequantizeLinear. `None`
-    /// where it is the integers that are wanted.
-    fn go_on(&self, scope: &mut Scope<'_>, quantized: &Quantized, grid: Grid8) -> Option<Self> {
-        let next = scope.follower(self.at, quantized.q)?;
-        let again = dequantized(scope, scope.result(next)?)?;
-        if again.q != quantized.q || again.grid(scope.graph) != Some(grid) {
-            return None;
-        }
-        let y = scope.result(next)?;
-        let mut on = self.clone();
-        on.stages.push(Stage::Round(grid));
-        (on.at, on.y) = (next, y);
-        let before = on.stages.len();
-        on.follow(scope);
-        let readers = scope.readers(y);
-        let takes_integers = |i: &usize| match scope.node(*i).op {
-            Op::Linear { .. } => scope.operand(*i, 0) == Some(y),
-            Op::Conv(_) => true,
-            _ => false,
-        };
-        (on.stages.len() > before || !readers.iter().any(takes_integers)).then_some(on)
-    }
-
     fn write(self, scope: &mut Scope<'_>) {
-        let Self { operands, transposed, stages, summands, given, at, .. } = self;
+        let Self { operands, transposed, way: Way { stages, summands, given, at, .. } } = self;
         let inputs = operands.into_iter().chain(summands.into_iter().map(Some)).collect();
         let op = QuantizedLinear { transposed, stages, given };
         scope.rewrite(at, Op::QuantizedLinear(op), inputs);

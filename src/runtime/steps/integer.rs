@@ -4,8 +4,9 @@ use arrayvec::ArrayVec;
 
 use crate::kernels::Simd;
 use crate::kernels::gemm::PANEL;
-use crate::kernels::gemm::int8::{GemmI8, Output, Stage, gemm_i8, scratch_len};
+use crate::kernels::gemm::int8::{GemmI8, gemm_i8, scratch_len};
 use crate::kernels::int8::{Grid8, dynamic_quantize, packed_quads_len};
+use crate::kernels::stages::{Chain, Elements, Output, Stage, chain};
 use crate::runtime::check::{Reach, count, require};
 use crate::runtime::record::{Extent, Field, In, Out, Scratch, Words};
 use crate::runtime::step::{Kernel, KernelId, Operands, Step, kernel};
@@ -85,6 +86,7 @@ variants! {
         Add(rows: MatrixRows) = 3,
         AddQuantized(rows: MatrixRows, grid: GridWords) = 4,
         Activate(activation: ActivationWords) = 5,
+        MulRow(row: In) = 6,
     }
 }
 
@@ -142,16 +144,7 @@ impl LinearI8Record {
         reach.holds::<i32>(&self.sums, columns)?;
         reach.holds::<f32>(&self.w_scale, columns)?;
         reach.may_hold(&self.w_zero, DType::I32, columns)?;
-        for stage in &self.stages {
-            match stage {
-                StageRecord::AddRow(row) => reach.holds::<f32>(row, n)?,
-                StageRecord::Add(from) => from.fits_as(reach, DType::F32, rows, n)?,
-                StageRecord::AddQuantized(from, grid) => {
-                    from.fits_as(reach, grid.dtype(), rows, n)?;
-                }
-                StageRecord::Nothing | StageRecord::Round(_) | StageRecord::Activate(_) => {}
-            }
-        }
+        stages_fit(&self.stages, reach, rows, n)?;
         let room = scratch_len(rows, k)?;
         match &self.scratch {
             Some(scratch) => reach.holds::<u32>(scratch, room)?,
@@ -194,16 +187,81 @@ fn linear_i8<S: Simd>(step: Step<'_>) {
             b_scale: operands.read(record.w_scale),
             b_zero: record.w_zero.map(|zero| operands.read(zero)),
             stages: &stages,
-            output: match record.given {
-                GivenRecord::Float => Output::F32(operands.write(record.y)),
-                GivenRecord::Sums() => Output::I32(operands.write(record.y)),
-                GivenRecord::Quantized(grid) => {
-                    Output::Quantized(operands.write(record.y), grid.grid())
-                }
-            },
+            output: given(record.given, record.y, &operands),
             scratch: record.scratch.map_or(&mut [], |scratch| operands.scratch(scratch)),
         },
     );
+}
+
+/// Whether the operands of stages have `rows` of `n` elements.
+fn stages_fit(stages: &[StageRecord], reach: &Reach<'_>, rows: usize, n: usize) -> Option<()> {
+    for stage in stages {
+        match stage {
+            StageRecord::MulRow(row) | StageRecord::AddRow(row) => reach.holds::<f32>(row, n)?,
+            StageRecord::Add(from) => from.fits_as(reach, DType::F32, rows, n)?,
+            StageRecord::AddQuantized(from, grid) => from.fits_as(reach, grid.dtype(), rows, n)?,
+            StageRecord::Nothing | StageRecord::Round(_) | StageRecord::Activate(_) => {}
+        }
+    }
+    Some(())
+}
+
+crate::record! {
+    /// `y[rows, n]`, from `x[rows, n]` by way of the stages.
+    pub(crate) struct ChainRecord {
+        pub(crate) x: MatrixRows,
+        pub(crate) from: Option<GridWords>,
+        pub(crate) rows: Extent,
+        pub(crate) n: Extent,
+        pub(crate) stages: ArrayVec<StageRecord, MOST_STAGES>,
+        pub(crate) given: GivenRecord,
+        pub(crate) y: Out,
+    }
+}
+
+impl ChainRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let (rows, n) = (reach.extent(self.rows)?, reach.extent(self.n)?);
+        let from = self.from.as_ref().map_or(DType::F32, GridWords::dtype);
+        self.x.fits_as(reach, from, rows, n)?;
+        stages_fit(&self.stages, reach, rows, n)?;
+        require(self.given != GivenRecord::Sums())?;
+        reach.holds_as(&self.y, self.given.dtype(), count(&[rows, n])?)
+    }
+}
+
+pub(crate) static CHAIN: Kernel = kernel!(Chain, ChainRecord::fits, simd chain_of);
+
+fn chain_of<S: Simd>(step: Step<'_>) {
+    let (record, operands): (ChainRecord, _) = step.decode();
+    let Some(s) = S::from_level(operands.level()) else { return };
+    let (rows, n) = (operands.extent(record.rows), operands.extent(record.n));
+    if rows == 0 || n == 0 {
+        return;
+    }
+    let stages: ArrayVec<Stage<'_>, MOST_STAGES> =
+        record.stages.into_iter().filter_map(|stage| taken(stage, &operands)).collect();
+    let (x, x_row_stride) = match record.from {
+        None => {
+            let (data, stride) = record.x.at(&operands);
+            (Elements::F32(data), stride)
+        }
+        Some(grid) => {
+            let (data, stride) = record.x.at(&operands);
+            (Elements::Quantized(data, grid.grid()), stride)
+        }
+    };
+    let output = given(record.given, record.y, &operands);
+    chain(s, Chain { rows, n, x, x_row_stride, stages: &stages, output });
+}
+
+#[inline(always)]
+fn given<'s>(given: GivenRecord, y: Out, operands: &Operands<'s>) -> Output<'s> {
+    match given {
+        GivenRecord::Float => Output::F32(operands.write(y)),
+        GivenRecord::Sums() => Output::I32(operands.write(y)),
+        GivenRecord::Quantized(grid) => Output::Quantized(operands.write(y), grid.grid()),
+    }
 }
 
 #[inline(always)]
@@ -211,6 +269,7 @@ fn taken<'s>(stage: StageRecord, operands: &Operands<'s>) -> Option<Stage<'s>> {
     Some(match stage {
         StageRecord::Nothing => return None,
         StageRecord::Round(grid) => Stage::Round(grid.grid()),
+        StageRecord::MulRow(row) => Stage::MulRow(operands.read(row)),
         StageRecord::AddRow(row) => Stage::AddRow(operands.read(row)),
         StageRecord::Add(from) => {
             let (data, row_stride) = from.at(operands);
