@@ -13,7 +13,7 @@ mod moves;
 
 use std::collections::HashMap;
 
-use crate::graph::ops::{Grid8, Quantization};
+use crate::graph::ops::{Chain, Grid8, Quantization, QuantizedLinear, Stage};
 use crate::graph::{Graph, Node, Op, ValueId};
 use crate::tensor::DType;
 
@@ -110,7 +110,15 @@ fn keep(graph: &Graph, nodes: &[Node], kept: &mut Vec<Kept>) {
         .collect();
     let quantized = |v: Option<&Option<ValueId>>| {
         let maker = v.copied().flatten().and_then(|v| makers.get(&v));
-        maker.is_some_and(|node| matches!(node.op, Op::DequantizeLinear(_)))
+        maker.is_some_and(|node| match &node.op {
+            Op::DequantizeLinear(_) => true,
+            // It has taken the pair along.
+            Op::Chain(Chain { stages, .. })
+            | Op::QuantizedLinear(QuantizedLinear { stages, .. }) => {
+                matches!(stages.last(), Some(Stage::Round(_)))
+            }
+            _ => false,
+        })
     };
     for node in nodes {
         node.op.blocks().for_each(|block| keep(graph, &block.nodes, kept));

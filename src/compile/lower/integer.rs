@@ -183,7 +183,8 @@ pub(super) fn by_column<T: bytemuck::Pod + crate::tensor::Element>(
     numbers: impl FnOnce(Option<&Tensor>) -> Option<Vec<T>>,
 ) -> Lowered<In> {
     let tensor = v.map(|v| b.constant(v).ok_or("a scale is not constant")).transpose()?;
-    let numbers = numbers(tensor).filter(|numbers| matches!(numbers.len(), 1) || numbers.len() == n);
+    let numbers =
+        numbers(tensor).filter(|numbers| matches!(numbers.len(), 1) || numbers.len() == n);
     let numbers = numbers.ok_or_else(|| format!("the {what} do not fit"))?;
     let mut row = vec![T::zeroed(); n.next_multiple_of(PANEL)];
     for (to, i) in row.iter_mut().zip(0..n) {

@@ -20,6 +20,7 @@ pub(super) fn fuse(scope: &mut Scope<'_>, i: usize) -> Option<()> {
         return None;
     }
     let mut way = Way::new(scope.shape(x).last()?.fixed(), i, x);
+    way.behind_products = true;
     match op {
         Op::Unary(op) => way.stages.push(Stage::Activate(activation(op)?)),
         Op::Binary(Binary::Add) => way.add(scope, other?)?,

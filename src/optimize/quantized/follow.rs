@@ -23,12 +23,15 @@ pub(super) struct Way {
     pub(super) at: usize,
     /// Its result.
     pub(super) y: ValueId,
+    /// Products that take integers have been found.
+    pub(super) behind_products: bool,
 }
 
 impl Way {
     /// What node `at` gives, as f32.
     pub(super) fn new(n: Option<i64>, at: usize, y: ValueId) -> Self {
-        Self { n, stages: Vec::new(), summands: Vec::new(), given: Given::Float, at, y }
+        let (stages, summands, given) = (Vec::new(), Vec::new(), Given::Float);
+        Self { n, stages, summands, given, at, y, behind_products: false }
     }
 
     /// Takes along what follows, as far as it can.
@@ -147,6 +150,7 @@ impl Way {
         on.follow(scope);
         let readers = scope.readers(y);
         let takes_integers = |i: &usize| match scope.node(*i).op {
+            _ if self.behind_products => false,
             Op::Linear { .. } => scope.operand(*i, 0) == Some(y),
             Op::Conv(_) => true,
             _ => false,

@@ -104,9 +104,7 @@ fn of_sums(scope: &mut Scope<'_>, i: usize) -> Option<Product> {
         (at, y) = (next, result);
     }
     operands[1] = scale;
-    operands[4] = row.map(|row: Vec<f32>| {
-        scope.graph.add_constant("scales", Tensor::vector(&row))
-    });
+    operands[4] = row.map(|row: Vec<f32>| scope.graph.add_constant("scales", Tensor::vector(&row)));
     Some(Product { operands, transposed, way: Way::new(Some(n), at, y) })
 }
 

@@ -45,7 +45,8 @@ fn reshape_first(graph: &mut Graph, nodes: Vec<Node>, uses: &[u32]) -> Vec<Node>
             written.push(Some(node));
             node = quantizer;
         }
-        if let (Op::QuantizeLinear(_), Some(q)) = (&node.op, node.outputs.first().copied().flatten())
+        if let (Op::QuantizeLinear(_), Some(q)) =
+            (&node.op, node.outputs.first().copied().flatten())
             && Quantized::of(graph, &node).is_some()
             && uses.get(q.0 as usize) == Some(&1)
         {
@@ -58,7 +59,8 @@ fn reshape_first(graph: &mut Graph, nodes: Vec<Node>, uses: &[u32]) -> Vec<Node>
 
 /// Whether a node is a reshape that leaves the last axis as it is.
 fn keeps_columns(graph: &Graph, node: &Node) -> bool {
-    let (Op::Reshape { .. }, [Some(x)], [Some(y)]) = (&node.op, &node.inputs[..], &node.outputs[..])
+    let (Op::Reshape { .. }, [Some(x)], [Some(y)]) =
+        (&node.op, &node.inputs[..], &node.outputs[..])
     else {
         return false;
     };
@@ -107,7 +109,8 @@ fn rewrite(graph: &mut Graph, nodes: Vec<Node>) -> Vec<Node> {
                 };
                 let (op, grid) = (source.op, source.grid);
                 let (q, scale, zero) = (*q, *scale, *zero);
-                let fact = Fact { dtype: graph.value(q).dtype, shape: graph.value(y).shape.clone() };
+                let fact =
+                    Fact { dtype: graph.value(q).dtype, shape: graph.value(y).shape.clone() };
                 let moved = graph.add_value(node.name.clone(), &fact);
                 let name = node.name.clone();
                 node.inputs[0] = Some(q);
