@@ -17,6 +17,10 @@ const MOST: usize = 64;
 pub enum Stage<'a> {
     /// Rounds to the values of a grid: quantizes and dequantizes again.
     Round(Grid8),
+    /// Multiplies by a number.
+    Times(f32),
+    /// Adds a number.
+    Plus(f32),
     /// Multiplies each column by a number: `n` elements.
     MulRow(&'a [f32]),
     /// Adds a number to each column: `n` elements.
@@ -155,6 +159,18 @@ pub(in crate::kernels) fn apply<S: Simd, const V: usize, const WHOLE: bool>(
                 let steps = nearest.steps(s, x);
                 for v in 0..V {
                     x[v] = s.mul(steps[v], nearest.scale);
+                }
+            }
+            Stage::Times(factor) => {
+                let factor = s.splat(factor);
+                for v in 0..V {
+                    x[v] = s.mul(x[v], factor);
+                }
+            }
+            Stage::Plus(summand) => {
+                let summand = s.splat(summand);
+                for v in 0..V {
+                    x[v] = s.add(x[v], summand);
                 }
             }
             Stage::MulRow(data) => {

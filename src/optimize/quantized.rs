@@ -38,6 +38,10 @@ pub(super) fn fuse(graph: &mut Graph) -> usize {
         (0..scope.len()).for_each(|i| {
             chain::fuse(scope, i);
         });
+        // Behind what takes them along.
+        (0..scope.len()).for_each(|i| {
+            chain::dequantize(scope, i);
+        });
         products
     })
 }
@@ -56,8 +60,12 @@ impl Quantized {
     /// What a node dequantizes or quantizes with one scale for all elements.
     fn of(graph: &Graph, node: &Node) -> Option<Self> {
         let (integer, q) = match node.op {
-            Op::DequantizeLinear(Quantization { integer, .. }) => (integer, node.inputs[0]?),
-            Op::QuantizeLinear(Quantization { integer, .. }) => (integer, node.outputs[0]?),
+            Op::DequantizeLinear(Quantization { integer, .. }) => {
+                (integer, node.inputs.first().copied()??)
+            }
+            Op::QuantizeLinear(Quantization { integer, .. }) => {
+                (integer, node.outputs.first().copied()??)
+            }
             _ => return None,
         };
         let (scale, zero) = (node.inputs.get(1).copied()??, node.inputs.get(2).copied().flatten());
@@ -112,6 +120,7 @@ fn keep(graph: &Graph, nodes: &[Node], kept: &mut Vec<Kept>) {
         let maker = v.copied().flatten().and_then(|v| makers.get(&v));
         maker.is_some_and(|node| match &node.op {
             Op::DequantizeLinear(_) => true,
+            Op::Chain(Chain { from: Some(_), stages, .. }) if stages.is_empty() => true,
             // It has taken the pair along.
             Op::Chain(Chain { stages, .. })
             | Op::QuantizedLinear(QuantizedLinear { stages, .. }) => {

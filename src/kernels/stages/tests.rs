@@ -81,6 +81,8 @@ fn stages_are_done_in_order() {
         let stages = [
             Stage::MulRow(&scale),
             Stage::AddRow(&row),
+            Stage::Times(1.5),
+            Stage::Plus(-0.25),
             Stage::Round(grid),
             Stage::Add { data: &matrix, row_stride: n },
             Stage::AddQuantized { data: &x, row_stride: x_row_stride, grid },
@@ -91,6 +93,7 @@ fn stages_are_done_in_order() {
             .map(|i| {
                 let (at, j) = (i / n * x_row_stride + i % n, i % n);
                 let y = value(x[at]) * scale[j] + row[j];
+                let y = y * 1.5 + -0.25;
                 let y = (nearest(y, grid) - grid.zero) as f32 * grid.scale;
                 let y = y + matrix[i] + value(x[at]);
                 if y > 0.0 { y } else { 0.0 }

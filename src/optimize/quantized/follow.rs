@@ -57,7 +57,9 @@ impl Way {
                     let other = if a == Some(self.y) { b } else { a };
                     match (op, other) {
                         (Binary::Add, Some(other)) => self.add(scope, other),
-                        (_, Some(other)) => self.row(scope, other, Stage::MulRow),
+                        (_, Some(other)) => {
+                            self.constant(scope, other, Stage::Times, Stage::MulRow)
+                        }
                         _ => None,
                     }
                 }
@@ -83,19 +85,27 @@ impl Way {
         columns && in_order
     }
 
-    /// Takes a stage whose operand is a constant for each column.
-    pub(super) fn row(&mut self, scope: &mut Scope<'_>, v: ValueId, stage: Stage) -> Option<()> {
-        let (n, tensor) = (usize::try_from(self.n?).ok()?, scope.constant(v)?);
-        // Shapes meet at their ends.
-        let along = tensor.shape().last() == Some(&n);
-        let row = match tensor.as_slice::<f32>()? {
-            [one] if tensor.shape().len() <= scope.shape(self.y).len() => vec![*one; n],
-            row if row.len() == n && along => row.to_vec(),
-            _ => return None,
-        };
-        let row = scope.graph.add_constant("row", Tensor::vector(&row));
-        self.stages.push(stage);
-        self.summands.push(row);
+    /// Takes a stage with a constant: one number, or one for each column.
+    pub(super) fn constant(
+        &mut self,
+        scope: &mut Scope<'_>,
+        v: ValueId,
+        one: fn(f32) -> Stage,
+        row: Stage,
+    ) -> Option<()> {
+        let tensor = scope.constant(v)?;
+        let data = tensor.as_slice::<f32>()?;
+        if let [number] = data {
+            // Shapes meet at their ends.
+            let spread = tensor.shape().len() > scope.shape(self.y).len();
+            self.stages.extend((!spread).then(|| one(*number)));
+            return (!spread).then_some(());
+        }
+        let n = usize::try_from(self.n?).ok()?;
+        let fits = data.len() == n && tensor.shape().last() == Some(&n);
+        let tensor = fits.then(|| Tensor::vector(data))?;
+        self.summands.push(scope.graph.add_constant("row", tensor));
+        self.stages.push(row);
         Some(())
     }
 
@@ -105,7 +115,7 @@ impl Way {
             return None;
         }
         if scope.constant(v).is_some() {
-            return self.row(scope, v, Stage::AddRow);
+            return self.constant(scope, v, Stage::Plus, Stage::AddRow);
         }
         if !scope.same_shape(v, self.y) {
             return None;

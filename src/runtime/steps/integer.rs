@@ -87,6 +87,8 @@ variants! {
         AddQuantized(rows: MatrixRows, grid: GridWords) = 4,
         Activate(activation: ActivationWords) = 5,
         MulRow(row: In) = 6,
+        Times(factor: f32) = 7,
+        Plus(summand: f32) = 8,
     }
 }
 
@@ -200,7 +202,7 @@ fn stages_fit(stages: &[StageRecord], reach: &Reach<'_>, rows: usize, n: usize) 
             StageRecord::MulRow(row) | StageRecord::AddRow(row) => reach.holds::<f32>(row, n)?,
             StageRecord::Add(from) => from.fits_as(reach, DType::F32, rows, n)?,
             StageRecord::AddQuantized(from, grid) => from.fits_as(reach, grid.dtype(), rows, n)?,
-            StageRecord::Nothing | StageRecord::Round(_) | StageRecord::Activate(_) => {}
+            _ => {}
         }
     }
     Some(())
@@ -269,6 +271,8 @@ fn taken<'s>(stage: StageRecord, operands: &Operands<'s>) -> Option<Stage<'s>> {
     Some(match stage {
         StageRecord::Nothing => return None,
         StageRecord::Round(grid) => Stage::Round(grid.grid()),
+        StageRecord::Times(factor) => Stage::Times(factor),
+        StageRecord::Plus(summand) => Stage::Plus(summand),
         StageRecord::MulRow(row) => Stage::MulRow(operands.read(row)),
         StageRecord::AddRow(row) => Stage::AddRow(operands.read(row)),
         StageRecord::Add(from) => {

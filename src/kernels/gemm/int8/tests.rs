@@ -139,6 +139,8 @@ fn apply(case: &Case, stages: &[Stage<'_>], i: usize, j: usize, sum: i32) -> f32
     for stage in stages {
         x = match *stage {
             Stage::Round(grid) => (nearest(x, grid) - grid.zero) as f32 * grid.scale,
+            Stage::Times(factor) => x * factor,
+            Stage::Plus(summand) => x + summand,
             Stage::MulRow(data) => x * data[j],
             Stage::AddRow(data) => x + data[j],
             Stage::Add { data, row_stride } => x + data[i * row_stride + j],
