@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use crate::graph::ops::{Grid8, Quantization, Unary};
 use crate::graph::{Fact, Graph, Node, Op, ValueId};
 
+use super::super::dequantized as constants;
+use super::super::fold::evaluate;
 use super::Quantized;
 
 /// Rewrites a graph.
@@ -76,6 +78,7 @@ struct Source {
 
 fn rewrite(graph: &mut Graph, nodes: Vec<Node>) -> Vec<Node> {
     let mut sources: HashMap<ValueId, Source> = HashMap::new();
+    let mut weights: HashMap<ValueId, Node> = HashMap::new();
     let mut written = Vec::with_capacity(nodes.len());
     for mut node in nodes {
         for block in node.op.blocks_mut() {
@@ -85,6 +88,11 @@ fn rewrite(graph: &mut Graph, nodes: Vec<Node>) -> Vec<Node> {
         match (&node.op, source) {
             (Op::DequantizeLinear(op), _) => {
                 let op = *op;
+                if let (true, Some(y)) = (constants::is_constant(graph, &node), node.outputs[0]) {
+                    weights.insert(y, node.clone());
+                    written.push(node);
+                    continue;
+                }
                 let known = Quantized::of(graph, &node)
                     .and_then(|q| Some((q.grid(graph)?, q)))
                     .zip(node.outputs[0]);
@@ -99,6 +107,11 @@ fn rewrite(graph: &mut Graph, nodes: Vec<Node>) -> Vec<Node> {
                 if same {
                     node.op = Op::Unary(Unary::Identity);
                     node.inputs = vec![Some(source.quantized.q)];
+                }
+            }
+            (Op::Transpose { perm }, None) => {
+                if let Some(turned) = turned_weights(graph, &weights, &node, perm) {
+                    node = turned;
                 }
             }
             (op, Some(source)) if moves(op) && node.inputs.len() == 1 => {
@@ -130,6 +143,30 @@ fn rewrite(graph: &mut Graph, nodes: Vec<Node>) -> Vec<Node> {
         written.push(node);
     }
     written
+}
+
+/// A transposed dequantized constant, as the integers transposed first.
+fn turned_weights(
+    graph: &mut Graph,
+    weights: &HashMap<ValueId, Node>,
+    node: &Node,
+    perm: &[usize],
+) -> Option<Node> {
+    let mut turned = weights.get(&node.inputs.first().copied()??)?.clone();
+    let Op::DequantizeLinear(op) = &mut turned.op else { return None };
+    let q = turned.inputs[0]?;
+    if op.block != 0 {
+        return None;
+    }
+    op.axis = perm.iter().position(|axis| *axis == op.axis)?;
+    let y = node.outputs[0]?;
+    let fact = Fact { dtype: graph.value(q).dtype, shape: graph.value(y).shape.clone() };
+    let tensor = graph.value(q).constant.clone();
+    let tensor = evaluate(&node.op, &[tensor], &[fact])?.pop()?;
+    let name = graph.value(q).name.clone();
+    turned.inputs[0] = Some(graph.add_constant(name, tensor));
+    turned.outputs = vec![Some(y)];
+    Some(turned)
 }
 
 /// Whether an operator only moves elements of its one operand.

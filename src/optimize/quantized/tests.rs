@@ -161,6 +161,18 @@ fn elements_on_their_way_are_one_step() {
     assert_eq!(chain.stages.len(), 4, "{:?}", chain.stages);
 }
 
+/// As exporters write a layer whose weights they keep as `[out, in]`.
+#[test]
+fn transposed_weights_are_weights() {
+    let (mut f, x) = Formula::of(&[3, 20]);
+    let x = round(&mut f, x, 0.05, 128);
+    let w = weights(&mut f, [7, 20], 0);
+    let w = f.op(Op::Transpose { perm: vec![1, 0] }, &[w]);
+    let y = f.op(Op::MatMul, &[x, w]);
+    f.output(y);
+    f.becomes(run, &["Chain", "QuantizedLinear"]);
+}
+
 #[test]
 fn two_computed_operands_stay_in_f32() {
     let (mut f, x) = Formula::of(&[8, 8]);

@@ -293,6 +293,25 @@ pub(crate) fn rows_in_i8(kernel: u32, words: &[u32]) -> Option<Extent> {
     is_one.then(|| LinearI8Record::take(&mut Words(words)).rows)
 }
 
+/// From what a step that is a chain makes what.
+pub(crate) fn types_of_chain(kernel: u32, words: &[u32]) -> Option<&'static str> {
+    if kernel != KernelId::Chain as u32 {
+        return None;
+    }
+    let record = ChainRecord::take(&mut Words(words));
+    Some(match (record.from.map(|grid| grid.signed), record.given) {
+        (None, GivenRecord::Quantized(GridWords { signed: false, .. })) => "f32 to u8",
+        (None, GivenRecord::Quantized(_)) => "f32 to i8",
+        (None, _) => "f32",
+        (Some(false), GivenRecord::Quantized(GridWords { signed: false, .. })) => "u8",
+        (Some(false), GivenRecord::Quantized(_)) => "u8 to i8",
+        (Some(false), _) => "u8 to f32",
+        (Some(true), GivenRecord::Quantized(GridWords { signed: true, .. })) => "i8",
+        (Some(true), GivenRecord::Quantized(_)) => "i8 to u8",
+        (Some(true), _) => "i8 to f32",
+    })
+}
+
 crate::record! {
     /// f32 to u8 by the range of all elements.
     pub(crate) struct DynamicQuantizeRecord {
