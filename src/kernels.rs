@@ -22,6 +22,7 @@ pub mod elementwise;
 mod fold;
 pub mod gemm;
 pub mod index;
+pub mod int8;
 pub mod isa;
 pub mod lanes;
 pub mod math;
@@ -34,6 +35,7 @@ pub mod reduce;
 pub mod rows;
 pub mod scalar;
 pub mod simd;
+pub mod stages;
 pub mod trees;
 pub mod vision;
 

@@ -9,6 +9,7 @@ mod classical;
 mod dynamic;
 mod elementwise;
 mod index;
+mod integer;
 mod lanes;
 pub(super) mod movement;
 mod normalize;
@@ -100,6 +101,9 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::NonMaxSuppression(op) => dynamic::suppress(b, node, op),
         Op::QuantizeLinear(op) => quantize::quantize(b, node, op),
         Op::DequantizeLinear(op) => quantize::dequantize(b, node, op),
+        Op::DynamicQuantizeLinear => integer::dynamic_quantize(b, node),
+        Op::QuantizedLinear(op) => integer::linear(b, node, op),
+        Op::Chain(op) => integer::chain(b, node, op),
         Op::TreeEnsemble(op) => classical::tree_ensemble(b, node, op),
         Op::Lookup => classical::lookup(b, node),
         Op::Distances { squared } => classical::distances(b, node, *squared),

@@ -9,6 +9,7 @@ pub mod dynamic;
 pub mod elementwise;
 pub mod flow;
 pub mod index;
+pub mod integer;
 pub mod movement;
 pub mod normalize;
 pub mod product;
@@ -29,6 +30,7 @@ pub use dynamic::{Measure, NonMaxSuppression, Unique};
 pub use elementwise::{Binary, Compare, Logic, Unary};
 pub use flow::{Block, Branches, Collected, Loop};
 pub use index::{ArgReduce, Scatter, TopK};
+pub use integer::{Chain, Given, Grid8, QuantizedLinear, Stage};
 pub use movement::{Pad, PadMode, SliceAxis};
 pub use product::{Activation, Conv, Gemm, MaxPositions, Pool, PoolKind};
 pub use quantize::Quantization;
@@ -290,6 +292,13 @@ pub enum Op {
     QuantizeLinear(Quantization),
     /// Integer to float. Operands: data, scale, optional zero point.
     DequantizeLinear(Quantization),
+    /// f32 to u8 by the range of all elements; results: the integers, their scale, their zero
+    /// point.
+    DynamicQuantizeLinear,
+    /// Product of integers of eight bits with constant weights.
+    QuantizedLinear(QuantizedLinear),
+    /// What happens to each element, with integers of eight bits on the way.
+    Chain(Chain),
     /// Decision trees.
     TreeEnsemble(TreeEnsemble),
     /// Where each element stands in a sorted list without repetition, or how long the list is
@@ -372,6 +381,9 @@ impl Op {
             Self::NonMaxSuppression(_) => "NonMaxSuppression",
             Self::QuantizeLinear(_) => "QuantizeLinear",
             Self::DequantizeLinear(_) => "DequantizeLinear",
+            Self::DynamicQuantizeLinear => "DynamicQuantizeLinear",
+            Self::QuantizedLinear(_) => "QuantizedLinear",
+            Self::Chain(_) => "Chain",
             Self::TreeEnsemble(_) => "TreeEnsemble",
             Self::Lookup => "Lookup",
             Self::Distances { .. } => "CDist",
@@ -512,6 +524,9 @@ impl Op {
             Self::NonMaxSuppression(op) => op.infer(&operands),
             Self::QuantizeLinear(op) => op.infer_quantize(&operands),
             Self::DequantizeLinear(op) => op.infer_dequantize(&operands),
+            Self::DynamicQuantizeLinear => integer::infer_dynamic(&operands),
+            Self::QuantizedLinear(op) => op.infer(&operands),
+            Self::Chain(op) => op.infer(&operands),
             Self::TreeEnsemble(op) => op.infer(&operands),
             Self::Lookup => classical::infer_lookup(&operands),
             Self::Distances { .. } => classical::infer_distances(&operands),

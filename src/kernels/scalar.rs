@@ -156,6 +156,8 @@ impl Simd for Scalar {
         reduce_max(a: f32) -> f32 = a;
         reduce_min(a: f32) -> f32 = a;
 
+        i32_load(from: &[i32]) -> i32 = from[0];
+        i32_store(x: i32, to: &mut [i32]) = to[0] = x;
         i32_gt(a: i32, b: i32) -> bool = a > b;
         i32_to_u32(a: i32) -> u32 = a.cast_unsigned();
 

@@ -268,8 +268,44 @@ pub trait Simd: Copy + core::fmt::Debug + Send + Sync + 'static {
     /// the lower half first; any lane or NaN if there is a NaN.
     fn reduce_min(self, a: Self::F32) -> f32;
 
+    // bytes
+
+    /// The first `LANES` bytes, each in the low bits of a lane, zeros above.
+    #[inline(always)]
+    fn bytes_load(self, from: &[u8]) -> Self::U32 {
+        self.bytes_load_tail(&from[..Self::LANES])
+    }
+    /// All bytes, then zeros.
+    #[inline(always)]
+    fn bytes_load_tail(self, from: &[u8]) -> Self::U32 {
+        let mut lanes = [0; 16];
+        for (lane, x) in lanes[..Self::LANES][..from.len()].iter_mut().zip(from) {
+            *lane = u32::from(*x);
+        }
+        self.u32_load(&lanes)
+    }
+    /// Writes the low byte of each lane to the first `LANES` bytes.
+    #[inline(always)]
+    fn bytes_store(self, x: Self::U32, to: &mut [u8]) {
+        self.bytes_store_tail(x, &mut to[..Self::LANES]);
+    }
+    /// Writes all bytes.
+    #[inline(always)]
+    fn bytes_store_tail(self, x: Self::U32, to: &mut [u8]) {
+        let mut lanes = [0; 16];
+        self.u32_store(x, &mut lanes);
+        assert!(to.len() <= Self::LANES, "a tail longer than the vector");
+        for (to, lane) in to.iter_mut().zip(lanes) {
+            *to = lane as u8;
+        }
+    }
+
     // i32: two's complement, wrapping
 
+    /// The first `LANES` elements.
+    fn i32_load(self, from: &[i32]) -> Self::I32;
+    /// Writes the first `LANES` elements.
+    fn i32_store(self, x: Self::I32, to: &mut [i32]);
     /// All lanes `x`.
     #[inline(always)]
     fn i32_splat(self, x: i32) -> Self::I32 {

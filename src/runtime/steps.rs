@@ -11,6 +11,7 @@ pub(crate) mod dynamic;
 pub(crate) mod elementwise;
 pub(crate) mod flow;
 pub(crate) mod index;
+pub(crate) mod integer;
 pub(crate) mod lanes;
 pub(crate) mod movement;
 pub(crate) mod normalize;
@@ -246,6 +247,12 @@ macro_rules! for_each_kernel {
             AttentionF32 = 190, "attention_f32", attention::ATTENTION_F32;
             /// Product with packed weights in bf16, bias and activation.
             LinearBf16 = 200, "linear_bf16", product::LINEAR_BF16;
+            /// Product of integers of eight bits with packed weights, and what follows it.
+            LinearI8 = 220, "linear_i8", integer::LINEAR_I8;
+            /// f32 to integers by their range.
+            DynamicQuantize = 221, "dynamic_quantize", integer::DYNAMIC_QUANTIZE;
+            /// Arithmetic of elements one behind the other, integers of eight bits on the way.
+            Chain = 222, "chain", integer::CHAIN;
         }
     };
 }

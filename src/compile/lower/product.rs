@@ -123,7 +123,7 @@ fn pack_bf16(
 }
 
 /// An operand as rows that may lie apart from one another; each is contiguous.
-fn rows_of(b: &mut Builder<'_>, v: ValueId) -> Lowered<MatrixRows> {
+pub(super) fn rows_of(b: &mut Builder<'_>, v: ValueId) -> Lowered<MatrixRows> {
     let shape = b.shape(v);
     let last = shape.len() - 1;
     let strides = |place: &Place| {

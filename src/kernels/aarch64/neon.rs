@@ -172,6 +172,28 @@ impl Simd for Neon {
             if a < b { a } else { b }
         };
 
+        bytes_load(from: &[u8]) -> uint32x4_t = {
+            assert!(from.len() >= 4);
+            let word = from.as_ptr().cast::<u32>().read_unaligned();
+            let bytes = vreinterpret_u8_u32(vdup_n_u32(word));
+            vmovl_u16(vget_low_u16(vmovl_u8(bytes)))
+        };
+        bytes_store(x: uint32x4_t, to: &mut [u8]) = {
+            assert!(to.len() >= 4);
+            let halves = vmovn_u32(x);
+            let bytes = vmovn_u16(vcombine_u16(halves, halves));
+            let word = vget_lane_u32::<0>(vreinterpret_u32_u8(bytes));
+            to.as_mut_ptr().cast::<u32>().write_unaligned(word)
+        };
+
+        i32_load(from: &[i32]) -> int32x4_t = {
+            assert!(from.len() >= 4);
+            vld1q_s32(from.as_ptr())
+        };
+        i32_store(x: int32x4_t, to: &mut [i32]) = {
+            assert!(to.len() >= 4);
+            vst1q_s32(to.as_mut_ptr(), x)
+        };
         i32_gt(a: int32x4_t, b: int32x4_t) -> uint32x4_t = vcgtq_s32(a, b);
         i32_to_u32(a: int32x4_t) -> uint32x4_t = vreinterpretq_u32_s32(a);
 

@@ -175,6 +175,27 @@ impl Simd for Avx2 {
             _mm_cvtss_f32(_mm_min_ss(a, _mm_movehdup_ps(a)))
         };
 
+        bytes_load(from: &[u8]) -> __m256i = {
+            assert!(from.len() >= 8);
+            _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.as_ptr().cast()))
+        };
+        bytes_store(x: __m256i, to: &mut [u8]) = {
+            assert!(to.len() >= 8);
+            // The low bytes of each half, then those of both.
+            let low = _mm256_setr_epi64x(0x0c08_0400, -1, 0x0c08_0400, -1);
+            let fours = _mm256_shuffle_epi8(x, low);
+            let halves = (_mm256_castsi256_si128(fours), _mm256_extracti128_si256::<1>(fours));
+            _mm_storel_epi64(to.as_mut_ptr().cast(), _mm_unpacklo_epi32(halves.0, halves.1));
+        };
+
+        i32_load(from: &[i32]) -> __m256i = {
+            assert!(from.len() >= 8);
+            _mm256_loadu_si256(from.as_ptr().cast())
+        };
+        i32_store(x: __m256i, to: &mut [i32]) = {
+            assert!(to.len() >= 8);
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), x)
+        };
         i32_gt(a: __m256i, b: __m256i) -> __m256 = _mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b));
 
         u32_splat(x: u32) -> __m256i = _mm256_set1_epi32(x.cast_signed());

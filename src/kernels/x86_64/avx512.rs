@@ -167,6 +167,27 @@ impl Simd for Avx512 {
             _mm_cvtss_f32(_mm_min_ss(a, _mm_movehdup_ps(a)))
         };
 
+        bytes_load(from: &[u8]) -> __m512i = {
+            assert!(from.len() >= 16);
+            _mm512_cvtepu8_epi32(_mm_loadu_si128(from.as_ptr().cast()))
+        };
+        bytes_load_tail(from: &[u8]) -> __m512i =
+            _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(tail_mask(from.len()), from.as_ptr().cast()));
+        bytes_store(x: __m512i, to: &mut [u8]) = {
+            assert!(to.len() >= 16);
+            _mm_storeu_si128(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(x))
+        };
+        bytes_store_tail(x: __m512i, to: &mut [u8]) =
+            _mm512_mask_cvtepi32_storeu_epi8(to.as_mut_ptr().cast(), tail_mask(to.len()), x);
+
+        i32_load(from: &[i32]) -> __m512i = {
+            assert!(from.len() >= 16);
+            _mm512_loadu_si512(from.as_ptr().cast())
+        };
+        i32_store(x: __m512i, to: &mut [i32]) = {
+            assert!(to.len() >= 16);
+            _mm512_storeu_si512(to.as_mut_ptr().cast(), x)
+        };
         i32_gt(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmpgt_epi32_mask(a, b);
 
         u32_splat(x: u32) -> __m512i = _mm512_set1_epi32(x.cast_signed());

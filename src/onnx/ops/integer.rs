@@ -1,7 +1,7 @@
 //! Products of quantized values, as dequantized products or exact integer ones.
 
 use crate::graph::dim::product;
-use crate::graph::ops::Binary;
+use crate::graph::ops::{Binary, Given, QuantizedLinear};
 use crate::graph::{Dim, Op, ValueId};
 use crate::tensor::DType;
 
@@ -42,6 +42,9 @@ pub(super) fn centred(
 
 pub(super) fn matmul_integer(call: &mut Call) -> Imported {
     let (a, b) = (call.input(0)?, call.input(1)?);
+    if let Some(y) = sums(call, [a, b], [call.optional(2), call.optional(3)])? {
+        return Ok(vec![y]);
+    }
     let (rows, cols) = (call.shape(a).len(), call.shape(b).len());
     let a = centred(call, a, call.optional(2), rows.saturating_sub(2))?;
     let b = centred(call, b, call.optional(3), cols.saturating_sub(1))?;
@@ -56,6 +59,36 @@ pub(super) fn conv_integer(call: &mut Call) -> Imported {
     let (x, w) = (call.cast(x, DType::F64)?, call.cast(w, DType::F64)?);
     let y = convolution(call, x, w, None)?;
     Ok(vec![call.cast(y, DType::I32)?])
+}
+
+/// The product of integers of eight bits with constant weights, which is one operator. `None`
+/// for other products.
+pub(super) fn sums(
+    call: &mut Call,
+    [a, b]: [ValueId; 2],
+    [a_zero, b_zero]: [Option<ValueId>; 2],
+) -> Imported<Option<ValueId>> {
+    let eight = |call: &Call, v| matches!(call.dtype_of(v), DType::U8 | DType::I8);
+    let one = |call: &Call, v: Option<ValueId>| v.is_none_or(|v| product(&call.shape(v)).is(1));
+    let known = |call: &Call, v: ValueId| call.builder.constant(v).is_some();
+    let (shape, weights) = (call.shape(a), call.shape(b));
+    let [k, n] = &weights[..] else { return Ok(None) };
+    let row = b_zero.is_none_or(|v| call.shape(v) == [n.clone()] || one(call, Some(v)));
+    let suits = eight(call, a)
+        && eight(call, b)
+        && shape.len() >= 2
+        && shape.last() == Some(k)
+        && one(call, a_zero)
+        && row
+        && known(call, b)
+        && !known(call, a)
+        && b_zero.is_none_or(|v| known(call, v));
+    if !suits {
+        return Ok(None);
+    }
+    let op = QuantizedLinear { transposed: false, stages: Vec::new(), given: Given::Sums };
+    let operands = [Some(a), None, a_zero, Some(b), None, b_zero];
+    Ok(Some(call.first(Op::QuantizedLinear(op), &operands)?))
 }
 
 /// The three inputs from `i` on.

@@ -9,7 +9,7 @@ use crate::kernels::{Activation, Simd};
 use crate::runtime::check::{Reach, count, require};
 use crate::runtime::record::{Extent, Extents, Field, In, Out, Scratch, Words};
 use crate::runtime::step::{Kernel, KernelId, Operands, Step, kernel};
-use crate::tensor::DType;
+use crate::tensor::{DType, Element};
 
 use super::walk::rows;
 
@@ -57,7 +57,7 @@ impl ActivationWords {
 }
 
 crate::record! {
-    /// MatrixRows of f32 that may lie apart from one another; each is contiguous.
+    /// Rows that may lie apart from one another; each is contiguous.
     pub(crate) struct MatrixRows {
         pub(crate) memory: In,
         pub(crate) offset: Extent,
@@ -66,11 +66,29 @@ crate::record! {
 }
 
 impl MatrixRows {
-    /// Whether there are so many of `len` elements.
+    /// Whether there are so many of `len` f32.
     fn fits(&self, reach: &Reach<'_>, rows: usize, len: usize) -> Option<()> {
+        self.fits_as(reach, DType::F32, rows, len)
+    }
+
+    /// Whether there are so many of `len` elements `dtype`.
+    pub(super) fn fits_as(
+        &self,
+        reach: &Reach<'_>,
+        dtype: DType,
+        rows: usize,
+        len: usize,
+    ) -> Option<()> {
         let (offset, stride) = (reach.extent(self.offset)?, reach.extent(self.stride)?);
         let last = rows.saturating_sub(1).checked_mul(stride)?.checked_add(offset)?;
-        require(reach.len::<f32>(&self.memory)? >= last.checked_add(len)? || rows == 0)
+        require(reach.len_as(&self.memory, dtype)? >= last.checked_add(len)? || rows == 0)
+    }
+
+    /// The elements from the first row on, and how far apart rows begin.
+    #[inline(always)]
+    pub(super) fn at<'s, T: Element>(&self, operands: &Operands<'s>) -> (&'s [T], usize) {
+        let from = &operands.read::<T>(In(self.memory.0))[operands.extent(self.offset)..];
+        (from, operands.extent(self.stride))
     }
 }
 

@@ -131,7 +131,7 @@ fn tiles_are_asked_for_where_rows_fill_them() {
             assert_eq!(tiles(&plain), Tiles::None);
             assert_eq!(tiles(&program) != Tiles::None, fills && level.tiles() != Tiles::None);
             let step = program.steps().position(|s| s.id == KernelId::LinearBf16).expect("there");
-            assert_eq!(program.way(step, level), Some(Way::new(level, rows as usize)));
+            assert_eq!(program.way(step, level), Some(Way::new(level, rows as usize).name()));
             assert_eq!(plain.way(step, level), None);
         }
     }
