@@ -13,6 +13,7 @@ mod direct;
 mod generic;
 mod im2col;
 mod lines;
+mod planes;
 mod pool;
 mod product;
 mod rows;

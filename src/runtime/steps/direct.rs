@@ -81,7 +81,7 @@ impl DirectRecord {
         let Geometry { window, groups, channels, outputs, .. } = geometry;
         require(channels == 1)?;
         let weights = count(&[groups, outputs, window.kernel_len()])?;
-        self.has_room(reach, weights, window.lines_len(groups))
+        self.has_room(reach, weights, window.depthwise_lines_len(groups))
     }
 
     fn fits_depthwise_rows(&self, reach: &Reach<'_>) -> Option<()> {

@@ -77,9 +77,11 @@ impl<'a> Direct<'a> {
         };
         let residual = optional(node, 3).map(|v| in_order(b, v, &order)).transpose()?;
         let all = groups * channels;
-        let scratch = match by_rows {
-            true => self.geometry.window.rows_len(all),
-            false => self.geometry.window.lines_len(all),
+        let window_of = &self.geometry.window;
+        let scratch = match self.kernel {
+            KernelId::DepthwiseLinesF32 => window_of.depthwise_lines_len(all),
+            _ if by_rows => window_of.rows_len(all),
+            _ => window_of.lines_len(all),
         };
         let record = DirectRecord {
             x: memory,
