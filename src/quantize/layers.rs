@@ -128,6 +128,12 @@ fn layer(
         "Gather" if mode == Mode::Weights => Kind::Gather,
         _ => return None,
     };
+    let is_table = |x: Tensor| x.dtype() == DType::F32 && x.shape().len() == 2;
+    if kind == Kind::Gather
+        && !node.input.first().and_then(|x| constants.of(x)).is_some_and(is_table)
+    {
+        return None;
+    }
     Some(described(node, i, kind, constants, mode))
 }
 
