@@ -17,6 +17,10 @@ const MOST: usize = 64;
 pub enum Stage<'a> {
     /// Rounds to the values of a grid: quantizes and dequantizes again.
     Round(Grid8),
+    /// Multiplies by a number.
+    Times(f32),
+    /// Adds a number.
+    Plus(f32),
     /// Multiplies each column by a number: `n` elements.
     MulRow(&'a [f32]),
     /// Adds a number to each column: `n` elements.
@@ -152,8 +156,21 @@ pub(in crate::kernels) fn apply<S: Simd, const V: usize, const WHOLE: bool>(
         match *stage {
             Stage::Round(grid) => {
                 let nearest = Nearest::new(s, grid);
+                let steps = nearest.steps(s, x);
                 for v in 0..V {
-                    x[v] = s.mul(nearest.steps(s, x[v]), nearest.scale);
+                    x[v] = s.mul(steps[v], nearest.scale);
+                }
+            }
+            Stage::Times(factor) => {
+                let factor = s.splat(factor);
+                for v in 0..V {
+                    x[v] = s.mul(x[v], factor);
+                }
+            }
+            Stage::Plus(summand) => {
+                let summand = s.splat(summand);
+                for v in 0..V {
+                    x[v] = s.add(x[v], summand);
                 }
             }
             Stage::MulRow(data) => {
@@ -207,14 +224,13 @@ pub(in crate::kernels) fn store<S: Simd, const V: usize, const WHOLE: bool>(
             }
         }
         Output::Quantized(c, grid) => {
-            let nearest = Nearest::new(s, *grid);
+            let bytes = Nearest::new(s, *grid).bytes(s, x);
             let c = &mut c[place..][..cols];
             for v in 0..V {
-                let bytes = nearest.bytes(s, x[v]);
                 if WHOLE {
-                    s.bytes_store(bytes, &mut c[v * S::LANES..]);
+                    s.bytes_store(bytes[v], &mut c[v * S::LANES..]);
                 } else {
-                    s.bytes_store_tail(bytes, c);
+                    s.bytes_store_tail(bytes[v], c);
                 }
             }
         }
@@ -262,10 +278,11 @@ pub(in crate::kernels) fn number<S: Simd>(s: S, bytes: S::U32, grid: Grid8) -> S
     s.mul(s.i32_to_f32(steps), s.splat(grid.scale))
 }
 
-/// Rounds to the nearest value of a grid.
+/// Rounds to the nearest value of a grid, as division by its scale says.
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct Nearest<S: Simd> {
     scale: S::F32,
+    inverse: S::F32,
     low: S::F32,
     high: S::F32,
     zero: i32,
@@ -275,24 +292,64 @@ impl<S: Simd> Nearest<S> {
     #[inline(always)]
     pub(in crate::kernels) fn new(s: S, grid: Grid8) -> Self {
         let [low, high] = grid.range().map(|x| s.splat((x - grid.zero) as f32));
-        Self { scale: s.splat(grid.scale), low, high, zero: grid.zero }
+        let inverse = s.splat(1.0 / grid.scale);
+        Self { scale: s.splat(grid.scale), inverse, low, high, zero: grid.zero }
     }
 
-    /// The number of steps from zero: an integer, and zero for NaN.
+    /// The number of steps from zero: integers, and zero for NaN.
     #[inline(always)]
-    fn steps(&self, s: S, x: S::F32) -> S::F32 {
-        let q = s.div(x, self.scale);
-        let q = s.min(self.high, s.max(self.low, q));
-        // 1.5 * 2^23: the sum has no bits behind the point, and is rounded half to even.
-        let magic = s.splat(12_582_912.0);
-        let steps = s.sub(s.add(q, magic), magic);
-        s.select(s.eq(steps, steps), steps, s.splat(0.0))
+    fn steps<const V: usize>(&self, s: S, x: &[S::F32; V]) -> [S::F32; V] {
+        // A product with the inverse is off by less than 2^-14 where it is no more than 255, so that
+        // division can give another integer only beside a half.
+        let near = s.splat(0.5 - 1.0 / 8192.0);
+        let mut steps = *x;
+        let mut sure = s.le(near, near);
+        for v in 0..V {
+            let q = self.clamped(s, s.mul(x[v], self.inverse));
+            steps[v] = whole(s, q);
+            sure = s.mask_and(sure, s.le(s.abs(s.sub(q, steps[v])), near));
+        }
+        // NaN is never sure.
+        if !s.mask_all(sure) {
+            self.divided(s, x, &mut steps);
+        }
+        steps
     }
 
-    /// The value, in the lowest byte of each lane.
+    /// The same by division: many times slower.
+    #[cold]
     #[inline(always)]
-    pub(in crate::kernels) fn bytes(&self, s: S, x: S::F32) -> S::U32 {
-        let steps = s.round_to_i32(self.steps(s, x));
-        s.i32_to_u32(s.i32_add(steps, s.i32_splat(self.zero)))
+    fn divided<const V: usize>(&self, s: S, x: &[S::F32; V], steps: &mut [S::F32; V]) {
+        for v in 0..V {
+            let q = whole(s, self.clamped(s, s.div(x[v], self.scale)));
+            steps[v] = s.select(s.eq(q, q), q, s.splat(0.0));
+        }
+    }
+
+    #[inline(always)]
+    fn clamped(&self, s: S, q: S::F32) -> S::F32 {
+        s.min(self.high, s.max(self.low, q))
+    }
+
+    /// The values, each in the lowest byte of its lane.
+    #[inline(always)]
+    pub(in crate::kernels) fn bytes<const V: usize>(&self, s: S, x: &[S::F32; V]) -> [S::U32; V] {
+        let zero = s.i32_splat(self.zero);
+        let mut bytes = [s.u32_splat(0); V];
+        for (byte, steps) in bytes.iter_mut().zip(self.steps(s, x)) {
+            *byte = s.i32_to_u32(s.i32_add(s.round_to_i32(steps), zero));
+        }
+        bytes
     }
 }
+
+/// The nearest integer, halves to even, of numbers below 2^22.
+#[inline(always)]
+fn whole<S: Simd>(s: S, q: S::F32) -> S::F32 {
+    // 1.5 * 2^23: the sum has no bits behind the point.
+    let magic = s.splat(12_582_912.0);
+    s.sub(s.add(q, magic), magic)
+}
+
+#[cfg(test)]
+mod tests;

@@ -154,9 +154,7 @@ impl<'g> Scope<'g> {
     pub(super) fn follower(&self, i: usize, v: ValueId) -> Option<usize> {
         let &[reader] = self.readers(v) else { return None };
         let sole = self.uses.get(v.0 as usize) == Some(&1) && reader > i;
-        let barrier = |node: &Node| {
-            node.outputs.is_empty() || node.op.blocks().next().is_some()
-        };
+        let barrier = |node: &Node| node.outputs.is_empty() || node.op.blocks().next().is_some();
         (sole && !self.graph.nodes[i..=reader].iter().any(barrier)).then_some(reader)
     }
 

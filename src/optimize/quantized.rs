@@ -7,13 +7,14 @@
 //! ([`chain`]). What only moves elements moves the integers ([`moves`]).
 
 mod chain;
+mod conv;
 mod follow;
 mod linear;
 mod moves;
 
 use std::collections::HashMap;
 
-use crate::graph::ops::{Grid8, Quantization};
+use crate::graph::ops::{Chain, Grid8, Quantization, QuantizedLinear, Stage};
 use crate::graph::{Graph, Node, Op, ValueId};
 use crate::tensor::DType;
 
@@ -38,6 +39,10 @@ pub(super) fn fuse(graph: &mut Graph) -> usize {
         (0..scope.len()).for_each(|i| {
             chain::fuse(scope, i);
         });
+        // Behind what takes them along.
+        (0..scope.len()).for_each(|i| {
+            chain::dequantize(scope, i);
+        });
         products
     })
 }
@@ -56,8 +61,12 @@ impl Quantized {
     /// What a node dequantizes or quantizes with one scale for all elements.
     fn of(graph: &Graph, node: &Node) -> Option<Self> {
         let (integer, q) = match node.op {
-            Op::DequantizeLinear(Quantization { integer, .. }) => (integer, node.inputs[0]?),
-            Op::QuantizeLinear(Quantization { integer, .. }) => (integer, node.outputs[0]?),
+            Op::DequantizeLinear(Quantization { integer, .. }) => {
+                (integer, node.inputs.first().copied()??)
+            }
+            Op::QuantizeLinear(Quantization { integer, .. }) => {
+                (integer, node.outputs.first().copied()??)
+            }
             _ => return None,
         };
         let (scale, zero) = (node.inputs.get(1).copied()??, node.inputs.get(2).copied().flatten());
@@ -110,7 +119,16 @@ fn keep(graph: &Graph, nodes: &[Node], kept: &mut Vec<Kept>) {
         .collect();
     let quantized = |v: Option<&Option<ValueId>>| {
         let maker = v.copied().flatten().and_then(|v| makers.get(&v));
-        maker.is_some_and(|node| matches!(node.op, Op::DequantizeLinear(_)))
+        maker.is_some_and(|node| match &node.op {
+            Op::DequantizeLinear(_) => true,
+            Op::Chain(Chain { from: Some(_), stages, .. }) if stages.is_empty() => true,
+            // It has taken the pair along.
+            Op::Chain(Chain { stages, .. })
+            | Op::QuantizedLinear(QuantizedLinear { stages, .. }) => {
+                matches!(stages.last(), Some(Stage::Round(_)))
+            }
+            _ => false,
+        })
     };
     for node in nodes {
         node.op.blocks().for_each(|block| keep(graph, &block.nodes, kept));
@@ -128,6 +146,7 @@ fn keep(graph: &Graph, nodes: &[Node], kept: &mut Vec<Kept>) {
                 "its data is not quantized: weights become f32 when the model is loaded"
             }
             Op::Linear { .. } | Op::Conv(_) if !w => "its weights are not quantized",
+            Op::Conv(ref conv) if conv.group > 1 => "convolutions in groups are computed in f32",
             Op::Linear { .. } | Op::Conv(_) | Op::MatMul | Op::Gemm(_) => {
                 "not eight bits, or scales that differ along what is summed over"
             }

@@ -1,13 +1,13 @@
 //! Products of integers of eight bits.
 
-use crate::graph::dim::product;
+use crate::graph::dim::{Dim, product};
 use crate::graph::ops::{Chain, Given, Grid8, QuantizedLinear, Stage};
 use crate::graph::{Node, Tensor, ValueId};
 use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::scratch_len;
 use crate::kernels::int8::{pack_quads, packed_quads_len};
 use crate::runtime::KernelId;
-use crate::runtime::record::In;
+use crate::runtime::record::{Extent, In};
 use crate::runtime::steps::integer::{
     ChainRecord, DynamicQuantizeRecord, GivenRecord, GridWords, LinearI8Record, MOST_STAGES,
     StageRecord,
@@ -16,6 +16,7 @@ use crate::runtime::steps::product::{ActivationWords, MatrixRows};
 use crate::tensor::DType;
 
 use super::super::builder::{Builder, Lowered};
+use super::super::place::{collapse, is_contiguous};
 use super::product::{activation, rows_of};
 use super::{operand, optional, optional_result, result};
 
@@ -126,12 +127,12 @@ pub(super) fn stages(
         let record = match (*stage, given) {
             (Stage::Round(of), _) => StageRecord::Round(grid(of)),
             (Stage::Activate(f), _) => StageRecord::Activate(ActivationWords::new(activation(f))),
+            (Stage::Times(factor), _) => StageRecord::Times(factor),
+            (Stage::Plus(summand), _) => StageRecord::Plus(summand),
             (Stage::MulRow, Some(v)) => StageRecord::MulRow(b.read(v)?),
             (Stage::AddRow, Some(v)) => StageRecord::AddRow(b.read(v)?),
             (Stage::Add, Some(v)) => StageRecord::Add(rows(b, v)?),
-            (Stage::AddQuantized(of), Some(v)) => {
-                StageRecord::AddQuantized(rows(b, v)?, grid(of))
-            }
+            (Stage::AddQuantized(of), Some(v)) => StageRecord::AddQuantized(rows(b, v)?, grid(of)),
             (_, None) => return Err("a stage has no operand".into()),
         };
         records.try_push(record).map_err(|_| "more stages than a step has")?;
@@ -141,19 +142,78 @@ pub(super) fn stages(
 
 pub(super) fn chain(b: &mut Builder<'_>, node: &Node, op: &Chain) -> Lowered<()> {
     let (x, y) = (operand(node, 0)?, result(node, 0)?);
-    let shape = b.shape(x);
-    let before = &shape[..shape.len().saturating_sub(1)];
-    let record = ChainRecord {
-        x: rows_of(b, x)?,
-        from: op.from.map(grid),
-        rows: b.extent(&product(before)),
-        n: b.extent(&product(&shape[before.len()..])),
-        stages: stages(b, node, 1, &op.stages, rows_of)?,
-        given: given(op.given),
-        y: b.write(y),
+    let rows = if op.stages.iter().any(Stage::reads) { None } else { Rows::as_they_lie(b, x)? };
+    let (x, rows, n, perm) = match rows {
+        Some(Rows { memory, rows, n, perm }) => (memory, rows, n, Some(perm)),
+        None => {
+            let shape = b.shape(x);
+            let mut before = shape.len().saturating_sub(1);
+            if !op.stages.iter().any(Stage::is_by_column) && are_whole(b, node)? {
+                before = 0;
+            }
+            let (rows, n) = (product(&shape[..before]), product(&shape[before..]));
+            (rows_of(b, x)?, b.extent(&rows), b.extent(&n), None)
+        }
     };
-    b.step(KernelId::Chain, &record);
+    let stages = stages(b, node, 1, &op.stages, rows_of)?;
+    let (from, given) = (op.from.map(grid), given(op.given));
+    let y = match perm {
+        Some(perm) => b.write_transposed(y, &perm),
+        None => b.write(y),
+    };
+    b.step(KernelId::Chain, &ChainRecord { x, from, rows, n, stages, given, y });
     Ok(())
+}
+
+/// Whether all operands lie row-major, without gaps.
+fn are_whole(b: &mut Builder<'_>, node: &Node) -> Lowered<bool> {
+    for v in node.inputs.iter().flatten() {
+        let place = b.place(*v)?;
+        if !is_contiguous(b.shape(*v), &place.strides) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Elements of a value in the order in which they lie.
+struct Rows {
+    memory: MatrixRows,
+    rows: Extent,
+    n: Extent,
+    /// Its axes in that order.
+    perm: Vec<usize>,
+}
+
+impl Rows {
+    /// A value as rows with the elements of each side by side, whatever the order of its axes.
+    fn as_they_lie(b: &mut Builder<'_>, v: ValueId) -> Lowered<Option<Self>> {
+        let (memory, place) = b.view(v)?;
+        let shape = b.shape(v);
+        let strides: Option<Vec<i64>> = place.strides.iter().map(Dim::fixed).collect();
+        let Some(strides) = strides else { return Ok(None) };
+        let mut perm: Vec<usize> = (0..shape.len()).collect();
+        // Axes of one lie anywhere.
+        perm.sort_by_key(|axis| {
+            std::cmp::Reverse(if shape[*axis].is(1) { i64::MAX } else { strides[*axis] })
+        });
+        let lie: Vec<Dim> = perm.iter().map(|axis| shape[*axis].clone()).collect();
+        let strides = perm.iter().map(|axis| place.strides[*axis].clone()).collect();
+        let (extents, strides) = collapse(&lie, &[strides]);
+        let one = Dim::Fixed(1);
+        let (rows, stride, n, last) = match (&extents[..], &strides[0][..]) {
+            ([], []) => (&one, &one, &one, &one),
+            ([n], [last]) => (&one, n, n, last),
+            ([rows, n], [stride, last]) => (rows, stride, n, last),
+            _ => return Ok(None),
+        };
+        if !last.is(1) || stride.is(0) {
+            return Ok(None);
+        }
+        let memory =
+            MatrixRows { memory, offset: b.extent(&place.offset), stride: b.extent(stride) };
+        Ok(Some(Self { memory, rows: b.extent(rows), n: b.extent(n), perm }))
+    }
 }
 
 /// Packed weights.
@@ -212,7 +272,8 @@ pub(super) fn by_column<T: bytemuck::Pod + crate::tensor::Element>(
     numbers: impl FnOnce(Option<&Tensor>) -> Option<Vec<T>>,
 ) -> Lowered<In> {
     let tensor = v.map(|v| b.constant(v).ok_or("a scale is not constant")).transpose()?;
-    let numbers = numbers(tensor).filter(|numbers| matches!(numbers.len(), 1) || numbers.len() == n);
+    let numbers =
+        numbers(tensor).filter(|numbers| matches!(numbers.len(), 1) || numbers.len() == n);
     let numbers = numbers.ok_or_else(|| format!("the {what} do not fit"))?;
     let mut row = vec![T::zeroed(); n.next_multiple_of(PANEL)];
     for (to, i) in row.iter_mut().zip(0..n) {

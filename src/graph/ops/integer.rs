@@ -32,6 +32,10 @@ impl Grid8 {
 pub enum Stage {
     /// It is quantized, and dequantized again.
     Round(Grid8),
+    /// It is multiplied by a number.
+    Times(f32),
+    /// A number is added.
+    Plus(f32),
     /// It is multiplied by the next operand: one number for each column.
     MulRow,
     /// The next operand is added: one number for each column.
@@ -47,7 +51,12 @@ pub enum Stage {
 impl Stage {
     /// Whether it has an operand.
     pub fn reads(&self) -> bool {
-        matches!(self, Self::MulRow | Self::AddRow | Self::Add | Self::AddQuantized(_))
+        matches!(self, Self::Add | Self::AddQuantized(_)) || self.is_by_column()
+    }
+
+    /// Whether its operand is one number for each column.
+    pub fn is_by_column(&self) -> bool {
+        matches!(self, Self::MulRow | Self::AddRow)
     }
 }
 
@@ -149,7 +158,8 @@ fn check_scales(
     n: &Dim,
 ) -> Result<(), ShapeError> {
     let one = |i: usize, dtype: DType| fits(operands.optional(i), &[Dim::Fixed(1)], dtype);
-    let row = |i, dtype| one(i, dtype) || fits(operands.optional(i), std::slice::from_ref(n), dtype);
+    let row =
+        |i, dtype| one(i, dtype) || fits(operands.optional(i), std::slice::from_ref(n), dtype);
     let fit = one(1, DType::F32) && one(2, x) && row(4, DType::F32) && row(5, w);
     fit.then_some(()).ok_or_else(|| ShapeError("a scale or a zero point does not fit".into()))
 }
@@ -193,7 +203,7 @@ fn check_stages(
             Stage::MulRow | Stage::AddRow => fits(operands.optional(at), row, DType::F32),
             Stage::Add => fits(operands.optional(at), shape, DType::F32),
             Stage::AddQuantized(grid) => fits(operands.optional(at), shape, grid.dtype()),
-            Stage::Round(_) | Stage::Activate(_) => true,
+            _ => true,
         };
         if !fitting || stage.reads() && operands.optional(at).is_none() {
             return Err(ShapeError(format!("operand {at} does not fit the elements")));

@@ -167,7 +167,10 @@ impl Conv {
     pub(super) fn infer(&self, operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
         let (x, w) = (operands.at(0)?, operands.at(1)?);
         if x.dtype != w.dtype {
-            return Err(ShapeError(format!("the data is {}, the weights are {}", x.dtype, w.dtype)));
+            return Err(ShapeError(format!(
+                "the data is {}, the weights are {}",
+                x.dtype, w.dtype
+            )));
         }
         let shape = self.shape(operands, x, w)?;
         if let Some(bias) = operands.optional(2)

@@ -10,9 +10,9 @@ use core::array::from_fn;
 
 use arrayvec::ArrayVec;
 
+use super::Geometry;
 use super::direct::{TapAxis, Taps};
 use super::rows::Walk;
-use super::Geometry;
 use crate::kernels::gemm::int8::{GemmI8, Output, PREPARED_ROWS, Stage, gemm_i8};
 use crate::kernels::int8::Grid8;
 use crate::kernels::isa::Level;

@@ -157,7 +157,7 @@ impl GemmI8<'_> {
                 Stage::AddQuantized { data, row_stride, .. } => {
                     data.len() >= extent(m, row_stride, n)
                 }
-                Stage::Round(_) | Stage::Activate(_) => true,
+                Stage::Round(_) | Stage::Times(_) | Stage::Plus(_) | Stage::Activate(_) => true,
             };
             assert!(long, "a stage's data are too short");
         }

@@ -116,9 +116,8 @@ impl Pass<'_> {
         else {
             return None;
         };
-        let constant = |v: ValueId| {
-            self.graph.value(v).constant.is_some() || self.dequantized.contains(&v)
-        };
+        let constant =
+            |v: ValueId| self.graph.value(v).constant.is_some() || self.dequantized.contains(&v);
         let left = match (constant(a), constant(b)) {
             (false, true) => false,
             (true, false) => true,

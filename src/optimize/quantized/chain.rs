@@ -5,8 +5,8 @@ use crate::graph::{Op, ValueId};
 
 use super::super::linear::follow::activation;
 use super::super::pattern::Scope;
-use super::dequantized;
 use super::follow::Way;
+use super::{Quantized, dequantized};
 
 /// Makes the operators on elements from node `i` on one, if integers are among what they pass.
 pub(super) fn fuse(scope: &mut Scope<'_>, i: usize) -> Option<()> {
@@ -20,10 +20,13 @@ pub(super) fn fuse(scope: &mut Scope<'_>, i: usize) -> Option<()> {
         return None;
     }
     let mut way = Way::new(scope.shape(x).last()?.fixed(), i, x);
+    way.behind_products = true;
     match op {
         Op::Unary(op) => way.stages.push(Stage::Activate(activation(op)?)),
         Op::Binary(Binary::Add) => way.add(scope, other?)?,
-        Op::Binary(Binary::Mul) => way.row(scope, other?, Stage::MulRow)?,
+        Op::Binary(Binary::Mul) => {
+            way.constant(scope, other?, Stage::Times, Stage::MulRow)?;
+        }
         Op::QuantizeLinear(_) => way.quantize(scope, i)?,
         _ => return None,
     }
@@ -35,6 +38,20 @@ pub(super) fn fuse(scope: &mut Scope<'_>, i: usize) -> Option<()> {
     write(scope, way, x, from)
 }
 
+/// Makes a DequantizeLinear that nobody has taken along a chain without stages.
+pub(super) fn dequantize(scope: &mut Scope<'_>, i: usize) -> Option<()> {
+    let node = scope.node(i);
+    let x =
+        Quantized::of(scope.graph, node).filter(|_| matches!(node.op, Op::DequantizeLinear(_)))?;
+    let from = Some(x.grid(scope.graph)?);
+    if scope.constant(x.q).is_some() || scope.shape(x.q).is_empty() {
+        return None;
+    }
+    let op = Chain { from, stages: Vec::new(), given: Given::Float };
+    scope.rewrite(i, Op::Chain(op), vec![Some(x.q)]);
+    Some(())
+}
+
 /// The value as it was dequantized.
 fn source(scope: &Scope<'_>, x: ValueId) -> (ValueId, Option<Grid8>) {
     let quantized = dequantized(scope, x).and_then(|x| Some((x.q, x.grid(scope.graph)?)));
@@ -43,17 +60,8 @@ fn source(scope: &Scope<'_>, x: ValueId) -> (ValueId, Option<Grid8>) {
 
 fn write(scope: &mut Scope<'_>, way: Way, x: ValueId, from: Option<Grid8>) -> Option<()> {
     let Way { stages, summands, given, at, .. } = way;
-    // Nodes that become one, and how many of them have to do with integers.
-    let integers = |stage: &Stage| match stage {
-        Stage::Round(_) => 2,
-        Stage::AddQuantized(_) => 1,
-        _ => 0,
-    };
-    let among: usize = stages.iter().map(integers).sum::<usize>()
-        + usize::from(from.is_some())
-        + usize::from(matches!(given, Given::Quantized(_)));
-    let others = stages.iter().filter(|stage| !matches!(stage, Stage::Round(_))).count();
-    if among == 0 || among + others < 2 {
+    let rounds = stages.iter().any(|s| matches!(s, Stage::Round(_) | Stage::AddQuantized(_)));
+    if !rounds && from.is_none() && given == Given::Float {
         return None;
     }
     let inputs = [x].into_iter().chain(summands).map(Some).collect();

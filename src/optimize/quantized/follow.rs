@@ -15,6 +15,8 @@ const MOST_STAGES: usize = 8;
 pub(super) struct Way {
     /// Columns, where their number is fixed.
     pub(super) n: Option<i64>,
+    /// Axes behind that of the columns.
+    pub(super) behind: usize,
     pub(super) stages: Vec<Stage>,
     /// Operands of stages.
     pub(super) summands: Vec<ValueId>,
@@ -23,12 +25,20 @@ pub(super) struct Way {
     pub(super) at: usize,
     /// Its result.
     pub(super) y: ValueId,
+    /// Products that take integers have been found.
+    pub(super) behind_products: bool,
 }
 
 impl Way {
     /// What node `at` gives, as f32.
     pub(super) fn new(n: Option<i64>, at: usize, y: ValueId) -> Self {
-        Self { n, stages: Vec::new(), summands: Vec::new(), given: Given::Float, at, y }
+        let (stages, summands, given) = (Vec::new(), Vec::new(), Given::Float);
+        Self { n, behind: 0, stages, summands, given, at, y, behind_products: false }
+    }
+
+    /// The same where columns are so many axes before the last.
+    pub(super) fn with_axes_behind(self, behind: usize) -> Self {
+        Self { behind, ..self }
     }
 
     /// Takes along what follows, as far as it can.
@@ -54,7 +64,9 @@ impl Way {
                     let other = if a == Some(self.y) { b } else { a };
                     match (op, other) {
                         (Binary::Add, Some(other)) => self.add(scope, other),
-                        (_, Some(other)) => self.row(scope, other, Stage::MulRow),
+                        (_, Some(other)) => {
+                            self.constant(scope, other, Stage::Times, Stage::MulRow)
+                        }
                         _ => None,
                     }
                 }
@@ -69,6 +81,9 @@ impl Way {
 
     /// Whether a node gives the rows other axes: rows they stay, in their order.
     fn is_reshape(&self, scope: &Scope<'_>, i: usize, result: ValueId) -> bool {
+        if self.behind > 0 {
+            return false;
+        }
         let columns = scope.shape(result).last() == scope.shape(self.y).last();
         let in_order = match &scope.node(i).op {
             Op::Reshape { .. } => true,
@@ -80,19 +95,27 @@ impl Way {
         columns && in_order
     }
 
-    /// Takes a stage whose operand is a constant for each column.
-    pub(super) fn row(&mut self, scope: &mut Scope<'_>, v: ValueId, stage: Stage) -> Option<()> {
-        let (n, tensor) = (usize::try_from(self.n?).ok()?, scope.constant(v)?);
-        // Shapes meet at their ends.
-        let along = tensor.shape().last() == Some(&n);
-        let row = match tensor.as_slice::<f32>()? {
-            [one] if tensor.shape().len() <= scope.shape(self.y).len() => vec![*one; n],
-            row if row.len() == n && along => row.to_vec(),
-            _ => return None,
-        };
-        let row = scope.graph.add_constant("row", Tensor::vector(&row));
-        self.stages.push(stage);
-        self.summands.push(row);
+    /// Takes a stage with a constant: one number, or one for each column.
+    pub(super) fn constant(
+        &mut self,
+        scope: &mut Scope<'_>,
+        v: ValueId,
+        one: fn(f32) -> Stage,
+        row: Stage,
+    ) -> Option<()> {
+        let tensor = scope.constant(v)?;
+        let data = tensor.as_slice::<f32>()?;
+        if let [number] = data {
+            // Shapes meet at their ends.
+            let spread = tensor.shape().len() > scope.shape(self.y).len();
+            self.stages.extend((!spread).then(|| one(*number)));
+            return (!spread).then_some(());
+        }
+        let n = usize::try_from(self.n?).ok()?;
+        let fits = data.len() == n && lies_along(tensor.shape(), n, self.behind);
+        let tensor = fits.then(|| Tensor::vector(data))?;
+        self.summands.push(scope.graph.add_constant("row", tensor));
+        self.stages.push(row);
         Some(())
     }
 
@@ -102,7 +125,7 @@ impl Way {
             return None;
         }
         if scope.constant(v).is_some() {
-            return self.row(scope, v, Stage::AddRow);
+            return self.constant(scope, v, Stage::Plus, Stage::AddRow);
         }
         if !scope.same_shape(v, self.y) {
             return None;
@@ -147,10 +170,17 @@ impl Way {
         on.follow(scope);
         let readers = scope.readers(y);
         let takes_integers = |i: &usize| match scope.node(*i).op {
+            _ if self.behind_products => false,
             Op::Linear { .. } => scope.operand(*i, 0) == Some(y),
             Op::Conv(_) => true,
             _ => false,
         };
         (on.stages.len() > before || !readers.iter().any(takes_integers)).then_some(on)
     }
+}
+
+/// Whether `n` numbers of this shape lie along the axis with so many axes behind it, where shapes
+/// meet at their ends.
+pub(super) fn lies_along(shape: &[usize], n: usize, behind: usize) -> bool {
+    shape.iter().rev().nth(behind) == Some(&n)
 }

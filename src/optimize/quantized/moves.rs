@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use crate::graph::ops::{Grid8, Quantization, Unary};
 use crate::graph::{Fact, Graph, Node, Op, ValueId};
 
+use super::super::dequantized as constants;
+use super::super::fold::evaluate;
 use super::Quantized;
 
 /// Rewrites a graph.
@@ -45,7 +47,8 @@ fn reshape_first(graph: &mut Graph, nodes: Vec<Node>, uses: &[u32]) -> Vec<Node>
             written.push(Some(node));
             node = quantizer;
         }
-        if let (Op::QuantizeLinear(_), Some(q)) = (&node.op, node.outputs.first().copied().flatten())
+        if let (Op::QuantizeLinear(_), Some(q)) =
+            (&node.op, node.outputs.first().copied().flatten())
             && Quantized::of(graph, &node).is_some()
             && uses.get(q.0 as usize) == Some(&1)
         {
@@ -58,7 +61,8 @@ fn reshape_first(graph: &mut Graph, nodes: Vec<Node>, uses: &[u32]) -> Vec<Node>
 
 /// Whether a node is a reshape that leaves the last axis as it is.
 fn keeps_columns(graph: &Graph, node: &Node) -> bool {
-    let (Op::Reshape { .. }, [Some(x)], [Some(y)]) = (&node.op, &node.inputs[..], &node.outputs[..])
+    let (Op::Reshape { .. }, [Some(x)], [Some(y)]) =
+        (&node.op, &node.inputs[..], &node.outputs[..])
     else {
         return false;
     };
@@ -74,6 +78,7 @@ struct Source {
 
 fn rewrite(graph: &mut Graph, nodes: Vec<Node>) -> Vec<Node> {
     let mut sources: HashMap<ValueId, Source> = HashMap::new();
+    let mut weights: HashMap<ValueId, Node> = HashMap::new();
     let mut written = Vec::with_capacity(nodes.len());
     for mut node in nodes {
         for block in node.op.blocks_mut() {
@@ -83,6 +88,11 @@ fn rewrite(graph: &mut Graph, nodes: Vec<Node>) -> Vec<Node> {
         match (&node.op, source) {
             (Op::DequantizeLinear(op), _) => {
                 let op = *op;
+                if let (true, Some(y)) = (constants::is_constant(graph, &node), node.outputs[0]) {
+                    weights.insert(y, node.clone());
+                    written.push(node);
+                    continue;
+                }
                 let known = Quantized::of(graph, &node)
                     .and_then(|q| Some((q.grid(graph)?, q)))
                     .zip(node.outputs[0]);
@@ -99,6 +109,11 @@ fn rewrite(graph: &mut Graph, nodes: Vec<Node>) -> Vec<Node> {
                     node.inputs = vec![Some(source.quantized.q)];
                 }
             }
+            (Op::Transpose { perm }, None) => {
+                if let Some(turned) = turned_weights(graph, &weights, &node, perm) {
+                    node = turned;
+                }
+            }
             (op, Some(source)) if moves(op) && node.inputs.len() == 1 => {
                 let (Some(y), Quantized { q, scale, zero }) = (node.outputs[0], &source.quantized)
                 else {
@@ -107,7 +122,8 @@ fn rewrite(graph: &mut Graph, nodes: Vec<Node>) -> Vec<Node> {
                 };
                 let (op, grid) = (source.op, source.grid);
                 let (q, scale, zero) = (*q, *scale, *zero);
-                let fact = Fact { dtype: graph.value(q).dtype, shape: graph.value(y).shape.clone() };
+                let fact =
+                    Fact { dtype: graph.value(q).dtype, shape: graph.value(y).shape.clone() };
                 let moved = graph.add_value(node.name.clone(), &fact);
                 let name = node.name.clone();
                 node.inputs[0] = Some(q);
@@ -127,6 +143,30 @@ fn rewrite(graph: &mut Graph, nodes: Vec<Node>) -> Vec<Node> {
         written.push(node);
     }
     written
+}
+
+/// A transposed dequantized constant, as the integers transposed first.
+fn turned_weights(
+    graph: &mut Graph,
+    weights: &HashMap<ValueId, Node>,
+    node: &Node,
+    perm: &[usize],
+) -> Option<Node> {
+    let mut turned = weights.get(&node.inputs.first().copied()??)?.clone();
+    let Op::DequantizeLinear(op) = &mut turned.op else { return None };
+    let q = turned.inputs[0]?;
+    if op.block != 0 {
+        return None;
+    }
+    op.axis = perm.iter().position(|axis| *axis == op.axis)?;
+    let y = node.outputs[0]?;
+    let fact = Fact { dtype: graph.value(q).dtype, shape: graph.value(y).shape.clone() };
+    let tensor = graph.value(q).constant.clone();
+    let tensor = evaluate(&node.op, &[tensor], &[fact])?.pop()?;
+    let name = graph.value(q).name.clone();
+    turned.inputs[0] = Some(graph.add_constant(name, tensor));
+    turned.outputs = vec![Some(y)];
+    Some(turned)
 }
 
 /// Whether an operator only moves elements of its one operand.

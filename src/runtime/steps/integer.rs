@@ -91,6 +91,8 @@ variants! {
         AddQuantized(rows: MatrixRows, grid: GridWords) = 4,
         Activate(activation: ActivationWords) = 5,
         MulRow(row: In) = 6,
+        Times(factor: f32) = 7,
+        Plus(summand: f32) = 8,
     }
 }
 
@@ -204,7 +206,7 @@ fn stages_fit(stages: &[StageRecord], reach: &Reach<'_>, rows: usize, n: usize) 
             StageRecord::MulRow(row) | StageRecord::AddRow(row) => reach.holds::<f32>(row, n)?,
             StageRecord::Add(from) => from.fits_as(reach, DType::F32, rows, n)?,
             StageRecord::AddQuantized(from, grid) => from.fits_as(reach, grid.dtype(), rows, n)?,
-            StageRecord::Nothing | StageRecord::Round(_) | StageRecord::Activate(_) => {}
+            _ => {}
         }
     }
     Some(())
@@ -273,6 +275,8 @@ fn taken<'s>(stage: StageRecord, operands: &Operands<'s>) -> Option<Stage<'s>> {
     Some(match stage {
         StageRecord::Nothing => return None,
         StageRecord::Round(grid) => Stage::Round(grid.grid()),
+        StageRecord::Times(factor) => Stage::Times(factor),
+        StageRecord::Plus(summand) => Stage::Plus(summand),
         StageRecord::MulRow(row) => Stage::MulRow(operands.read(row)),
         StageRecord::AddRow(row) => Stage::AddRow(operands.read(row)),
         StageRecord::Add(from) => {
@@ -294,6 +298,25 @@ pub(crate) fn rows_in_i8(kernel: u32, words: &[u32]) -> Option<Extent> {
     }
     let is_one = kernel == KernelId::LinearI8 as u32;
     is_one.then(|| LinearI8Record::take(&mut Words(words)).rows)
+}
+
+/// From what a step that is a chain makes what.
+pub(crate) fn types_of_chain(kernel: u32, words: &[u32]) -> Option<&'static str> {
+    if kernel != KernelId::Chain as u32 {
+        return None;
+    }
+    let record = ChainRecord::take(&mut Words(words));
+    Some(match (record.from.map(|grid| grid.signed), record.given) {
+        (None, GivenRecord::Quantized(GridWords { signed: false, .. })) => "f32 to u8",
+        (None, GivenRecord::Quantized(_)) => "f32 to i8",
+        (None, _) => "f32",
+        (Some(false), GivenRecord::Quantized(GridWords { signed: false, .. })) => "u8",
+        (Some(false), GivenRecord::Quantized(_)) => "u8 to i8",
+        (Some(false), _) => "u8 to f32",
+        (Some(true), GivenRecord::Quantized(GridWords { signed: true, .. })) => "i8",
+        (Some(true), GivenRecord::Quantized(_)) => "i8 to u8",
+        (Some(true), _) => "i8 to f32",
+    })
 }
 
 crate::record! {

@@ -212,11 +212,7 @@ fn lies_beside(shape: &[Dim], strides: &[Dim]) -> bool {
 }
 
 /// An operand that lies densely with its axes in this order; where it does not, a copy.
-pub(in super::super) fn in_order(
-    b: &mut Builder<'_>,
-    v: ValueId,
-    order: &[usize],
-) -> Lowered<In> {
+pub(in super::super) fn in_order(b: &mut Builder<'_>, v: ValueId, order: &[usize]) -> Lowered<In> {
     let dtype = b.dtype(v);
     let shape: Vec<Dim> = order.iter().map(|axis| b.shape(v)[*axis].clone()).collect();
     let dense = contiguous(&shape);

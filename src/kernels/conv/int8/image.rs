@@ -71,9 +71,11 @@ fn turn(from: &[u8], from_stride: usize, to: &mut [u8], to_stride: usize) {
         *row = u64::from_le_bytes(bytes[0]);
     }
     // Halves, quarters and bytes of rows change places with those of others.
-    for (apart, bits, mask) in
-        [(4, 32, 0x0000_0000_ffff_ffff), (2, 16, 0x0000_ffff_0000_ffff), (1, 8, 0x00ff_00ff_00ff_00ff)]
-    {
+    for (apart, bits, mask) in [
+        (4, 32, 0x0000_0000_ffff_ffff),
+        (2, 16, 0x0000_ffff_0000_ffff),
+        (1, 8, 0x00ff_00ff_00ff_00ff),
+    ] {
         for j in (0..8).filter(|j| j & apart == 0) {
             let swapped = (rows[j] >> bits ^ rows[j + apart]) & mask;
             rows[j + apart] ^= swapped;
