@@ -251,7 +251,7 @@ extern NOWCAST_DATA const nowcast_kernel
     nowcast_kernel_random, nowcast_kernel_tree_ensemble, nowcast_kernel_lookup,
     nowcast_kernel_distances, nowcast_kernel_svm_pairs, nowcast_kernel_pair_coupling,
     nowcast_kernel_widen, nowcast_kernel_narrow, nowcast_kernel_attention_f32,
-    nowcast_kernel_linear_bf16, nowcast_kernel_linear_i8, nowcast_kernel_dynamic_quantize,
+    nowcast_kernel_linear_bf16, nowcast_kernel_conv_i8, nowcast_kernel_linear_i8, nowcast_kernel_dynamic_quantize,
     nowcast_kernel_chain;
 
 typedef struct nowcast_kernels {

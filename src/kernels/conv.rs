@@ -12,6 +12,7 @@ mod depthwise;
 mod direct;
 mod generic;
 mod im2col;
+pub mod int8;
 mod lines;
 mod planes;
 mod pool;

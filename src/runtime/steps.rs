@@ -247,6 +247,8 @@ macro_rules! for_each_kernel {
             AttentionF32 = 190, "attention_f32", attention::ATTENTION_F32;
             /// Product with packed weights in bf16, bias and activation.
             LinearBf16 = 200, "linear_bf16", product::LINEAR_BF16;
+            /// Convolution of integers of eight bits with packed weights, and what follows it.
+            ConvI8 = 210, "conv_i8", integer::CONV_I8;
             /// Product of integers of eight bits with packed weights, and what follows it.
             LinearI8 = 220, "linear_i8", integer::LINEAR_I8;
             /// f32 to integers by their range.

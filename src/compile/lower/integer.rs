@@ -20,6 +20,10 @@ use super::super::place::{collapse, is_contiguous};
 use super::product::{activation, rows_of};
 use super::{operand, optional, optional_result, result};
 
+mod conv;
+
+pub(super) use conv::conv;
+
 pub(super) fn grid(grid: Grid8) -> GridWords {
     GridWords { scale: grid.scale, zero: grid.zero, signed: grid.signed }
 }
@@ -31,25 +35,9 @@ pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: &QuantizedLinear) -> 
     let (k, n) = if op.transposed { (columns, rows) } else { (rows, columns) };
     let shape = b.shape(x);
     let x_rows = rows_of(b, x)?;
-    let x_scale = optional(node, 1).map(|v| b.read(v)).transpose()?;
-    let x_zero = optional(node, 2).map(|v| b.read(v)).transpose()?;
-    let packed = Weights::pack(b, w, weights, (k, n), op.transposed)?;
-    let w_scale = by_column(b, optional(node, 4), n, "scales", |scales| match scales {
-        None => Some(vec![1.0f32; n]),
-        Some(scales) => Some(scales.as_slice::<f32>()?.to_vec()),
-    })?;
-    let shift = packed.shift;
-    let w_zero = match optional(node, 5) {
-        None if shift == 0 => None,
-        zeros => Some(by_column(b, zeros, n, "zero_points", |zeros| {
-            let zeros = match zeros {
-                None => vec![0],
-                Some(zeros) => integers(zeros)?,
-            };
-            Some(zeros.into_iter().map(|zero| zero - shift).collect())
-        })?),
-    };
-    let stages = stages(b, node, QuantizedLinear::STAGES, &op.stages)?;
+    let Scaled { x_scale, x_zero, packed, w_scale, w_zero } =
+        Scaled::new(b, node, weights, (k, n), op.transposed)?;
+    let stages = stages(b, node, QuantizedLinear::STAGES, &op.stages, rows_of)?;
     let before = &shape[..shape.len() - 1];
     let room = scratch_len(b.max_len(before), k).ok_or("the operand is too large")?;
     let scratch = (room > 0).then(|| b.scratch(DType::U32, room));
@@ -74,6 +62,46 @@ pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: &QuantizedLinear) -> 
     Ok(())
 }
 
+/// The operands of a product that say what its data and weights are.
+struct Scaled {
+    x_scale: Option<In>,
+    x_zero: Option<In>,
+    packed: Weights,
+    w_scale: In,
+    w_zero: Option<In>,
+}
+
+impl Scaled {
+    /// Those of a node whose weights are the matrix `weights`.
+    fn new(
+        b: &mut Builder<'_>,
+        node: &Node,
+        weights: &Tensor,
+        (k, n): (usize, usize),
+        transposed: bool,
+    ) -> Lowered<Self> {
+        let x_scale = optional(node, 1).map(|v| b.read(v)).transpose()?;
+        let x_zero = optional(node, 2).map(|v| b.read(v)).transpose()?;
+        let packed = Weights::pack(b, operand(node, 3)?, weights, (k, n), transposed)?;
+        let w_scale = by_column(b, optional(node, 4), n, "scales", |scales| match scales {
+            None => Some(vec![1.0f32; n]),
+            Some(scales) => Some(scales.as_slice::<f32>()?.to_vec()),
+        })?;
+        let shift = packed.shift;
+        let w_zero = match optional(node, 5) {
+            None if shift == 0 => None,
+            zeros => Some(by_column(b, zeros, n, "zero_points", |zeros| {
+                let zeros = match zeros {
+                    None => vec![0],
+                    Some(zeros) => integers(zeros)?,
+                };
+                Some(zeros.into_iter().map(|zero| zero - shift).collect())
+            })?),
+        };
+        Ok(Self { x_scale, x_zero, packed, w_scale, w_zero })
+    }
+}
+
 fn given(given: Given) -> GivenRecord {
     match given {
         Given::Float => GivenRecord::Float,
@@ -84,12 +112,13 @@ fn given(given: Given) -> GivenRecord {
 
 type Stages = arrayvec::ArrayVec<StageRecord, MOST_STAGES>;
 
-/// Stages whose operands are those of the node from `at` on.
+/// Stages whose operands are those of the node from `at` on; `rows` says where matrices are.
 pub(super) fn stages(
     b: &mut Builder<'_>,
     node: &Node,
     mut at: usize,
     stages: &[Stage],
+    rows: impl Fn(&mut Builder<'_>, ValueId) -> Lowered<MatrixRows>,
 ) -> Lowered<Stages> {
     let mut records = Stages::new();
     for stage in stages {
@@ -102,10 +131,8 @@ pub(super) fn stages(
             (Stage::Plus(summand), _) => StageRecord::Plus(summand),
             (Stage::MulRow, Some(v)) => StageRecord::MulRow(b.read(v)?),
             (Stage::AddRow, Some(v)) => StageRecord::AddRow(b.read(v)?),
-            (Stage::Add, Some(v)) => StageRecord::Add(rows_of(b, v)?),
-            (Stage::AddQuantized(of), Some(v)) => {
-                StageRecord::AddQuantized(rows_of(b, v)?, grid(of))
-            }
+            (Stage::Add, Some(v)) => StageRecord::Add(rows(b, v)?),
+            (Stage::AddQuantized(of), Some(v)) => StageRecord::AddQuantized(rows(b, v)?, grid(of)),
             (_, None) => return Err("a stage has no operand".into()),
         };
         records.try_push(record).map_err(|_| "more stages than a step has")?;
@@ -128,7 +155,7 @@ pub(super) fn chain(b: &mut Builder<'_>, node: &Node, op: &Chain) -> Lowered<()>
             (rows_of(b, x)?, b.extent(&rows), b.extent(&n), None)
         }
     };
-    let stages = stages(b, node, 1, &op.stages)?;
+    let stages = stages(b, node, 1, &op.stages, rows_of)?;
     let (from, given) = (op.from.map(grid), given(op.given));
     let y = match perm {
         Some(perm) => b.write_transposed(y, &perm),

@@ -6,7 +6,7 @@
 use crate::tensor::DType;
 
 use super::super::dim::{Dim, product};
-use super::product::Activation;
+use super::product::{Activation, Conv};
 use super::{Fact, Operands, ShapeError};
 
 /// How integers of eight bits stand for numbers: as `(q - zero) * scale`.
@@ -116,15 +116,52 @@ impl QuantizedLinear {
         if let Some(last) = shape.last_mut() {
             *last = n.clone();
         }
-        let one = |i: usize, dtype: DType| fits(operands.optional(i), &[Dim::Fixed(1)], dtype);
-        let row = |i, dtype| one(i, dtype) || fits(operands.optional(i), &[n.clone()], dtype);
-        let scales = one(1, DType::F32) && one(2, x.dtype);
-        if !scales || !row(4, DType::F32) || !row(5, w.dtype) {
-            return Err(ShapeError("a scale or a zero point does not fit".into()));
-        }
-        check_stages(operands, Self::STAGES, &self.stages, &shape)?;
+        check_scales(operands, (x.dtype, w.dtype), n)?;
+        check_stages(operands, Self::STAGES, &self.stages, &shape, n)?;
         Ok(vec![Fact { dtype: self.given.dtype(), shape }])
     }
+}
+
+/// A convolution of `x` with both of eight bits, the weights constant.
+///
+/// Operands: as those of [`QuantizedLinear`], with weights `[outputs, channels / group, kernel..]`
+/// and a column for each output channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuantizedConv {
+    /// The window; it has no activation.
+    pub window: Conv,
+    /// What happens to the sums, in order.
+    pub stages: Vec<Stage>,
+    /// The result.
+    pub given: Given,
+}
+
+impl QuantizedConv {
+    pub(super) fn infer(&self, operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
+        let (x, w) = (operands.at(0)?, operands.at(3)?);
+        let eight = |dtype| matches!(dtype, DType::U8 | DType::I8);
+        if !eight(x.dtype) || !eight(w.dtype) {
+            let (x, w) = (x.dtype, w.dtype);
+            return Err(ShapeError(format!("no convolution of eight bits of {x} and {w}")));
+        }
+        let shape = self.window.shape(operands, x, w)?;
+        check_scales(operands, (x.dtype, w.dtype), &shape[1])?;
+        check_stages(operands, QuantizedLinear::STAGES, &self.stages, &shape, &shape[1])?;
+        Ok(vec![Fact { dtype: self.given.dtype(), shape }])
+    }
+}
+
+/// Whether scales and zero points suit a product with `n` columns.
+fn check_scales(
+    operands: &Operands<'_>,
+    (x, w): (DType, DType),
+    n: &Dim,
+) -> Result<(), ShapeError> {
+    let one = |i: usize, dtype: DType| fits(operands.optional(i), &[Dim::Fixed(1)], dtype);
+    let row =
+        |i, dtype| one(i, dtype) || fits(operands.optional(i), std::slice::from_ref(n), dtype);
+    let fit = one(1, DType::F32) && one(2, x) && row(4, DType::F32) && row(5, w);
+    fit.then_some(()).ok_or_else(|| ShapeError("a scale or a zero point does not fit".into()))
 }
 
 /// What happens to each element of a value, one thing behind the other, in f32.
@@ -146,22 +183,24 @@ impl Chain {
         if x.dtype != self.from.map_or(DType::F32, |grid| grid.dtype()) {
             return Err(ShapeError(format!("the data is {}", x.dtype)));
         }
-        check_stages(operands, 1, &self.stages, &x.shape)?;
+        let row = x.shape.last().cloned().unwrap_or(Dim::Fixed(1));
+        check_stages(operands, 1, &self.stages, &x.shape, &row)?;
         Ok(vec![Fact { dtype: self.given.dtype(), shape: x.shape.clone() }])
     }
 }
 
-/// Whether operands from `at` on suit the stages of elements of this shape.
+/// Whether operands from `at` on suit the stages of elements of this shape, in so many columns.
 fn check_stages(
     operands: &Operands<'_>,
     mut at: usize,
     stages: &[Stage],
     shape: &[Dim],
+    columns: &Dim,
 ) -> Result<(), ShapeError> {
+    let row = std::slice::from_ref(columns);
     for stage in stages {
-        let row = shape.last().cloned().unwrap_or(Dim::Fixed(1));
         let fitting = match stage {
-            Stage::MulRow | Stage::AddRow => fits(operands.optional(at), &[row], DType::F32),
+            Stage::MulRow | Stage::AddRow => fits(operands.optional(at), row, DType::F32),
             Stage::Add => fits(operands.optional(at), shape, DType::F32),
             Stage::AddQuantized(grid) => fits(operands.optional(at), shape, grid.dtype()),
             _ => true,

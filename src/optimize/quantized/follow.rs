@@ -15,6 +15,8 @@ const MOST_STAGES: usize = 8;
 pub(super) struct Way {
     /// Columns, where their number is fixed.
     pub(super) n: Option<i64>,
+    /// Axes behind that of the columns.
+    pub(super) behind: usize,
     pub(super) stages: Vec<Stage>,
     /// Operands of stages.
     pub(super) summands: Vec<ValueId>,
@@ -31,7 +33,12 @@ impl Way {
     /// What node `at` gives, as f32.
     pub(super) fn new(n: Option<i64>, at: usize, y: ValueId) -> Self {
         let (stages, summands, given) = (Vec::new(), Vec::new(), Given::Float);
-        Self { n, stages, summands, given, at, y, behind_products: false }
+        Self { n, behind: 0, stages, summands, given, at, y, behind_products: false }
+    }
+
+    /// The same where columns are so many axes before the last.
+    pub(super) fn with_axes_behind(self, behind: usize) -> Self {
+        Self { behind, ..self }
     }
 
     /// Takes along what follows, as far as it can.
@@ -74,6 +81,9 @@ impl Way {
 
     /// Whether a node gives the rows other axes: rows they stay, in their order.
     fn is_reshape(&self, scope: &Scope<'_>, i: usize, result: ValueId) -> bool {
+        if self.behind > 0 {
+            return false;
+        }
         let columns = scope.shape(result).last() == scope.shape(self.y).last();
         let in_order = match &scope.node(i).op {
             Op::Reshape { .. } => true,
@@ -102,7 +112,7 @@ impl Way {
             return (!spread).then_some(());
         }
         let n = usize::try_from(self.n?).ok()?;
-        let fits = data.len() == n && tensor.shape().last() == Some(&n);
+        let fits = data.len() == n && lies_along(tensor.shape(), n, self.behind);
         let tensor = fits.then(|| Tensor::vector(data))?;
         self.summands.push(scope.graph.add_constant("row", tensor));
         self.stages.push(row);
@@ -167,4 +177,10 @@ impl Way {
         };
         (on.stages.len() > before || !readers.iter().any(takes_integers)).then_some(on)
     }
+}
+
+/// Whether `n` numbers of this shape lie along the axis with so many axes behind it, where shapes
+/// meet at their ends.
+pub(super) fn lies_along(shape: &[usize], n: usize, behind: usize) -> bool {
+    shape.iter().rev().nth(behind) == Some(&n)
 }

@@ -14,6 +14,10 @@ use crate::tensor::DType;
 
 use super::product::{ActivationWords, MatrixRows};
 
+pub(crate) mod conv;
+
+pub(crate) use conv::CONV_I8;
+
 /// Most stages of a product.
 pub(crate) const MOST_STAGES: usize = 8;
 
@@ -289,6 +293,9 @@ fn taken<'s>(stage: StageRecord, operands: &Operands<'s>) -> Option<Stage<'s>> {
 
 /// The rows of a step that is a product of integers.
 pub(crate) fn rows_in_i8(kernel: u32, words: &[u32]) -> Option<Extent> {
+    if kernel == KernelId::ConvI8 as u32 {
+        return Some(conv::ConvI8Record::take(&mut Words(words)).sizes.window.output[2]);
+    }
     let is_one = kernel == KernelId::LinearI8 as u32;
     is_one.then(|| LinearI8Record::take(&mut Words(words)).rows)
 }
