@@ -36,6 +36,7 @@ pub mod reduce;
 pub mod rows;
 pub mod scalar;
 pub mod simd;
+pub mod stages;
 pub mod trees;
 pub mod vision;
 

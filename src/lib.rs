@@ -49,6 +49,8 @@ pub mod load;
 pub mod onnx;
 #[cfg(feature = "std")]
 pub mod optimize;
+#[cfg(feature = "onnx")]
+pub mod quantize;
 
 /// The README's examples.
 #[cfg(all(doctest, feature = "onnx"))]

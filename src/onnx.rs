@@ -45,6 +45,7 @@ use prost::Message;
 pub use budget::DEFAULT_MAX_MEMORY;
 pub use error::{ImportError, NodeRef, UnsupportedOperator};
 pub use survey::{Survey, UsedOperator};
+pub(crate) use tensor::decode as tensor_of;
 
 use crate::graph::{Bindings, Fact, Graph, Op, Tensor};
 
@@ -134,6 +135,14 @@ pub fn names(bytes: &[u8]) -> Result<Names, ImportError> {
 pub fn survey(bytes: &[u8]) -> Result<Survey, ImportError> {
     budget::Budget::open(bytes, DEFAULT_MAX_MEMORY)?;
     Ok(survey::survey(&decode(Bytes::copy_from_slice(bytes))?))
+}
+
+/// The messages of a model, for whoever rewrites it.
+///
+/// **Errors**: bytes that are no model, or that decode to more memory than `max_memory`.
+pub(crate) fn message(file: Bytes, max_memory: u64) -> Result<proto::ModelProto, ImportError> {
+    budget::Budget::open(&file, max_memory)?.external(&decode(file.clone())?)?;
+    decode(file)
 }
 
 /// Parts of the file that the model holds are shared with it, not copied.

@@ -90,6 +90,11 @@ pub const PASSES: &[Pass] = &[
         run: needed::narrow,
     },
     Pass {
+        name: "integers",
+        does: "a node less where integers are moved, not what they stand for",
+        run: quantized::move_integers,
+    },
+    Pass {
         name: "conv",
         does: "scales, residuals, activations and padding computed in the convolution beside them",
         run: conv::fuse,

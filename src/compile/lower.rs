@@ -106,6 +106,8 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::DequantizeLinear(op) => quantize::dequantize(b, node, op),
         Op::DynamicQuantizeLinear => integer::dynamic_quantize(b, node),
         Op::QuantizedLinear(op) => integer::linear(b, node, op),
+        Op::QuantizedConv(op) => integer::conv(b, node, op),
+        Op::Chain(op) => integer::chain(b, node, op),
         Op::TreeEnsemble(op) => classical::tree_ensemble(b, node, op),
         Op::Lookup => classical::lookup(b, node),
         Op::Distances { squared } => classical::distances(b, node, *squared),

@@ -30,7 +30,7 @@ pub use dynamic::{Measure, NonMaxSuppression, Unique};
 pub use elementwise::{Binary, Compare, Logic, Unary};
 pub use flow::{Block, Branches, Collected, Loop};
 pub use index::{ArgReduce, Scatter, TopK};
-pub use integer::{Given, Grid8, QuantizedLinear, Stage};
+pub use integer::{Chain, Given, Grid8, QuantizedConv, QuantizedLinear, Stage};
 pub use movement::{Pad, PadMode, SliceAxis};
 pub use product::{Activation, Conv, Gemm, MaxPositions, Pool, PoolKind, WeightOnlyLinear};
 pub use quantize::Quantization;
@@ -301,6 +301,10 @@ pub enum Op {
     DynamicQuantizeLinear,
     /// Product of integers of eight bits with constant weights.
     QuantizedLinear(QuantizedLinear),
+    /// Convolution of integers of eight bits with constant weights.
+    QuantizedConv(QuantizedConv),
+    /// What happens to each element, with integers of eight bits on the way.
+    Chain(Chain),
     /// Decision trees.
     TreeEnsemble(TreeEnsemble),
     /// Where each element stands in a sorted list without repetition, or how long the list is
@@ -387,6 +391,8 @@ impl Op {
             Self::DequantizeLinear(_) => "DequantizeLinear",
             Self::DynamicQuantizeLinear => "DynamicQuantizeLinear",
             Self::QuantizedLinear(_) => "QuantizedLinear",
+            Self::QuantizedConv(_) => "QuantizedConv",
+            Self::Chain(_) => "Chain",
             Self::TreeEnsemble(_) => "TreeEnsemble",
             Self::Lookup => "Lookup",
             Self::Distances { .. } => "CDist",
@@ -531,6 +537,8 @@ impl Op {
             Self::DequantizeLinear(op) => op.infer_dequantize(&operands),
             Self::DynamicQuantizeLinear => integer::infer_dynamic(&operands),
             Self::QuantizedLinear(op) => op.infer(&operands),
+            Self::QuantizedConv(op) => op.infer(&operands),
+            Self::Chain(op) => op.infer(&operands),
             Self::TreeEnsemble(op) => op.infer(&operands),
             Self::Lookup => classical::infer_lookup(&operands),
             Self::Distances { .. } => classical::infer_distances(&operands),

@@ -82,6 +82,9 @@ pub trait Simd: Copy + core::fmt::Debug + Send + Sync + 'static {
     /// Lanes of `F64` and `U64`: half of `LANES`, but at least one.
     const F64_LANES: usize;
 
+    /// An instruction set with half of the lanes, where this one has one within it; else itself.
+    type Half: Simd;
+
     /// A vector of `f32`.
     type F32: Copy;
     /// A vector of `i32`.
@@ -101,6 +104,8 @@ pub trait Simd: Copy + core::fmt::Debug + Send + Sync + 'static {
     fn from_level(level: Level) -> Option<Self>;
     /// Runs `kernel` compiled for this instruction set.
     fn vectorize<K: Vectorized>(self, kernel: K) -> K::Output;
+    /// The token of [`Half`](Self::Half).
+    fn half(self) -> Self::Half;
     /// Asks for the cache line that holds `data[index]`; an index past the end is harmless.
     fn prefetch(self, data: &[f32], index: usize);
 
@@ -134,6 +139,18 @@ pub trait Simd: Copy + core::fmt::Debug + Send + Sync + 'static {
                 to[i * to_stride + j] = *x;
             }
         }
+    }
+
+    /// The elements with even indices and those with odd ones of `a` and then `b`.
+    #[inline(always)]
+    fn deal(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32) {
+        let (mut both, mut even, mut odd) = ([0.0; 32], [0.0; 16], [0.0; 16]);
+        self.store(a, &mut both);
+        self.store(b, &mut both[Self::LANES..]);
+        for i in 0..Self::LANES {
+            (even[i], odd[i]) = (both[2 * i], both[2 * i + 1]);
+        }
+        (self.load(&even), self.load(&odd))
     }
 
     // f32: arithmetic

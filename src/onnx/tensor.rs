@@ -57,7 +57,7 @@ pub(super) fn element_type(code: i32) -> Result<DType, String> {
 }
 
 /// The tensor, its data taken from `folder` where it lies in another file.
-pub(super) fn decode(proto: &TensorProto, folder: Option<&Path>) -> Result<Tensor, ImportError> {
+pub(crate) fn decode(proto: &TensorProto, folder: Option<&Path>) -> Result<Tensor, ImportError> {
     let dtype = element_type(proto.data_type).map_err(|dtype| ImportError::ElementType {
         what: format!("tensor {:?}", proto.name),
         dtype,

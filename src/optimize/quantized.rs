@@ -3,27 +3,47 @@
 //! Models say it in several ways, and the importer makes one of them: `DequantizeLinear`, an
 //! operator in f32, `QuantizeLinear`. A product of two dequantized values, its weights constant,
 //! becomes a product of integers, together with all that follows it up to the next quantized
-//! value ([`linear`]). What only moves elements moves the integers ([`moves`]).
+//! value ([`linear`]). So do other operators on elements that are quantized on their way
+//! ([`chain`]). What only moves elements moves the integers ([`moves`]).
 
+mod chain;
+mod conv;
+mod follow;
 mod linear;
 mod moves;
 
 use std::collections::HashMap;
 
-use crate::graph::ops::{Grid8, Quantization};
+use crate::graph::ops::{Chain, Grid8, Quantization, QuantizedLinear, Stage};
 use crate::graph::{Graph, Node, Op, ValueId};
 use crate::tensor::DType;
 
 use super::pattern::{Scope, each_list};
 use super::{Kept, dequantized as constants, identities, prune};
 
-/// Runs the pass: how many products take integers now.
-pub(super) fn fuse(graph: &mut Graph) -> usize {
+/// Moves integers instead of what they stand for: how many nodes went.
+pub(super) fn move_integers(graph: &mut Graph) -> usize {
+    let before = graph.nodes.len();
     moves::integers(graph);
     identities::remove(graph);
     prune::prune(graph);
+    before.saturating_sub(graph.nodes.len())
+}
+
+/// Runs the pass: how many products take integers now.
+pub(super) fn fuse(graph: &mut Graph) -> usize {
+    // Products have been made under other shapes since.
+    move_integers(graph);
     each_list(graph, &mut |scope| {
-        (0..scope.len()).filter(|i| linear::fuse(scope, *i).is_some()).count()
+        let products = (0..scope.len()).filter(|i| linear::fuse(scope, *i).is_some()).count();
+        (0..scope.len()).for_each(|i| {
+            chain::fuse(scope, i);
+        });
+        // Behind what takes them along.
+        (0..scope.len()).for_each(|i| {
+            chain::dequantize(scope, i);
+        });
+        products
     })
 }
 
@@ -41,8 +61,12 @@ impl Quantized {
     /// What a node dequantizes or quantizes with one scale for all elements.
     fn of(graph: &Graph, node: &Node) -> Option<Self> {
         let (integer, q) = match node.op {
-            Op::DequantizeLinear(Quantization { integer, .. }) => (integer, node.inputs[0]?),
-            Op::QuantizeLinear(Quantization { integer, .. }) => (integer, node.outputs[0]?),
+            Op::DequantizeLinear(Quantization { integer, .. }) => {
+                (integer, node.inputs.first().copied()??)
+            }
+            Op::QuantizeLinear(Quantization { integer, .. }) => {
+                (integer, node.outputs.first().copied()??)
+            }
             _ => return None,
         };
         let (scale, zero) = (node.inputs.get(1).copied()??, node.inputs.get(2).copied().flatten());
@@ -95,7 +119,16 @@ fn keep(graph: &Graph, nodes: &[Node], kept: &mut Vec<Kept>) {
         .collect();
     let quantized = |v: Option<&Option<ValueId>>| {
         let maker = v.copied().flatten().and_then(|v| makers.get(&v));
-        maker.is_some_and(|node| matches!(node.op, Op::DequantizeLinear(_)))
+        maker.is_some_and(|node| match &node.op {
+            Op::DequantizeLinear(_) => true,
+            Op::Chain(Chain { from: Some(_), stages, .. }) if stages.is_empty() => true,
+            // It has taken the pair along.
+            Op::Chain(Chain { stages, .. })
+            | Op::QuantizedLinear(QuantizedLinear { stages, .. }) => {
+                matches!(stages.last(), Some(Stage::Round(_)))
+            }
+            _ => false,
+        })
     };
     for node in nodes {
         node.op.blocks().for_each(|block| keep(graph, &block.nodes, kept));
@@ -113,6 +146,7 @@ fn keep(graph: &Graph, nodes: &[Node], kept: &mut Vec<Kept>) {
                 "its data is not quantized: weights become f32 when the model is loaded"
             }
             Op::Linear { .. } | Op::Conv(_) if !w => "its weights are not quantized",
+            Op::Conv(ref conv) if conv.group > 1 => "convolutions in groups are computed in f32",
             Op::Linear { .. } | Op::Conv(_) | Op::MatMul | Op::Gemm(_) => {
                 "not eight bits, or scales that differ along what is summed over"
             }

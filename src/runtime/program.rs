@@ -290,13 +290,16 @@ impl<'a> Program<'a> {
     }
 
     /// How step `i` is computed at a level, where its kernel has several ways: that of the most
-    /// rows that it may have.
+    /// rows that it may have. Of a chain, from what type of elements to which.
     pub fn way(&self, i: usize, level: Level) -> Option<&'static str> {
         let image = self.image();
         let (kernel, words) = image.step_record(i)?;
         let most = |rows| usize::try_from(image.corner(rows, true)?).ok();
         if let Some(rows) = integer::rows_in_i8(kernel, words) {
             return Some(int8::Way::new(level, most(rows)?).name());
+        }
+        if let Some(types) = integer::types_of_chain(kernel, words) {
+            return Some(types);
         }
         let rows = product::rows_in_bf16(kernel, words)?;
         Some(bf16::Way::new(level, most(rows)?).name())

@@ -254,10 +254,14 @@ macro_rules! for_each_kernel {
             LinearW8 = 201, "linear_w8", narrow::LINEAR_W8;
             /// Product of f32 with packed weights of four bits, bias and activation.
             LinearW4 = 202, "linear_w4", narrow::LINEAR_W4;
+            /// Convolution of integers of eight bits with packed weights, and what follows it.
+            ConvI8 = 210, "conv_i8", integer::CONV_I8;
             /// Product of integers of eight bits with packed weights, and what follows it.
             LinearI8 = 220, "linear_i8", integer::LINEAR_I8;
             /// f32 to integers by their range.
             DynamicQuantize = 221, "dynamic_quantize", integer::DYNAMIC_QUANTIZE;
+            /// Arithmetic of elements one behind the other, integers of eight bits on the way.
+            Chain = 222, "chain", integer::CHAIN;
         }
     };
 }

@@ -28,6 +28,14 @@ impl Array {
     }
 }
 
+impl Array {
+    /// Reads a table of numbers in CSV, a row a line; a line of names above it is left out.
+    pub(crate) fn read_table(path: &Path) -> Result<Self, Failure> {
+        let (name, bytes) = read_input(path)?;
+        csv_table(&bytes, true).map_err(|reason| Failure::User(format!("{name}{reason}")))
+    }
+}
+
 /// Name and bytes of a file, or of standard input for `-`.
 pub(crate) fn read_input(path: &Path) -> Result<(String, Vec<u8>), Failure> {
     if path.as_os_str() == "-" {
@@ -80,10 +88,19 @@ fn npy(bytes: &[u8]) -> Result<Array, String> {
 
 /// A single row or column is a vector.
 fn csv(bytes: &[u8]) -> Result<Array, String> {
+    let table = csv_table(bytes, false)?;
+    Ok(match table.shape[..] {
+        [1, _] | [_, 1] => Array { shape: vec![table.elements.len()], ..table },
+        _ => table,
+    })
+}
+
+/// Rows and columns, under a line of names if that is allowed.
+fn csv_table(bytes: &[u8], names: bool) -> Result<Array, String> {
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_reader(bytes);
     let (mut rows, mut cols, mut elements) = (0, 0, Vec::new());
-    for record in reader.records() {
+    for (i, record) in reader.records().enumerate() {
         let record = record.map_err(|error| match error.kind() {
             csv::ErrorKind::UnequalLengths { pos: Some(pos), expected_len, len } => {
                 format!(
@@ -94,6 +111,9 @@ fn csv(bytes: &[u8]) -> Result<Array, String> {
             _ => format!(": no CSV: {error}"),
         })?;
         let line = record.position().map_or(0, csv::Position::line);
+        if names && i == 0 && record.iter().any(|field| field.parse::<f64>().is_err()) {
+            continue;
+        }
         (rows, cols) = (rows + 1, record.len());
         for field in &record {
             let number = field.parse::<f64>().ok().filter(|x| x.is_finite());
@@ -103,7 +123,6 @@ fn csv(bytes: &[u8]) -> Result<Array, String> {
     }
     match (rows, cols) {
         (0, _) => Err(": expected an NPY array or numbers in CSV, found nothing".to_owned()),
-        (1, _) | (_, 1) => Ok(Array { shape: vec![elements.len()], elements }),
         _ => Ok(Array { shape: vec![rows, cols], elements }),
     }
 }

@@ -4,7 +4,7 @@ mod chart;
 mod fan;
 mod json;
 mod measure;
-mod observations;
+pub(crate) mod observations;
 mod plot;
 mod table;
 mod ticks;

@@ -361,7 +361,7 @@ fn refused(given: &Given, port: &Port<'_>, error: BindError) -> Failure {
 }
 
 /// Fills with floats between -1 and 1, or with integers 0 and 1.
-fn random(dtype: DType, bytes: &mut [u8], address: PathAddress) {
+pub(crate) fn random(dtype: DType, bytes: &mut [u8], address: PathAddress) {
     let mut words = PathWords::new(address);
     let mut float = || f64::from(words.next_word() as i32) / f64::from(1u32 << 31);
     match dtype {

@@ -17,6 +17,7 @@ mod inspect;
 mod npy;
 mod output;
 mod progress;
+mod quantize;
 mod refusal;
 mod run;
 mod sample;
@@ -78,6 +79,13 @@ enum Verb {
     /// that option; one that suits no model is an error. The same models and options give the same
     /// bytes on every host.
     Compile(compile::CompileArgs),
+    /// Write a quantized model: ONNX with integer weights that other runtimes read too.
+    ///
+    /// Static quantization takes the ranges of activations from calibration data: arrays for the
+    /// inputs of an ONNX file, or a series for a forecaster's folder. Dynamic quantization takes
+    /// them from the data of each run; weights alone need no ranges. Where there is calibration
+    /// data, what each layer loses and what the whole loses is measured.
+    Quantize(quantize::QuantizeArgs),
 }
 
 fn main() -> ExitCode {
@@ -89,6 +97,7 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::run(args),
         Verb::Verify(args) => verify::run(args),
         Verb::Compile(args) => compile::run(args),
+        Verb::Quantize(args) => quantize::run(args),
     };
     match done {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,

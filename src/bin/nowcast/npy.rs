@@ -1,4 +1,6 @@
-//! Tensors of any element type in NPY files.
+//! Tensors of any element type in NPY files, and in archives of them.
+
+mod archive;
 
 use std::io::Write;
 use std::path::Path;
@@ -68,6 +70,19 @@ pub(crate) fn as_input(tensor: Tensor, wanted: DType) -> Tensor {
 pub(crate) fn read(path: &Path) -> Result<Tensor, Failure> {
     let (name, bytes) = read_input(path)?;
     parse(&bytes).map_err(|reason| Failure::User(format!("{name}: {reason}")))
+}
+
+/// Reads the arrays of an NPZ file with their names.
+pub(crate) fn read_archive(path: &Path) -> Result<Vec<(String, Tensor)>, Failure> {
+    let (name, bytes) = read_input(path)?;
+    let refused = |reason: String| Failure::User(format!("{name}: {reason}"));
+    let files = archive::files(&bytes).map_err(refused)?;
+    let array = |(file, bytes): (String, Vec<u8>)| {
+        let array = file.strip_suffix(".npy").unwrap_or(&file).to_owned();
+        let tensor = parse(&bytes).map_err(|reason| refused(format!("{array:?}: {reason}")))?;
+        Ok((array, tensor))
+    };
+    files.into_iter().map(array).collect()
 }
 
 fn parse(bytes: &[u8]) -> Result<Tensor, String> {

@@ -1,22 +1,28 @@
 //! Products of integers of eight bits.
 
-use crate::graph::dim::product;
-use crate::graph::ops::{Given, Grid8, QuantizedLinear, Stage};
+use crate::graph::dim::{Dim, product};
+use crate::graph::ops::{Chain, Given, Grid8, QuantizedLinear, Stage};
 use crate::graph::{Node, Tensor, ValueId};
 use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::scratch_len;
 use crate::kernels::int8::{pack_quads, packed_quads_len};
 use crate::runtime::KernelId;
-use crate::runtime::record::In;
+use crate::runtime::record::{Extent, In};
 use crate::runtime::steps::integer::{
-    DynamicQuantizeRecord, GivenRecord, GridWords, LinearI8Record, StageRecord,
+    ChainRecord, DynamicQuantizeRecord, GivenRecord, GridWords, LinearI8Record, MOST_STAGES,
+    StageRecord,
 };
-use crate::runtime::steps::product::ActivationWords;
+use crate::runtime::steps::product::{ActivationWords, MatrixRows};
 use crate::tensor::DType;
 
 use super::super::builder::{Builder, Lowered};
+use super::super::place::{collapse, is_contiguous};
 use super::product::{activation, rows_of};
 use super::{operand, optional, optional_result, result};
+
+mod conv;
+
+pub(super) use conv::conv;
 
 pub(super) fn grid(grid: Grid8) -> GridWords {
     GridWords { scale: grid.scale, zero: grid.zero, signed: grid.signed }
@@ -29,41 +35,9 @@ pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: &QuantizedLinear) -> 
     let (k, n) = if op.transposed { (columns, rows) } else { (rows, columns) };
     let shape = b.shape(x);
     let x_rows = rows_of(b, x)?;
-    let x_scale = optional(node, 1).map(|v| b.read(v)).transpose()?;
-    let x_zero = optional(node, 2).map(|v| b.read(v)).transpose()?;
-    let packed = Weights::pack(b, w, weights, (k, n), op.transposed)?;
-    let w_scale = by_column(b, optional(node, 4), n, "scales", |scales| match scales {
-        None => Some(vec![1.0f32; n]),
-        Some(scales) => Some(scales.as_slice::<f32>()?.to_vec()),
-    })?;
-    let shift = packed.shift;
-    let w_zero = match optional(node, 5) {
-        None if shift == 0 => None,
-        zeros => Some(by_column(b, zeros, n, "zero_points", |zeros| {
-            let zeros = match zeros {
-                None => vec![0],
-                Some(zeros) => integers(zeros)?,
-            };
-            Some(zeros.into_iter().map(|zero| zero - shift).collect())
-        })?),
-    };
-    let mut at = QuantizedLinear::STAGES;
-    let mut stages = arrayvec::ArrayVec::new();
-    for stage in &op.stages {
-        let given = if stage.reads() { Some(operand(node, at)?) } else { None };
-        at += usize::from(stage.reads());
-        let record = match (*stage, given) {
-            (Stage::Round(of), _) => StageRecord::Round(grid(of)),
-            (Stage::Activate(f), _) => StageRecord::Activate(ActivationWords::new(activation(f))),
-            (Stage::AddRow, Some(v)) => StageRecord::AddRow(b.read(v)?),
-            (Stage::Add, Some(v)) => StageRecord::Add(rows_of(b, v)?),
-            (Stage::AddQuantized(of), Some(v)) => {
-                StageRecord::AddQuantized(rows_of(b, v)?, grid(of))
-            }
-            (_, None) => return Err("a stage has no operand".into()),
-        };
-        stages.try_push(record).map_err(|_| "more stages than a product has")?;
-    }
+    let Scaled { x_scale, x_zero, packed, w_scale, w_zero } =
+        Scaled::new(b, node, weights, (k, n), op.transposed)?;
+    let stages = stages(b, node, QuantizedLinear::STAGES, &op.stages, rows_of)?;
     let before = &shape[..shape.len() - 1];
     let room = scratch_len(b.max_len(before), k).ok_or("the operand is too large")?;
     let scratch = (room > 0).then(|| b.scratch(DType::U32, room));
@@ -80,16 +54,166 @@ pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: &QuantizedLinear) -> 
         w_scale,
         w_zero,
         stages,
-        given: match op.given {
-            Given::Float => GivenRecord::Float,
-            Given::Sums => GivenRecord::Sums(),
-            Given::Quantized(of) => GivenRecord::Quantized(grid(of)),
-        },
+        given: given(op.given),
         scratch,
         y: b.write(y),
     };
     b.step(KernelId::LinearI8, &record);
     Ok(())
+}
+
+/// The operands of a product that say what its data and weights are.
+struct Scaled {
+    x_scale: Option<In>,
+    x_zero: Option<In>,
+    packed: Weights,
+    w_scale: In,
+    w_zero: Option<In>,
+}
+
+impl Scaled {
+    /// Those of a node whose weights are the matrix `weights`.
+    fn new(
+        b: &mut Builder<'_>,
+        node: &Node,
+        weights: &Tensor,
+        (k, n): (usize, usize),
+        transposed: bool,
+    ) -> Lowered<Self> {
+        let x_scale = optional(node, 1).map(|v| b.read(v)).transpose()?;
+        let x_zero = optional(node, 2).map(|v| b.read(v)).transpose()?;
+        let packed = Weights::pack(b, operand(node, 3)?, weights, (k, n), transposed)?;
+        let w_scale = by_column(b, optional(node, 4), n, "scales", |scales| match scales {
+            None => Some(vec![1.0f32; n]),
+            Some(scales) => Some(scales.as_slice::<f32>()?.to_vec()),
+        })?;
+        let shift = packed.shift;
+        let w_zero = match optional(node, 5) {
+            None if shift == 0 => None,
+            zeros => Some(by_column(b, zeros, n, "zero_points", |zeros| {
+                let zeros = match zeros {
+                    None => vec![0],
+                    Some(zeros) => integers(zeros)?,
+                };
+                Some(zeros.into_iter().map(|zero| zero - shift).collect())
+            })?),
+        };
+        Ok(Self { x_scale, x_zero, packed, w_scale, w_zero })
+    }
+}
+
+fn given(given: Given) -> GivenRecord {
+    match given {
+        Given::Float => GivenRecord::Float,
+        Given::Sums => GivenRecord::Sums(),
+        Given::Quantized(of) => GivenRecord::Quantized(grid(of)),
+    }
+}
+
+type Stages = arrayvec::ArrayVec<StageRecord, MOST_STAGES>;
+
+/// Stages whose operands are those of the node from `at` on; `rows` says where matrices are.
+pub(super) fn stages(
+    b: &mut Builder<'_>,
+    node: &Node,
+    mut at: usize,
+    stages: &[Stage],
+    rows: impl Fn(&mut Builder<'_>, ValueId) -> Lowered<MatrixRows>,
+) -> Lowered<Stages> {
+    let mut records = Stages::new();
+    for stage in stages {
+        let given = if stage.reads() { Some(operand(node, at)?) } else { None };
+        at += usize::from(stage.reads());
+        let record = match (*stage, given) {
+            (Stage::Round(of), _) => StageRecord::Round(grid(of)),
+            (Stage::Activate(f), _) => StageRecord::Activate(ActivationWords::new(activation(f))),
+            (Stage::Times(factor), _) => StageRecord::Times(factor),
+            (Stage::Plus(summand), _) => StageRecord::Plus(summand),
+            (Stage::MulRow, Some(v)) => StageRecord::MulRow(b.read(v)?),
+            (Stage::AddRow, Some(v)) => StageRecord::AddRow(b.read(v)?),
+            (Stage::Add, Some(v)) => StageRecord::Add(rows(b, v)?),
+            (Stage::AddQuantized(of), Some(v)) => StageRecord::AddQuantized(rows(b, v)?, grid(of)),
+            (_, None) => return Err("a stage has no operand".into()),
+        };
+        records.try_push(record).map_err(|_| "more stages than a step has")?;
+    }
+    Ok(records)
+}
+
+pub(super) fn chain(b: &mut Builder<'_>, node: &Node, op: &Chain) -> Lowered<()> {
+    let (x, y) = (operand(node, 0)?, result(node, 0)?);
+    let rows = if op.stages.iter().any(Stage::reads) { None } else { Rows::as_they_lie(b, x)? };
+    let (x, rows, n, perm) = match rows {
+        Some(Rows { memory, rows, n, perm }) => (memory, rows, n, Some(perm)),
+        None => {
+            let shape = b.shape(x);
+            let mut before = shape.len().saturating_sub(1);
+            if !op.stages.iter().any(Stage::is_by_column) && are_whole(b, node)? {
+                before = 0;
+            }
+            let (rows, n) = (product(&shape[..before]), product(&shape[before..]));
+            (rows_of(b, x)?, b.extent(&rows), b.extent(&n), None)
+        }
+    };
+    let stages = stages(b, node, 1, &op.stages, rows_of)?;
+    let (from, given) = (op.from.map(grid), given(op.given));
+    let y = match perm {
+        Some(perm) => b.write_transposed(y, &perm),
+        None => b.write(y),
+    };
+    b.step(KernelId::Chain, &ChainRecord { x, from, rows, n, stages, given, y });
+    Ok(())
+}
+
+/// Whether all operands lie row-major, without gaps.
+fn are_whole(b: &mut Builder<'_>, node: &Node) -> Lowered<bool> {
+    for v in node.inputs.iter().flatten() {
+        let place = b.place(*v)?;
+        if !is_contiguous(b.shape(*v), &place.strides) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Elements of a value in the order in which they lie.
+struct Rows {
+    memory: MatrixRows,
+    rows: Extent,
+    n: Extent,
+    /// Its axes in that order.
+    perm: Vec<usize>,
+}
+
+impl Rows {
+    /// A value as rows with the elements of each side by side, whatever the order of its axes.
+    fn as_they_lie(b: &mut Builder<'_>, v: ValueId) -> Lowered<Option<Self>> {
+        let (memory, place) = b.view(v)?;
+        let shape = b.shape(v);
+        let strides: Option<Vec<i64>> = place.strides.iter().map(Dim::fixed).collect();
+        let Some(strides) = strides else { return Ok(None) };
+        let mut perm: Vec<usize> = (0..shape.len()).collect();
+        // Axes of one lie anywhere.
+        perm.sort_by_key(|axis| {
+            std::cmp::Reverse(if shape[*axis].is(1) { i64::MAX } else { strides[*axis] })
+        });
+        let lie: Vec<Dim> = perm.iter().map(|axis| shape[*axis].clone()).collect();
+        let strides = perm.iter().map(|axis| place.strides[*axis].clone()).collect();
+        let (extents, strides) = collapse(&lie, &[strides]);
+        let one = Dim::Fixed(1);
+        let (rows, stride, n, last) = match (&extents[..], &strides[0][..]) {
+            ([], []) => (&one, &one, &one, &one),
+            ([n], [last]) => (&one, n, n, last),
+            ([rows, n], [stride, last]) => (rows, stride, n, last),
+            _ => return Ok(None),
+        };
+        if !last.is(1) || stride.is(0) {
+            return Ok(None);
+        }
+        let memory =
+            MatrixRows { memory, offset: b.extent(&place.offset), stride: b.extent(stride) };
+        Ok(Some(Self { memory, rows: b.extent(rows), n: b.extent(n), perm }))
+    }
 }
 
 /// Packed weights.

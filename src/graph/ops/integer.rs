@@ -1,4 +1,4 @@
-//! Products of quantized values.
+//! Products of quantized values, and what happens to their elements.
 //!
 //! A quantized value of eight bits stands for `(q - zero) * scale`. The product of two such is an
 //! exact sum of integers times both scales.
@@ -6,7 +6,7 @@
 use crate::tensor::DType;
 
 use super::super::dim::{Dim, product};
-use super::product::Activation;
+use super::product::{Activation, Conv};
 use super::{Fact, Operands, ShapeError};
 
 /// How integers of eight bits stand for numbers: as `(q - zero) * scale`.
@@ -32,6 +32,12 @@ impl Grid8 {
 pub enum Stage {
     /// It is quantized, and dequantized again.
     Round(Grid8),
+    /// It is multiplied by a number.
+    Times(f32),
+    /// A number is added.
+    Plus(f32),
+    /// It is multiplied by the next operand: one number for each column.
+    MulRow,
     /// The next operand is added: one number for each column.
     AddRow,
     /// The next operand is added: of the result's shape, f32.
@@ -45,7 +51,12 @@ pub enum Stage {
 impl Stage {
     /// Whether it has an operand.
     pub fn reads(&self) -> bool {
-        matches!(self, Self::AddRow | Self::Add | Self::AddQuantized(_))
+        matches!(self, Self::Add | Self::AddQuantized(_)) || self.is_by_column()
+    }
+
+    /// Whether its operand is one number for each column.
+    pub fn is_by_column(&self) -> bool {
+        matches!(self, Self::MulRow | Self::AddRow)
     }
 }
 
@@ -74,7 +85,8 @@ impl Given {
 ///
 /// Operands: x, its scale and its zero point (one number each, known to the run), the weights
 /// `[k, n]`, their scales and zero points (one number, or `n`), then one for each stage that has
-/// one. Without scales both are one; without zero points they are zero.
+/// one. Without scales both are one; without zero points they are zero. Passes may give the rows
+/// of the result other axes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantizedLinear {
     /// The weights are `[n, k]`.
@@ -104,27 +116,101 @@ impl QuantizedLinear {
         if let Some(last) = shape.last_mut() {
             *last = n.clone();
         }
-        let one = |i: usize, dtype: DType| fits(operands.optional(i), &[Dim::Fixed(1)], dtype);
-        let row = |i, dtype| one(i, dtype) || fits(operands.optional(i), &[n.clone()], dtype);
-        let scales = one(1, DType::F32) && one(2, x.dtype);
-        if !scales || !row(4, DType::F32) || !row(5, w.dtype) {
-            return Err(ShapeError("a scale or a zero point does not fit".into()));
-        }
-        let mut at = Self::STAGES;
-        for stage in &self.stages {
-            let fitting = match stage {
-                Stage::AddRow => fits(operands.optional(at), &[n.clone()], DType::F32),
-                Stage::Add => fits(operands.optional(at), &shape, DType::F32),
-                Stage::AddQuantized(grid) => fits(operands.optional(at), &shape, grid.dtype()),
-                Stage::Round(_) | Stage::Activate(_) => true,
-            };
-            if !fitting || stage.reads() && operands.optional(at).is_none() {
-                return Err(ShapeError(format!("operand {at} does not fit the product")));
-            }
-            at += usize::from(stage.reads());
-        }
+        check_scales(operands, (x.dtype, w.dtype), n)?;
+        check_stages(operands, Self::STAGES, &self.stages, &shape, n)?;
         Ok(vec![Fact { dtype: self.given.dtype(), shape }])
     }
+}
+
+/// A convolution of `x` with both of eight bits, the weights constant.
+///
+/// Operands: as those of [`QuantizedLinear`], with weights `[outputs, channels / group, kernel..]`
+/// and a column for each output channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuantizedConv {
+    /// The window; it has no activation.
+    pub window: Conv,
+    /// What happens to the sums, in order.
+    pub stages: Vec<Stage>,
+    /// The result.
+    pub given: Given,
+}
+
+impl QuantizedConv {
+    pub(super) fn infer(&self, operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
+        let (x, w) = (operands.at(0)?, operands.at(3)?);
+        let eight = |dtype| matches!(dtype, DType::U8 | DType::I8);
+        if !eight(x.dtype) || !eight(w.dtype) {
+            let (x, w) = (x.dtype, w.dtype);
+            return Err(ShapeError(format!("no convolution of eight bits of {x} and {w}")));
+        }
+        let shape = self.window.shape(operands, x, w)?;
+        check_scales(operands, (x.dtype, w.dtype), &shape[1])?;
+        check_stages(operands, QuantizedLinear::STAGES, &self.stages, &shape, &shape[1])?;
+        Ok(vec![Fact { dtype: self.given.dtype(), shape }])
+    }
+}
+
+/// Whether scales and zero points suit a product with `n` columns.
+fn check_scales(
+    operands: &Operands<'_>,
+    (x, w): (DType, DType),
+    n: &Dim,
+) -> Result<(), ShapeError> {
+    let one = |i: usize, dtype: DType| fits(operands.optional(i), &[Dim::Fixed(1)], dtype);
+    let row =
+        |i, dtype| one(i, dtype) || fits(operands.optional(i), std::slice::from_ref(n), dtype);
+    let fit = one(1, DType::F32) && one(2, x) && row(4, DType::F32) && row(5, w);
+    fit.then_some(()).ok_or_else(|| ShapeError("a scale or a zero point does not fit".into()))
+}
+
+/// What happens to each element of a value, one thing behind the other, in f32.
+///
+/// Operands: x, then one for each stage that has one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chain {
+    /// What x stands for, where it is quantized; else it is f32.
+    pub from: Option<Grid8>,
+    /// What happens to the elements, in order.
+    pub stages: Vec<Stage>,
+    /// The result: no sums.
+    pub given: Given,
+}
+
+impl Chain {
+    pub(super) fn infer(&self, operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
+        let x = operands.at(0)?;
+        if x.dtype != self.from.map_or(DType::F32, |grid| grid.dtype()) {
+            return Err(ShapeError(format!("the data is {}", x.dtype)));
+        }
+        let row = x.shape.last().cloned().unwrap_or(Dim::Fixed(1));
+        check_stages(operands, 1, &self.stages, &x.shape, &row)?;
+        Ok(vec![Fact { dtype: self.given.dtype(), shape: x.shape.clone() }])
+    }
+}
+
+/// Whether operands from `at` on suit the stages of elements of this shape, in so many columns.
+fn check_stages(
+    operands: &Operands<'_>,
+    mut at: usize,
+    stages: &[Stage],
+    shape: &[Dim],
+    columns: &Dim,
+) -> Result<(), ShapeError> {
+    let row = std::slice::from_ref(columns);
+    for stage in stages {
+        let fitting = match stage {
+            Stage::MulRow | Stage::AddRow => fits(operands.optional(at), row, DType::F32),
+            Stage::Add => fits(operands.optional(at), shape, DType::F32),
+            Stage::AddQuantized(grid) => fits(operands.optional(at), shape, grid.dtype()),
+            _ => true,
+        };
+        if !fitting || stage.reads() && operands.optional(at).is_none() {
+            return Err(ShapeError(format!("operand {at} does not fit the elements")));
+        }
+        at += usize::from(stage.reads());
+    }
+    Ok(())
 }
 
 /// Whether an operand, where there is one, has this type and as many elements.

@@ -227,11 +227,41 @@ impl Conv {
 
     pub(super) fn infer(&self, operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
         let (x, w) = (operands.at(0)?, operands.at(1)?);
+        if x.dtype != w.dtype {
+            return Err(ShapeError(format!(
+                "the data is {}, the weights are {}",
+                x.dtype, w.dtype
+            )));
+        }
+        let shape = self.shape(operands, x, w)?;
+        if let Some(bias) = operands.optional(2)
+            && product(&bias.shape) != w.shape[0]
+        {
+            return Err(ShapeError("the bias is not one number for each output channel".into()));
+        }
+        if let Some(residual) = operands.optional(3)
+            && (residual.shape != shape || residual.dtype != x.dtype)
+        {
+            return Err(ShapeError(format!(
+                "the residual {} is not like the result {}",
+                operands.show(&residual.shape),
+                operands.show(&shape)
+            )));
+        }
+        Ok(vec![Fact { dtype: x.dtype, shape }])
+    }
+
+    /// The shape of the result.
+    pub(super) fn shape(
+        &self,
+        operands: &Operands<'_>,
+        x: &Fact,
+        w: &Fact,
+    ) -> Result<Vec<Dim>, ShapeError> {
         let space = self.kernel.len();
         let group = Dim::Fixed(self.group as i64);
         let fits = x.shape.len() == space + 2
             && w.shape.len() == space + 2
-            && x.dtype == w.dtype
             && w.shape[1].clone() * group.clone() == x.shape[1]
             && w.shape[0].exact_div(&group).is_some()
             && w.shape[2..].iter().zip(&self.kernel).all(|(d, k)| d.is(*k as i64));
@@ -243,24 +273,10 @@ impl Conv {
                 operands.show(&x.shape)
             )));
         }
-        if let Some(bias) = operands.optional(2)
-            && product(&bias.shape) != w.shape[0]
-        {
-            return Err(ShapeError("the bias is not one number for each output channel".into()));
-        }
         let mut shape = vec![x.shape[0].clone(), w.shape[0].clone()];
         shape.extend((0..space).map(|i| self.extent(i, &x.shape[i + 2])));
         check_extents(&shape, operands)?;
-        if let Some(residual) = operands.optional(3)
-            && (residual.shape != shape || residual.dtype != x.dtype)
-        {
-            return Err(ShapeError(format!(
-                "the residual {} is not like the result {}",
-                operands.show(&residual.shape),
-                operands.show(&shape)
-            )));
-        }
-        Ok(vec![Fact { dtype: x.dtype, shape }])
+        Ok(shape)
     }
 }
 

@@ -28,6 +28,7 @@ impl Simd for Neon {
     const ISA: Isa = Isa::Neon;
     const LANES: usize = 4;
     const F64_LANES: usize = 2;
+    type Half = Self;
     type F32 = float32x4_t;
     type I32 = int32x4_t;
     type U32 = uint32x4_t;
@@ -49,6 +50,11 @@ impl Simd for Neon {
         }
         // SAFETY: every AArch64 CPU has Advanced SIMD.
         unsafe { enter(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn half(self) -> Self::Half {
+        self
     }
 
     #[inline(always)]
@@ -116,6 +122,7 @@ impl Simd for Neon {
             }
         };
 
+        deal(a: float32x4_t, b: float32x4_t) -> (float32x4_t, float32x4_t) = (vuzp1q_f32(a, b), vuzp2q_f32(a, b));
         add(a: float32x4_t, b: float32x4_t) -> float32x4_t = vaddq_f32(a, b);
         sub(a: float32x4_t, b: float32x4_t) -> float32x4_t = vsubq_f32(a, b);
         mul(a: float32x4_t, b: float32x4_t) -> float32x4_t = vmulq_f32(a, b);

@@ -2,60 +2,23 @@
 //!
 //! Owns [`gemm_i8`], its arguments, and the choice between the ways in which a CPU computes it.
 //! Sums are exact integers that wrap, so that every way gives the same; what follows them, in
-//! `int8/finish.rs`, is one correctly rounded operation after the other. Results are therefore the
+//! `kernels/stages.rs`, is one correctly rounded operation after the other. Results are therefore the
 //! same bits on every instruction set, but behind activations that are approximated.
 //!
 //! Instructions want their operands signed in certain ways. What a way multiplies is `a + shift`,
 //! where `shift` makes signed values unsigned or the reverse; its product with the sums of the
 //! columns is taken off again behind the sum, together with the zero point.
 
-use super::{Activation, PANEL, extent};
+use super::{PANEL, extent};
 use crate::kernels::int8::{Grid8, QUAD, packed_quads_len};
 use crate::kernels::isa::{Isa, Level, Tiles};
 use crate::kernels::simd::Simd;
+pub use crate::kernels::stages::{Output, Stage};
 
 pub(in crate::kernels) mod finish;
 mod plain;
 #[cfg(test)]
 mod tests;
-
-/// What is done to a result behind the sum, in `f32`.
-#[derive(Clone, Copy, Debug)]
-pub enum Stage<'a> {
-    /// Rounds to the values of a grid: quantizes and dequantizes again.
-    Round(Grid8),
-    /// Adds a number to each column: `n` elements.
-    AddRow(&'a [f32]),
-    /// Adds a matrix.
-    Add {
-        /// `m` rows of `n` elements.
-        data: &'a [f32],
-        /// Elements from a row to the next.
-        row_stride: usize,
-    },
-    /// Adds a matrix of eight-bit values.
-    AddQuantized {
-        /// `m` rows of `n` bytes.
-        data: &'a [u8],
-        /// Bytes from a row to the next.
-        row_stride: usize,
-        /// What the bytes stand for.
-        grid: Grid8,
-    },
-    /// Applies a function to each element.
-    Activate(Activation),
-}
-
-/// Where results go: `m` rows of `n` elements, one behind the other.
-#[derive(Debug)]
-pub enum Output<'a> {
-    /// As they are.
-    F32(&'a mut [f32]),
-    /// Rounded to the nearest value of a grid, halves to even; NaN becomes its zero.
-    Quantized(&'a mut [u8], Grid8),
-    /// The sums, which are exact and wrap: scales and stages are not looked at.
-    I32(&'a mut [i32]),
-}
 
 /// `C = stages(a_scale b_scale sum((a - a_zero) (b - b_zero)))`; `A` is `m` by `k`, `B` is `k` by
 /// `n`.
@@ -189,12 +152,12 @@ impl GemmI8<'_> {
         assert!(self.b_scale.len() >= cols, "too few scales");
         for stage in self.stages {
             let long = match *stage {
-                Stage::AddRow(data) => data.len() >= n,
+                Stage::MulRow(data) | Stage::AddRow(data) => data.len() >= n,
                 Stage::Add { data, row_stride } => data.len() >= extent(m, row_stride, n),
                 Stage::AddQuantized { data, row_stride, .. } => {
                     data.len() >= extent(m, row_stride, n)
                 }
-                Stage::Round(_) | Stage::Activate(_) => true,
+                Stage::Round(_) | Stage::Times(_) | Stage::Plus(_) | Stage::Activate(_) => true,
             };
             assert!(long, "a stage's data are too short");
         }

@@ -1,8 +1,10 @@
 //! Between numbers and eight-bit values, one grid for all of them.
 
+#![allow(clippy::needless_range_loop, reason = "an index says which vector")]
+
 use super::Grid8;
-use crate::kernels::gemm::int8::finish::{Nearest, number};
 use crate::kernels::simd::{Simd, Vectorized};
+use crate::kernels::stages::{Nearest, number};
 
 /// Rounds every number to the nearest value of a grid, halves to even, and saturates. NaN becomes
 /// the zero point.
@@ -26,12 +28,26 @@ impl Vectorized for Quantize<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let nearest = Nearest::new(s, self.grid);
-        let (mut x, mut y) = (self.x.chunks_exact(S::LANES), self.y.chunks_exact_mut(S::LANES));
+        let wide = 4 * S::LANES;
+        let (mut x, mut y) = (self.x.chunks_exact(wide), self.y.chunks_exact_mut(wide));
         for (x, y) in x.by_ref().zip(y.by_ref()) {
-            s.bytes_store(nearest.bytes(s, s.load(x)), y);
+            let mut numbers = [s.splat(0.0); 4];
+            for v in 0..4 {
+                numbers[v] = s.load(&x[v * S::LANES..]);
+            }
+            let bytes = nearest.bytes(s, &numbers);
+            for v in 0..4 {
+                s.bytes_store(bytes[v], &mut y[v * S::LANES..]);
+            }
         }
-        let (x, y) = (x.remainder(), y.into_remainder());
-        s.bytes_store_tail(nearest.bytes(s, s.load_tail(x)), y);
+        let mut x = x.remainder().chunks_exact(S::LANES);
+        let mut y = y.into_remainder().chunks_exact_mut(S::LANES);
+        for (x, y) in x.by_ref().zip(y.by_ref()) {
+            let [bytes] = nearest.bytes(s, &[s.load(x)]);
+            s.bytes_store(bytes, y);
+        }
+        let [bytes] = nearest.bytes(s, &[s.load_tail(x.remainder())]);
+        s.bytes_store_tail(bytes, y.into_remainder());
     }
 }
 

@@ -10,6 +10,14 @@ use crate::kernels::simd::{Simd, Vectorized};
 #[derive(Clone, Copy, Debug)]
 pub struct Avx2(());
 
+impl Avx2 {
+    /// What has AVX-512 has AVX2 and FMA.
+    #[inline(always)]
+    pub(super) const fn within(_: super::Avx512) -> Self {
+        Self(())
+    }
+}
+
 /// Wraps instructions as methods of the trait.
 macro_rules! ops {
     ($($name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? = $body:expr;)*) => {$(
@@ -44,6 +52,7 @@ impl Simd for Avx2 {
     const ISA: Isa = Isa::Avx2;
     const LANES: usize = 8;
     const F64_LANES: usize = 4;
+    type Half = Self;
     type F32 = __m256;
     type I32 = __m256i;
     type U32 = __m256i;
@@ -65,6 +74,11 @@ impl Simd for Avx2 {
         }
         // SAFETY: the token proves that the CPU has AVX2 and FMA.
         unsafe { enter(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn half(self) -> Self::Half {
+        self
     }
 
     #[inline(always)]
@@ -106,6 +120,14 @@ impl Simd for Avx2 {
         };
         store_cells_tail(x: __m256, to: &[Cell<f32>]) =
             _mm256_maskstore_ps(to.as_ptr().cast::<f32>().cast_mut(), tail_mask(to.len()), x);
+
+        deal(a: __m256, b: __m256) -> (__m256, __m256) = {
+            // Each half of a shuffle takes from one half of each operand.
+            let low = _mm256_permute2f128_ps::<0x20>(a, b);
+            let high = _mm256_permute2f128_ps::<0x31>(a, b);
+            let even = _mm256_shuffle_ps::<0b10_00_10_00>(low, high);
+            (even, _mm256_shuffle_ps::<0b11_01_11_01>(low, high))
+        };
 
         add(a: __m256, b: __m256) -> __m256 = _mm256_add_ps(a, b);
         sub(a: __m256, b: __m256) -> __m256 = _mm256_sub_ps(a, b);

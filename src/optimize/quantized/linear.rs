@@ -1,38 +1,34 @@
 //! Products of integers, with what follows them.
 
-use crate::graph::ops::{Activation, Binary, Given, Grid8, Quantization, QuantizedLinear, Stage};
+use crate::graph::ops::{
+    Activation, Binary, Conv, Given, Quantization, QuantizedConv, QuantizedLinear, Stage,
+};
 use crate::graph::{Node, Op, Tensor, ValueId};
 use crate::tensor::DType;
 
-use super::super::linear::follow::activation;
 use super::super::pattern::Scope;
-use super::{Quantized, dequantized};
-
-/// Most stages of a product.
-pub(in crate::optimize) const MOST_STAGES: usize = 8;
+use super::follow::{Way, lies_along};
+use super::{conv, dequantized};
 
 /// A product of integers, while it takes along what follows it.
-#[derive(Clone)]
-struct Product {
+pub(super) struct Product {
     /// x, scale, zero point, weights, scales, zero points.
-    operands: [Option<ValueId>; QuantizedLinear::STAGES],
-    transposed: bool,
-    /// Columns.
-    n: i64,
-    stages: Vec<Stage>,
-    /// Operands of stages.
-    summands: Vec<ValueId>,
-    given: Given,
-    /// The node that it is written to.
-    at: usize,
-    /// Its result.
-    y: ValueId,
+    pub(super) operands: [Option<ValueId>; QuantizedLinear::STAGES],
+    pub(super) form: Form,
+    pub(super) way: Way,
+}
+
+/// What multiplies.
+pub(super) enum Form {
+    Linear { transposed: bool },
+    Conv(Conv),
 }
 
 /// Makes node `i` a product of integers if it is one in all but name.
 pub(super) fn fuse(scope: &mut Scope<'_>, i: usize) -> Option<()> {
-    let mut product = of_dequantized(scope, i).or_else(|| of_sums(scope, i))?;
-    product.follow(scope);
+    let product = of_dequantized(scope, i).or_else(|| conv::of_dequantized(scope, i));
+    let mut product = product.or_else(|| of_sums(scope, i))?;
+    product.way.follow(scope);
     product.write(scope);
     Some(())
 }
@@ -48,35 +44,37 @@ fn of_dequantized(scope: &mut Scope<'_>, i: usize) -> Option<Product> {
     let (q, scales, zeros) = Weights::of(scope, weights, usize::from(!transposed))?;
     let n = scope.shape(w)[usize::from(!transposed)].fixed()?;
     let operands = [Some(x.q), Some(x.scale), x.zero, Some(q), Some(scales), zeros];
-    let mut product = Product {
-        operands,
-        transposed,
-        n,
-        stages: Vec::new(),
-        summands: Vec::new(),
-        given: Given::Float,
-        at: i,
-        y,
-    };
+    let way = Way::new(Some(n), i, y);
+    let way = epilogue(scope, way, (bias, residual), activation)?;
+    Some(Product { operands, form: Form::Linear { transposed }, way })
+}
+
+/// A product with what an operator in f32 has done to its result.
+pub(super) fn epilogue(
+    scope: &mut Scope<'_>,
+    mut way: Way,
+    (bias, residual): (Option<ValueId>, Option<ValueId>),
+    activation: Activation,
+) -> Option<Way> {
     if let Some(bias) = bias {
-        product.stages.push(Stage::AddRow);
-        product.summands.push(bias);
+        way.stages.push(Stage::AddRow);
+        way.summands.push(bias);
     }
     if let Some(residual) = residual {
-        product.add(scope, residual);
+        way.add(scope, residual)?;
     }
     if activation != Activation::None {
-        product.stages.push(Stage::Activate(activation));
+        way.stages.push(Stage::Activate(activation));
     }
-    Some(product)
+    Some(way)
 }
 
 /// Constant weights of eight bits.
-struct Weights;
+pub(super) struct Weights;
 
 impl Weights {
     /// The integers, their scales and zero points, one each or one for each position of `axis`.
-    fn of(
+    pub(super) fn of(
         scope: &Scope<'_>,
         node: &Node,
         axis: usize,
@@ -97,18 +95,30 @@ impl Weights {
     }
 }
 
-/// A product of integers as the sums that it is, and what scales them: `MatMulInteger`, a cast,
-/// and factors.
+/// A product of integers as the sums that it is, and what scales them: `MatMulInteger` or
+/// `ConvInteger`, a cast, and factors.
 fn of_sums(scope: &mut Scope<'_>, i: usize) -> Option<Product> {
     let node = scope.node(i);
-    let Op::QuantizedLinear(op) = &node.op else { return None };
-    if op.given != Given::Sums || !op.stages.is_empty() {
+    let (form, stages, given) = match &node.op {
+        Op::QuantizedLinear(QuantizedLinear { transposed, stages, given }) => {
+            (Form::Linear { transposed: *transposed }, stages, given)
+        }
+        Op::QuantizedConv(QuantizedConv { window, stages, given }) => {
+            (Form::Conv(window.clone()), stages, given)
+        }
+        _ => return None,
+    };
+    if *given != Given::Sums || !stages.is_empty() {
         return None;
     }
-    let transposed = op.transposed;
     let mut operands = [None; QuantizedLinear::STAGES];
     operands.iter_mut().zip(&node.inputs).for_each(|(to, v)| *to = *v);
-    let n = scope.shape(operands[3]?)[usize::from(!transposed)].fixed()?;
+    let (axis, behind) = match &form {
+        Form::Linear { transposed } => (usize::from(!transposed), 0),
+        Form::Conv(window) => (0, window.kernel.len()),
+    };
+    let n = scope.shape(operands[3]?)[axis].fixed()?;
+    let along = (usize::try_from(n).ok()?, behind);
     let cast = scope.follower(i, node.outputs[0]?)?;
     let Op::Cast { to: DType::F32 } = scope.node(cast).op else { return None };
     let (mut at, mut y) = (cast, scope.result(cast)?);
@@ -119,7 +129,7 @@ fn of_sums(scope: &mut Scope<'_>, i: usize) -> Option<Product> {
         && let Some(result) = scope.result(next).filter(|r| scope.same_shape(*r, y))
     {
         let mut taken = (scale, row.clone());
-        if ![Some(a), b].into_iter().flatten().all(|f| take_factor(scope, f, n, &mut taken)) {
+        if ![Some(a), b].into_iter().flatten().all(|f| take_factor(scope, f, along, &mut taken)) {
             break;
         }
         (scale, row) = taken;
@@ -127,16 +137,8 @@ fn of_sums(scope: &mut Scope<'_>, i: usize) -> Option<Product> {
     }
     operands[1] = scale;
     operands[4] = row.map(|row: Vec<f32>| scope.graph.add_constant("scales", Tensor::vector(&row)));
-    Some(Product {
-        operands,
-        transposed,
-        n,
-        stages: Vec::new(),
-        summands: Vec::new(),
-        given: Given::Float,
-        at,
-        y,
-    })
+    let way = Way::new(Some(n), at, y).with_axes_behind(behind);
+    Some(Product { operands, form, way })
 }
 
 /// What node `i` multiplies `y` with: one value, or two that are multiplied before.
@@ -153,7 +155,7 @@ fn factors(scope: &Scope<'_>, i: usize, y: ValueId) -> Option<(ValueId, Option<V
 fn take_factor(
     scope: &Scope<'_>,
     factor: ValueId,
-    n: i64,
+    (n, behind): (usize, usize),
     (scale, row): &mut (Option<ValueId>, Option<Vec<f32>>),
 ) -> bool {
     if !scope.is_f32(factor) {
@@ -167,9 +169,8 @@ fn take_factor(
         }
         return taken;
     };
-    let along = scope.shape(factor).last().is_some_and(|dim| dim.is(n));
     let Some(data) = tensor.as_slice::<f32>() else { return false };
-    if !(data.len() == 1 || along && data.len() as i64 == n) {
+    if !(data.len() == 1 || data.len() == n && lies_along(tensor.shape(), n, behind)) {
         return false;
     }
     let before = row.take().unwrap_or_else(|| vec![1.0]);
@@ -179,101 +180,15 @@ fn take_factor(
 }
 
 impl Product {
-    /// Takes along what follows, as far as it can.
-    fn follow(&mut self, scope: &mut Scope<'_>) {
-        while self.stages.len() + 1 < MOST_STAGES
-            && let Some(next) = scope.follower(self.at, self.y)
-            && let Some(result) = scope.result(next).filter(|r| scope.same_shape(*r, self.y))
-        {
-            let taken = match &scope.node(next).op {
-                Op::QuantizeLinear(_) => return self.quantize(scope, next),
-                Op::Unary(op) => activation(*op).map(|f| self.stages.push(Stage::Activate(f))),
-                Op::Binary(Binary::Add) => {
-                    let (a, b) = (scope.operand(next, 0), scope.operand(next, 1));
-                    let other = if a == Some(self.y) { b } else { a };
-                    other.and_then(|other| self.add(scope, other))
-                }
-                _ => None,
-            };
-            if taken.is_none() {
-                return;
-            }
-            (self.at, self.y) = (next, result);
-        }
-    }
-
-    /// Adds a constant row, or a value of the result's shape.
-    fn add(&mut self, scope: &mut Scope<'_>, v: ValueId) -> Option<()> {
-        if !scope.is_f32(v) {
-            return None;
-        }
-        if let Some(tensor) = scope.constant(v) {
-            // Shapes meet at their ends.
-            let data = tensor.as_slice::<f32>()?;
-            let along = tensor.shape().last().is_some_and(|len| *len as i64 == self.n);
-            let row = match data {
-                [one] => vec![*one; usize::try_from(self.n).ok()?],
-                row if row.len() as i64 == self.n && along => row.to_vec(),
-                _ => return None,
-            };
-            let row = scope.graph.add_constant("bias", Tensor::vector(&row));
-            self.stages.push(Stage::AddRow);
-            self.summands.push(row);
-            return Some(());
-        }
-        if !scope.same_shape(v, self.y) {
-            return None;
-        }
-        let quantized = dequantized(scope, v);
-        let known = quantized.and_then(|x| Some((x.grid(scope.graph)?, x.q)));
-        let (stage, summand) = match known {
-            Some((grid, q)) => (Stage::AddQuantized(grid), q),
-            None => (Stage::Add, v),
-        };
-        self.stages.push(stage);
-        self.summands.push(summand);
-        Some(())
-    }
-
-    /// What node `i` quantizes: the result, unless it is dequantized again and goes on from there.
-    fn quantize(&mut self, scope: &mut Scope<'_>, i: usize) {
-        let Some(quantized) = Quantized::of(scope.graph, scope.node(i)) else { return };
-        let Some(grid) = quantized.grid(scope.graph) else { return };
-        if let Some(on) = self.go_on(scope, &quantized, grid) {
-            *self = on;
-            return;
-        }
-        self.given = Given::Quantized(grid);
-        (self.at, self.y) = (i, quantized.q);
-    }
-
-    /// The product with what follows behind a pair of QuantizeLinear and DequantizeLinear. `None`
-    /// where it is the integers that are wanted.
-    fn go_on(&self, scope: &mut Scope<'_>, quantized: &Quantized, grid: Grid8) -> Option<Self> {
-        let next = scope.follower(self.at, quantized.q)?;
-        let again = dequantized(scope, scope.result(next)?)?;
-        if again.q != quantized.q || again.grid(scope.graph) != Some(grid) {
-            return None;
-        }
-        let y = scope.result(next)?;
-        let mut on = self.clone();
-        on.stages.push(Stage::Round(grid));
-        (on.at, on.y) = (next, y);
-        let before = on.stages.len();
-        on.follow(scope);
-        let readers = scope.readers(y);
-        let takes_integers = |i: &usize| match scope.node(*i).op {
-            Op::Linear { .. } => scope.operand(*i, 0) == Some(y),
-            Op::Conv(_) => true,
-            _ => false,
-        };
-        (on.stages.len() > before || !readers.iter().any(takes_integers)).then_some(on)
-    }
-
     fn write(self, scope: &mut Scope<'_>) {
-        let Self { operands, transposed, stages, summands, given, at, .. } = self;
+        let Self { operands, form, way: Way { stages, summands, given, at, .. } } = self;
         let inputs = operands.into_iter().chain(summands.into_iter().map(Some)).collect();
-        let op = QuantizedLinear { transposed, stages, given };
-        scope.rewrite(at, Op::QuantizedLinear(op), inputs);
+        let op = match form {
+            Form::Linear { transposed } => {
+                Op::QuantizedLinear(QuantizedLinear { transposed, stages, given })
+            }
+            Form::Conv(window) => Op::QuantizedConv(QuantizedConv { window, stages, given }),
+        };
+        scope.rewrite(at, op, inputs);
     }
 }

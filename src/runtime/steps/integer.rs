@@ -4,14 +4,19 @@ use arrayvec::ArrayVec;
 
 use crate::kernels::Simd;
 use crate::kernels::gemm::PANEL;
-use crate::kernels::gemm::int8::{GemmI8, Output, Stage, gemm_i8, scratch_len};
+use crate::kernels::gemm::int8::{GemmI8, gemm_i8, scratch_len};
 use crate::kernels::int8::{Grid8, dynamic_quantize, packed_quads_len};
+use crate::kernels::stages::{Chain, Elements, Output, Stage, chain};
 use crate::runtime::check::{Reach, count, require};
 use crate::runtime::record::{Extent, Field, In, Out, Scratch, Words};
 use crate::runtime::step::{Kernel, KernelId, Operands, Step, kernel};
 use crate::tensor::DType;
 
 use super::product::{ActivationWords, MatrixRows};
+
+pub(crate) mod conv;
+
+pub(crate) use conv::CONV_I8;
 
 /// Most stages of a product.
 pub(crate) const MOST_STAGES: usize = 8;
@@ -85,6 +90,9 @@ variants! {
         Add(rows: MatrixRows) = 3,
         AddQuantized(rows: MatrixRows, grid: GridWords) = 4,
         Activate(activation: ActivationWords) = 5,
+        MulRow(row: In) = 6,
+        Times(factor: f32) = 7,
+        Plus(summand: f32) = 8,
     }
 }
 
@@ -142,16 +150,7 @@ impl LinearI8Record {
         reach.holds::<i32>(&self.sums, columns)?;
         reach.holds::<f32>(&self.w_scale, columns)?;
         reach.may_hold(&self.w_zero, DType::I32, columns)?;
-        for stage in &self.stages {
-            match stage {
-                StageRecord::AddRow(row) => reach.holds::<f32>(row, n)?,
-                StageRecord::Add(from) => from.fits_as(reach, DType::F32, rows, n)?,
-                StageRecord::AddQuantized(from, grid) => {
-                    from.fits_as(reach, grid.dtype(), rows, n)?;
-                }
-                StageRecord::Nothing | StageRecord::Round(_) | StageRecord::Activate(_) => {}
-            }
-        }
+        stages_fit(&self.stages, reach, rows, n)?;
         let room = scratch_len(rows, k)?;
         match &self.scratch {
             Some(scratch) => reach.holds::<u32>(scratch, room)?,
@@ -194,16 +193,81 @@ fn linear_i8<S: Simd>(step: Step<'_>) {
             b_scale: operands.read(record.w_scale),
             b_zero: record.w_zero.map(|zero| operands.read(zero)),
             stages: &stages,
-            output: match record.given {
-                GivenRecord::Float => Output::F32(operands.write(record.y)),
-                GivenRecord::Sums() => Output::I32(operands.write(record.y)),
-                GivenRecord::Quantized(grid) => {
-                    Output::Quantized(operands.write(record.y), grid.grid())
-                }
-            },
+            output: given(record.given, record.y, &operands),
             scratch: record.scratch.map_or(&mut [], |scratch| operands.scratch(scratch)),
         },
     );
+}
+
+/// Whether the operands of stages have `rows` of `n` elements.
+fn stages_fit(stages: &[StageRecord], reach: &Reach<'_>, rows: usize, n: usize) -> Option<()> {
+    for stage in stages {
+        match stage {
+            StageRecord::MulRow(row) | StageRecord::AddRow(row) => reach.holds::<f32>(row, n)?,
+            StageRecord::Add(from) => from.fits_as(reach, DType::F32, rows, n)?,
+            StageRecord::AddQuantized(from, grid) => from.fits_as(reach, grid.dtype(), rows, n)?,
+            _ => {}
+        }
+    }
+    Some(())
+}
+
+crate::record! {
+    /// `y[rows, n]`, from `x[rows, n]` by way of the stages.
+    pub(crate) struct ChainRecord {
+        pub(crate) x: MatrixRows,
+        pub(crate) from: Option<GridWords>,
+        pub(crate) rows: Extent,
+        pub(crate) n: Extent,
+        pub(crate) stages: ArrayVec<StageRecord, MOST_STAGES>,
+        pub(crate) given: GivenRecord,
+        pub(crate) y: Out,
+    }
+}
+
+impl ChainRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let (rows, n) = (reach.extent(self.rows)?, reach.extent(self.n)?);
+        let from = self.from.as_ref().map_or(DType::F32, GridWords::dtype);
+        self.x.fits_as(reach, from, rows, n)?;
+        stages_fit(&self.stages, reach, rows, n)?;
+        require(self.given != GivenRecord::Sums())?;
+        reach.holds_as(&self.y, self.given.dtype(), count(&[rows, n])?)
+    }
+}
+
+pub(crate) static CHAIN: Kernel = kernel!(Chain, ChainRecord::fits, simd chain_of);
+
+fn chain_of<S: Simd>(step: Step<'_>) {
+    let (record, operands): (ChainRecord, _) = step.decode();
+    let Some(s) = S::from_level(operands.level()) else { return };
+    let (rows, n) = (operands.extent(record.rows), operands.extent(record.n));
+    if rows == 0 || n == 0 {
+        return;
+    }
+    let stages: ArrayVec<Stage<'_>, MOST_STAGES> =
+        record.stages.into_iter().filter_map(|stage| taken(stage, &operands)).collect();
+    let (x, x_row_stride) = match record.from {
+        None => {
+            let (data, stride) = record.x.at(&operands);
+            (Elements::F32(data), stride)
+        }
+        Some(grid) => {
+            let (data, stride) = record.x.at(&operands);
+            (Elements::Quantized(data, grid.grid()), stride)
+        }
+    };
+    let output = given(record.given, record.y, &operands);
+    chain(s, Chain { rows, n, x, x_row_stride, stages: &stages, output });
+}
+
+#[inline(always)]
+fn given<'s>(given: GivenRecord, y: Out, operands: &Operands<'s>) -> Output<'s> {
+    match given {
+        GivenRecord::Float => Output::F32(operands.write(y)),
+        GivenRecord::Sums() => Output::I32(operands.write(y)),
+        GivenRecord::Quantized(grid) => Output::Quantized(operands.write(y), grid.grid()),
+    }
 }
 
 #[inline(always)]
@@ -211,6 +275,9 @@ fn taken<'s>(stage: StageRecord, operands: &Operands<'s>) -> Option<Stage<'s>> {
     Some(match stage {
         StageRecord::Nothing => return None,
         StageRecord::Round(grid) => Stage::Round(grid.grid()),
+        StageRecord::Times(factor) => Stage::Times(factor),
+        StageRecord::Plus(summand) => Stage::Plus(summand),
+        StageRecord::MulRow(row) => Stage::MulRow(operands.read(row)),
         StageRecord::AddRow(row) => Stage::AddRow(operands.read(row)),
         StageRecord::Add(from) => {
             let (data, row_stride) = from.at(operands);
@@ -226,8 +293,30 @@ fn taken<'s>(stage: StageRecord, operands: &Operands<'s>) -> Option<Stage<'s>> {
 
 /// The rows of a step that is a product of integers.
 pub(crate) fn rows_in_i8(kernel: u32, words: &[u32]) -> Option<Extent> {
+    if kernel == KernelId::ConvI8 as u32 {
+        return Some(conv::ConvI8Record::take(&mut Words(words)).sizes.window.output[2]);
+    }
     let is_one = kernel == KernelId::LinearI8 as u32;
     is_one.then(|| LinearI8Record::take(&mut Words(words)).rows)
+}
+
+/// From what a step that is a chain makes what.
+pub(crate) fn types_of_chain(kernel: u32, words: &[u32]) -> Option<&'static str> {
+    if kernel != KernelId::Chain as u32 {
+        return None;
+    }
+    let record = ChainRecord::take(&mut Words(words));
+    Some(match (record.from.map(|grid| grid.signed), record.given) {
+        (None, GivenRecord::Quantized(GridWords { signed: false, .. })) => "f32 to u8",
+        (None, GivenRecord::Quantized(_)) => "f32 to i8",
+        (None, _) => "f32",
+        (Some(false), GivenRecord::Quantized(GridWords { signed: false, .. })) => "u8",
+        (Some(false), GivenRecord::Quantized(_)) => "u8 to i8",
+        (Some(false), _) => "u8 to f32",
+        (Some(true), GivenRecord::Quantized(GridWords { signed: true, .. })) => "i8",
+        (Some(true), GivenRecord::Quantized(_)) => "i8 to u8",
+        (Some(true), _) => "i8 to f32",
+    })
 }
 
 crate::record! {

@@ -7,6 +7,7 @@ use crate::runtime::step::{KernelId, Operands};
 
 use super::attention::AttentionRecord;
 use super::direct::DirectRecord;
+use super::integer::conv::ConvI8Record;
 use super::product::{LinearRecord, MatMulRecord};
 use super::recurrent::RecurrentRecord;
 use super::window::{ConvRecord, GeometryRecord};
@@ -56,6 +57,7 @@ pub(crate) fn known(kernel: KernelId, words: &[u32], operands: &Operands<'_>) ->
         | KernelId::DepthwiseRowsF32 => {
             product(convolution(&DirectRecord::take(words).sizes, operands))
         }
+        KernelId::ConvI8 => product(convolution(&ConvI8Record::take(words).sizes, operands)),
         KernelId::AttentionF32 => {
             let record = AttentionRecord::take(words);
             let batch: u64 = record.batch.iter().map(|e| extent(*e)).product();

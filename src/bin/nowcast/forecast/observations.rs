@@ -10,23 +10,23 @@ use crate::failure::Failure;
 
 /// Evenly spaced observations.
 #[derive(Debug, PartialEq)]
-pub(super) struct Observations {
+pub(crate) struct Observations {
     /// What errors call them.
-    pub(super) name: String,
-    pub(super) values: Vec<f32>,
+    pub(crate) name: String,
+    pub(crate) values: Vec<f32>,
     first: i64,
     step: i64,
 }
 
 impl Observations {
     /// Reads a file, or standard input for `-`.
-    pub(super) fn read(path: &Path, step_seconds: u32) -> Result<Self, Failure> {
+    pub(crate) fn read(path: &Path, step_seconds: u32) -> Result<Self, Failure> {
         let (name, bytes) = read_input(path)?;
         Self::parse(name, &bytes, step_seconds)
     }
 
     /// Reads lines of time and value, under a header or not.
-    pub(super) fn parse(name: String, csv: &[u8], step_seconds: u32) -> Result<Self, Failure> {
+    pub(crate) fn parse(name: String, csv: &[u8], step_seconds: u32) -> Result<Self, Failure> {
         let step = i64::from(step_seconds);
         let mut series = Self { name, values: Vec::new(), first: 0, step };
         let mut reader = csv::ReaderBuilder::new()
@@ -96,13 +96,13 @@ impl Observations {
     }
 
     /// Unix seconds of the observation at a position, which may be behind the last.
-    pub(super) fn time(&self, position: usize) -> i64 {
+    pub(crate) fn time(&self, position: usize) -> i64 {
         self.first + position as i64 * self.step
     }
 
     /// The position to forecast from: that of `at`, or behind the last observation. There is a
     /// context before it.
-    pub(super) fn position(&self, at: Option<DateTime>, context: usize) -> Result<usize, Failure> {
+    pub(crate) fn position(&self, at: Option<DateTime>, context: usize) -> Result<usize, Failure> {
         let (name, len) = (&self.name, self.values.len());
         if len < context {
             return Err(Failure::User(format!(

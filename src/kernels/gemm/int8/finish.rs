@@ -3,10 +3,9 @@
 //! Every operation is rounded by itself, none are fused.
 #![allow(clippy::needless_range_loop, reason = "an index says which vector")]
 
-use super::{GemmI8, Output, PANEL, Stage};
-use crate::kernels::activation::Activation;
-use crate::kernels::int8::Grid8;
+use super::{GemmI8, Output, PANEL};
 use crate::kernels::simd::{Simd, Vectorized};
+use crate::kernels::stages::{apply, store};
 
 /// Sums of `rows` rows by `panels` panels, and the product that they are of.
 pub(in crate::kernels) struct Finish<'t, 'g> {
@@ -123,135 +122,7 @@ impl Strip {
             let scale = s.mul(a_scale, s.load(&b_scale[v * S::LANES..]));
             x[v] = s.mul(s.i32_to_f32(exact[v]), scale);
         }
-        for stage in gemm.stages {
-            match *stage {
-                Stage::Round(grid) => {
-                    let nearest = Nearest::new(s, grid);
-                    for v in 0..V {
-                        x[v] = s.mul(nearest.steps(s, x[v]), nearest.scale);
-                    }
-                }
-                Stage::AddRow(data) => {
-                    let data = &data[col..][..cols];
-                    for v in 0..V {
-                        x[v] = s.add(x[v], load::<S, WHOLE>(s, data, v));
-                    }
-                }
-                Stage::Add { data, row_stride } => {
-                    let data = &data[row * row_stride + col..][..cols];
-                    for v in 0..V {
-                        x[v] = s.add(x[v], load::<S, WHOLE>(s, data, v));
-                    }
-                }
-                Stage::AddQuantized { data, row_stride, grid } => {
-                    let data = &data[row * row_stride + col..][..cols];
-                    for v in 0..V {
-                        let bytes = load_bytes::<S, WHOLE>(s, data, v);
-                        x[v] = s.add(x[v], number(s, bytes, grid));
-                    }
-                }
-                Stage::Activate(activation) => activate::<S, V>(s, activation, &mut x),
-            }
-        }
-        match &mut gemm.output {
-            Output::F32(c) => {
-                let c = &mut c[place..][..cols];
-                for v in 0..V {
-                    if WHOLE {
-                        s.store(x[v], &mut c[v * S::LANES..]);
-                    } else {
-                        s.store_tail(x[v], c);
-                    }
-                }
-            }
-            Output::Quantized(c, grid) => {
-                let nearest = Nearest::new(s, *grid);
-                let c = &mut c[place..][..cols];
-                for v in 0..V {
-                    let bytes = nearest.bytes(s, x[v]);
-                    if WHOLE {
-                        s.bytes_store(bytes, &mut c[v * S::LANES..]);
-                    } else {
-                        s.bytes_store_tail(bytes, c);
-                    }
-                }
-            }
-            Output::I32(_) => {}
-        }
-    }
-}
-
-#[inline(always)]
-fn load<S: Simd, const WHOLE: bool>(s: S, data: &[f32], v: usize) -> S::F32 {
-    if WHOLE { s.load(&data[v * S::LANES..]) } else { s.load_tail(data) }
-}
-
-#[inline(always)]
-fn load_bytes<S: Simd, const WHOLE: bool>(s: S, data: &[u8], v: usize) -> S::U32 {
-    if WHOLE { s.bytes_load(&data[v * S::LANES..]) } else { s.bytes_load_tail(data) }
-}
-
-#[inline(always)]
-fn activate<S: Simd, const V: usize>(s: S, activation: Activation, x: &mut [S::F32; V]) {
-    if let Some((low, high)) = activation.clamp() {
-        let (low, high) = (s.splat(low), s.splat(high));
-        for x in x {
-            *x = s.min(high, s.max(low, *x));
-        }
-        return;
-    }
-    let mut lanes = [0.0; 4 * PANEL];
-    let lanes = &mut lanes[..V * S::LANES];
-    for v in 0..V {
-        s.store(x[v], &mut lanes[v * S::LANES..]);
-    }
-    activation.apply(s, lanes);
-    for v in 0..V {
-        x[v] = s.load(&lanes[v * S::LANES..]);
-    }
-}
-
-/// The numbers that bytes stand for, each in the low bits of its lane, zeros above.
-#[inline(always)]
-pub(in crate::kernels) fn number<S: Simd>(s: S, bytes: S::U32, grid: Grid8) -> S::F32 {
-    // Flipping the top bit adds 128 to a signed value and makes it unsigned.
-    let (flip, above) = if grid.signed { (0x80, 128) } else { (0, 0) };
-    let bytes = s.u32_to_i32(s.u32_xor(bytes, s.u32_splat(flip)));
-    let steps = s.i32_sub(bytes, s.i32_splat(grid.zero + above));
-    s.mul(s.i32_to_f32(steps), s.splat(grid.scale))
-}
-
-/// Rounds to the nearest value of a grid.
-#[derive(Clone, Copy)]
-pub(in crate::kernels) struct Nearest<S: Simd> {
-    scale: S::F32,
-    low: S::F32,
-    high: S::F32,
-    zero: i32,
-}
-
-impl<S: Simd> Nearest<S> {
-    #[inline(always)]
-    pub(in crate::kernels) fn new(s: S, grid: Grid8) -> Self {
-        let [low, high] = grid.range().map(|x| s.splat((x - grid.zero) as f32));
-        Self { scale: s.splat(grid.scale), low, high, zero: grid.zero }
-    }
-
-    /// The number of steps from zero: an integer, and zero for NaN.
-    #[inline(always)]
-    fn steps(&self, s: S, x: S::F32) -> S::F32 {
-        let q = s.div(x, self.scale);
-        let q = s.min(self.high, s.max(self.low, q));
-        // 1.5 * 2^23: the sum has no bits behind the point, and is rounded half to even.
-        let magic = s.splat(12_582_912.0);
-        let steps = s.sub(s.add(q, magic), magic);
-        s.select(s.eq(steps, steps), steps, s.splat(0.0))
-    }
-
-    /// The value, in the lowest byte of each lane.
-    #[inline(always)]
-    pub(in crate::kernels) fn bytes(&self, s: S, x: S::F32) -> S::U32 {
-        let steps = s.round_to_i32(self.steps(s, x));
-        s.i32_to_u32(s.i32_add(steps, s.i32_splat(self.zero)))
+        apply::<S, V, WHOLE>(s, gemm.stages, (row, col, cols), &mut x);
+        store::<S, V, WHOLE>(s, &mut gemm.output, place, cols, &x);
     }
 }

@@ -3,6 +3,7 @@
 extern crate std;
 
 use super::*;
+use crate::kernels::Activation;
 use crate::kernels::int8::pack_quads;
 use crate::kernels::simd::{Vectorized, dispatch};
 use crate::kernels::suite::{Rng, assert_close, levels_and_beyond};
@@ -138,6 +139,9 @@ fn apply(case: &Case, stages: &[Stage<'_>], i: usize, j: usize, sum: i32) -> f32
     for stage in stages {
         x = match *stage {
             Stage::Round(grid) => (nearest(x, grid) - grid.zero) as f32 * grid.scale,
+            Stage::Times(factor) => x * factor,
+            Stage::Plus(summand) => x + summand,
+            Stage::MulRow(data) => x * data[j],
             Stage::AddRow(data) => x + data[j],
             Stage::Add { data, row_stride } => x + data[i * row_stride + j],
             Stage::AddQuantized { data, row_stride, grid } => {
@@ -180,6 +184,7 @@ fn check_stages(case: &Case, options: u64, way: (Level, Way)) {
     let all = [
         Stage::Round(grid()),
         Stage::AddRow(&row),
+        Stage::MulRow(&row),
         Stage::Round(grid()),
         Stage::Activate(Activation::Relu),
         Stage::Add { data: &matrix, row_stride },

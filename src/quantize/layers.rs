@@ -1,0 +1,223 @@
+//! Which nodes of a model are quantized, and why the others are not.
+
+use std::collections::HashSet;
+
+use super::constants::Constants;
+use super::model::{Model, node_name};
+use super::options::{Mode, Options};
+use crate::graph::Tensor;
+use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto};
+use crate::tensor::DType;
+
+/// A node that stays in float.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeftOut {
+    /// The node's name, or that of its output.
+    pub name: String,
+    /// Its operator.
+    pub op: String,
+    /// Why, as the rest of a sentence about it.
+    pub why: String,
+}
+
+/// What a layer computes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Kind {
+    MatMul,
+    Gemm {
+        alpha: f32,
+        beta: f32,
+        trans_b: bool,
+    },
+    Conv,
+    /// LSTM, GRU and RNN.
+    Recurrent,
+    Gather,
+}
+
+/// A node with constant weights.
+#[derive(Clone, Debug)]
+pub(super) struct Layer {
+    pub(super) name: String,
+    pub(super) op: String,
+    /// Its position among the nodes of the graph.
+    pub(super) node: usize,
+    pub(super) kind: Kind,
+    /// The activation that it reads.
+    pub(super) input: String,
+    /// What it multiplies by, as f32; a recurrent layer has two.
+    pub(super) weights: Vec<Weight>,
+    /// What it adds itself, if that is a constant.
+    pub(super) bias: Option<Tensor>,
+}
+
+/// A constant operand of a layer.
+#[derive(Clone, Debug)]
+pub(super) struct Weight {
+    pub(super) name: String,
+    /// Which input of the node it is.
+    pub(super) operand: usize,
+    pub(super) tensor: Tensor,
+}
+
+/// The layers that a mode quantizes, in the order of the model, and what it leaves.
+pub(super) fn find(model: &Model, options: &Options) -> (Vec<Layer>, Vec<LeftOut>) {
+    let constants = Constants::new(model);
+    let functions: HashSet<(&str, &str)> =
+        model.proto.functions.iter().map(|f| (f.domain.as_str(), f.name.as_str())).collect();
+    let (mut layers, mut left_out) = (Vec::new(), Vec::new());
+    for (i, node) in model.graph().node.iter().enumerate() {
+        let found = if functions.contains(&(node.domain.as_str(), node.op_type.as_str())) {
+            Err("is a function of the model, whose body stays in float".to_owned())
+        } else if bodies(node).any(has_products) {
+            Err("has a body, which stays in float".to_owned())
+        } else if node.domain.is_empty() || node.domain == "ai.onnx" {
+            layer(node, i, &constants, options).transpose()
+        } else {
+            continue;
+        };
+        match found {
+            Ok(Some(layer)) => layers.push(layer),
+            Ok(None) => {}
+            Err(why) => {
+                let (name, op) = (node_name(node).to_owned(), node.op_type.clone());
+                left_out.push(LeftOut { name, op, why });
+            }
+        }
+    }
+    (layers, left_out)
+}
+
+fn bodies(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
+    node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs))
+}
+
+fn has_products(graph: &GraphProto) -> bool {
+    let is_product =
+        |node: &NodeProto| matches!(&node.op_type[..], "MatMul" | "Gemm" | "Conv" | "LSTM" | "GRU");
+    graph.node.iter().any(|node| is_product(node) || bodies(node).any(has_products))
+}
+
+fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n AttributeProto> {
+    node.attribute.iter().find(|attribute| attribute.name == name)
+}
+
+/// The integer attribute of a node.
+pub(super) fn int(node: &NodeProto, name: &str) -> Option<i64> {
+    attribute(node, name).map(|attribute| attribute.i)
+}
+
+/// The layer that a node is; none where the mode does not know the operator.
+fn layer(
+    node: &NodeProto,
+    i: usize,
+    constants: &Constants<'_>,
+    options: &Options,
+) -> Option<Result<Layer, String>> {
+    let mode = options.mode;
+    let kind = match &node.op_type[..] {
+        "MatMul" => Kind::MatMul,
+        "Gemm" => {
+            let float = |name| attribute(node, name).map_or(1.0, |a| a.f);
+            let trans_b = int(node, "transB").unwrap_or(0) != 0;
+            Kind::Gemm { alpha: float("alpha"), beta: float("beta"), trans_b }
+        }
+        "Conv" => Kind::Conv,
+        "LSTM" | "GRU" | "RNN" => Kind::Recurrent,
+        "Gather" if mode == Mode::Weights => Kind::Gather,
+        _ => return None,
+    };
+    let is_table = |x: Tensor| x.dtype() == DType::F32 && x.shape().len() == 2;
+    if kind == Kind::Gather
+        && !node.input.first().and_then(|x| constants.of(x)).is_some_and(is_table)
+    {
+        return None;
+    }
+    Some(described(node, i, kind, constants, mode))
+}
+
+fn described(
+    node: &NodeProto,
+    i: usize,
+    kind: Kind,
+    constants: &Constants<'_>,
+    mode: Mode,
+) -> Result<Layer, String> {
+    let operands: &[usize] = match kind {
+        Kind::Gather => &[0],
+        Kind::Recurrent => &[1, 2],
+        _ => &[1],
+    };
+    match (kind, mode) {
+        (Kind::Recurrent, Mode::Static) => {
+            return Err("has no static form: choose dynamic quantization or weights alone".into());
+        }
+        (Kind::Recurrent, Mode::Dynamic) if node.op_type != "LSTM" => {
+            return Err("has no dynamic form: choose weights alone".into());
+        }
+        (Kind::Recurrent, Mode::Dynamic) if int(node, "layout").unwrap_or(0) != 0 => {
+            return Err("has its batch first, which the dynamic form has not".into());
+        }
+        (Kind::Gemm { .. }, _) if int(node, "transA").unwrap_or(0) != 0 => {
+            return Err("transposes its activation".into());
+        }
+        (Kind::Gather, _) if int(node, "axis").unwrap_or(0) != 0 => {
+            return Err("takes no rows of its table".into());
+        }
+        _ => {}
+    }
+    let weight = |operand: &usize| {
+        let name = node.input.get(*operand).map_or("", |name| name);
+        let tensor = constants.of(name).ok_or_else(|| match kind {
+            Kind::MatMul | Kind::Gemm { .. } => "has no constant as its second factor".to_owned(),
+            _ => format!("has weights {name:?} that are no constant"),
+        })?;
+        if tensor.dtype() != DType::F32 {
+            return Err(format!("has weights of {}, and only f32 is quantized", tensor.dtype()));
+        }
+        if tensor.shape().len() < 2 || tensor.is_empty() {
+            return Err(format!("has weights of the shape {:?}", tensor.shape()));
+        }
+        if tensor.to_f64s().iter().any(|x| !x.is_finite()) {
+            return Err("has weights that are not finite".to_owned());
+        }
+        Ok(Weight { name: name.to_owned(), operand: *operand, tensor })
+    };
+    let weights: Vec<Weight> = operands.iter().map(weight).collect::<Result<_, String>>()?;
+    let shape = weights[0].tensor.shape();
+    let rank_is_right = match kind {
+        Kind::MatMul => true,
+        Kind::Gemm { .. } | Kind::Gather => shape.len() == 2,
+        Kind::Conv => shape.len() >= 3,
+        Kind::Recurrent => weights.iter().all(|w| w.tensor.shape().len() == 3),
+    };
+    if !rank_is_right {
+        return Err(format!("has weights of the shape {shape:?}"));
+    }
+    let bias = node.input.get(2).filter(|_| matches!(kind, Kind::Gemm { .. } | Kind::Conv));
+    let bias = bias.filter(|name| !name.is_empty()).and_then(|name| constants.of(name));
+    Ok(Layer {
+        name: node_name(node).to_owned(),
+        op: node.op_type.clone(),
+        node: i,
+        kind,
+        input: node.input.get(usize::from(kind == Kind::Gather)).cloned().unwrap_or_default(),
+        weights,
+        bias,
+    })
+}
+
+impl Layer {
+    /// The axis of the channels of a weight: each has a scale of its own. None where one axis
+    /// does not tell them apart.
+    pub(super) fn channel_axis(&self) -> Option<usize> {
+        let shape = self.weights[0].tensor.shape();
+        match self.kind {
+            Kind::MatMul => (shape.len() == 2).then_some(1),
+            Kind::Gemm { trans_b, .. } => Some(usize::from(!trans_b)),
+            Kind::Conv | Kind::Gather => Some(0),
+            Kind::Recurrent => (shape[0] == 1).then_some(1),
+        }
+    }
+}
