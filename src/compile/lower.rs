@@ -12,6 +12,7 @@ mod index;
 mod integer;
 mod lanes;
 pub(super) mod movement;
+mod narrow;
 mod normalize;
 mod product;
 mod quantize;
@@ -85,9 +86,11 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         }
         Op::MatMul => product::matmul(b, node),
         Op::Linear { activation, transposed } => product::linear(b, node, *activation, *transposed),
+        Op::WeightOnlyLinear(op) => narrow::linear(b, node, op),
         Op::Gemm(op) => product::gemm(b, node, op),
         Op::Attention(op) => attention::attention(b, node, op),
         Op::Recurrent(op) => recurrent::recurrent(b, node, op),
+        Op::QuantizedLstm(op) => recurrent::quantized(b, node, op),
         Op::Reduce(op) => normalize::reduce(b, node, op),
         Op::Softmax { axis } => normalize::softmax(b, node, *axis, false),
         Op::LogSoftmax { axis } => normalize::softmax(b, node, *axis, true),
