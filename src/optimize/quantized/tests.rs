@@ -3,8 +3,8 @@
 use super::super::fixture::Formula;
 use super::super::linear;
 use super::*;
-use crate::graph::Tensor;
-use crate::graph::ops::{Given, Stage, Unary};
+use crate::graph::ops::{Activation, Conv, Given, Pad, PadMode, Stage, Unary};
+use crate::graph::{Dim, Tensor};
 
 /// Quantizes to integers of the type of `zero`.
 fn quantize(f: &mut Formula, x: ValueId, scale: f32, zero: u8) -> ValueId {
@@ -171,6 +171,35 @@ fn transposed_weights_are_weights() {
     let y = f.op(Op::MatMul, &[x, w]);
     f.output(y);
     f.becomes(run, &["Chain", "QuantizedLinear"]);
+}
+
+/// Exporters write a causal convolution with a Pad before it, and quantizers quantize its result.
+#[test]
+fn margins_of_zeros_move_into_the_convolution() {
+    let (mut f, x) = Formula::of(&[1, 4, 9]);
+    let x = round(&mut f, x, 0.05, 128);
+    let margins = |n: i64| vec![Dim::Fixed(0), Dim::Fixed(0), Dim::Fixed(n)];
+    let pad = Pad { mode: PadMode::Constant, before: margins(2), after: margins(0) };
+    let x = f.op(Op::Pad(pad), &[x]);
+    let x = round(&mut f, x, 0.05, 128);
+    let data: Vec<i8> = (0..6 * 4 * 3).map(|i| (i * 37 % 255) as u8 as i8).collect();
+    let q = f.graph.add_constant("weights", Tensor::new(&[6, 4, 3], &data));
+    let scales = f.row(6, 0.5);
+    let op = Quantization { axis: 0, block: 0, integer: DType::I8 };
+    let w = f.op(Op::DequantizeLinear(op), &[q, scales]);
+    let (one, none) = (vec![1], vec![0]);
+    let conv = Conv {
+        kernel: vec![3],
+        strides: one.clone(),
+        dilations: one,
+        pads_before: none.clone(),
+        pads_after: none,
+        group: 1,
+        activation: Activation::None,
+    };
+    let y = f.op(Op::Conv(conv), &[x, w]);
+    f.output(y);
+    f.becomes(run, &["Chain", "QuantizedConv"]);
 }
 
 #[test]
