@@ -17,7 +17,7 @@ use crate::graph::{Bindings, Extent, Graph, Tensor};
 pub use crate::onnx::DEFAULT_MAX_MEMORY;
 use crate::onnx::ImportError;
 use crate::optimize::bf16::Narrowed;
-use crate::optimize::{self, Applied, PASSES};
+use crate::optimize::{self, Applied, Kept, PASSES, Report};
 use crate::runtime::{Program, Storage};
 
 /// Bytes of a sentence that says what is wrong with a model.
@@ -270,6 +270,8 @@ pub struct Optimized {
     pub graph: Graph,
     /// What each pass did, in their order.
     pub passes: Vec<Applied>,
+    /// What computes in f32 though an operand is quantized.
+    pub kept: Vec<Kept>,
     /// What became bf16, where that was chosen.
     pub bf16: Option<Narrowed>,
 }
@@ -350,12 +352,12 @@ fn graph_from(
         |op: &_, inputs: &[_], results: &[_]| optimize::fold::evaluate(op, inputs, results);
     let mut graph = crate::onnx::import_file(bytes, folder, &options.bindings, &mut fold)
         .map_err(|source| LoadError::Import { path: path.to_owned(), source })?;
-    let passes = optimize::run(&mut graph, &options.without);
+    let Report { passes, kept } = optimize::run(&mut graph, &options.without);
     let bf16 = match options.precision {
         Precision::F32 => None,
         Precision::Bf16 => Some(optimize::bf16::narrow(&mut graph)),
     };
-    Ok(Optimized { graph, passes, bf16 })
+    Ok(Optimized { graph, passes, kept, bf16 })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod activations;
 mod attention;
 pub mod bf16;
 mod conv;
+mod dequantized;
 #[cfg(test)]
 mod fixture;
 pub mod fold;
@@ -17,7 +18,9 @@ mod needed;
 mod norms;
 mod pattern;
 mod prune;
+mod quantized;
 mod siblings;
+mod weights;
 
 use crate::graph::Graph;
 
@@ -40,6 +43,26 @@ pub struct Applied {
     pub does: &'static str,
     /// Places that it rewrote.
     pub places: usize,
+}
+
+/// A node that keeps computing in f32.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The node.
+    pub node: String,
+    /// Its operator.
+    pub op: &'static str,
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// What the passes did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Each pass, in their order.
+    pub passes: Vec<Applied>,
+    /// What computes in f32 though an operand is quantized.
+    pub kept: Vec<Kept>,
 }
 
 /// All passes in their order.
@@ -67,6 +90,11 @@ pub const PASSES: &[Pass] = &[
         run: needed::narrow,
     },
     Pass {
+        name: "integers",
+        does: "a node less where integers are moved, not what they stand for",
+        run: quantized::move_integers,
+    },
+    Pass {
         name: "conv",
         does: "scales, residuals, activations and padding computed in the convolution beside them",
         run: conv::fuse,
@@ -77,15 +105,32 @@ pub const PASSES: &[Pass] = &[
         run: linear::fuse,
     },
     Pass {
+        name: "quantized",
+        does: "products of quantized values computed with integers, with what follows them",
+        run: quantized::fuse,
+    },
+    Pass {
         name: "siblings",
         does: "products of the same data computed as one",
         run: siblings::fuse,
     },
+    Pass {
+        name: "weights",
+        does: "products and tables that read quantized weights as they are stored",
+        run: weights::narrow,
+    },
     Pass { name: "prune", does: "nodes that no output needs left out", run: prune::prune },
 ];
 
-/// Runs the passes but those that `without` names, and says what they did, in their order.
-pub fn run(graph: &mut Graph, without: &[String]) -> Vec<Applied> {
+/// Runs the passes but those that `without` names, and says what they did, in their order. Then
+/// quantized constants that nobody takes as integers become floats.
+pub fn run(graph: &mut Graph, without: &[String]) -> Report {
+    dequantized::fold_vectors(graph);
     let chosen = PASSES.iter().filter(|pass| !without.iter().any(|name| name == pass.name));
-    chosen.map(|&Pass { name, does, run }| Applied { name, does, places: run(graph) }).collect()
+    let passes = chosen
+        .map(|&Pass { name, does, run }| Applied { name, does, places: run(graph) })
+        .collect();
+    let kept = quantized::kept(graph);
+    dequantized::fold_all(graph);
+    Report { passes, kept }
 }

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import dynamo
 import onnx
+import quantized
 import torchscript
 from forest import forest
 
 ENCODER = {"dim": 128, "heads": 4, "ff": 2048, "vocab": 256}
 
 
-def cases():
+def cases(folder):
     """For each case its group, name, title, the ratio to reach, and what makes the model: nothing
     where it is one of those before."""
     ts, dyn = torchscript, dynamo
@@ -57,6 +58,25 @@ def cases():
     ]:
         yield "bf16", name, title, to_reach, None
 
+    # As ONNX Runtime's quantizers write them: static, and by the range of the data in each run.
+    vocab = ENCODER["vocab"]
+    for name, title, to_reach, to_reach_dynamic in [
+        ("mlp", "MLP 32-256-256-24", 0.25, None),
+        ("encoder-w5", "encoder d 128, window 5", 0.3, 0.3),
+        ("encoder-w64", "encoder d 128, window 64", 0.7, None),
+        ("tcn", "causal Conv1d x5, 32 x 128", 0.4, None),
+        ("lstm", "LSTM 8-64, 32 steps", None, None),
+        ("odd-mlp", "MLP 30-100-100-7", None, None),
+        ("odd-encoder-d100", "encoder d 100, 4 heads, window 77", None, None),
+    ]:
+        source = folder / f"{name}.onnx"
+        if name != "lstm":
+            title_qdq = f"{title}, int8 QDQ"
+            yield "int8", f"{name}-int8", title_qdq, to_reach, quantized.static, source, vocab
+        if name != "tcn":
+            case = f"{name}-int8-dynamic"
+            yield "int8", case, f"{title}, int8 dynamic", to_reach_dynamic, quantized.dynamic, source
+
     yield "forest", "forest", "random forest, 100 trees, 5 inputs", 0.4, forest, 100, 5
 
     # What counts here is the time to read the file and to make it ready to run.
@@ -78,17 +98,20 @@ def main():
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     listed = []
-    for group, name, title, to_reach, make, *operands in cases():
+    for group, name, title, to_reach, make, *operands in cases(folder):
         file = folder / f"{name}.onnx"
         if make is not None:
             options = operands.pop() if isinstance(operands[-1], dict) else {}
             model = make(*operands, **options)
-            onnx.checker.check_model(model, full_check=True)
+            # The quantizers write operators of domains that the checker does not know.
+            if group != "int8":
+                onnx.checker.check_model(model, full_check=True)
             file.write_bytes(model.SerializeToString())
         model = onnx.load(file)
         bf16 = group == "bf16"
         case = {"group": group, "case": f"{name}-bf16" if bf16 else name, "title": title}
-        case |= {"file": file.name, "precision": "bf16" if bf16 else "f32"}
+        precision = group if group in ("bf16", "int8") else "f32"
+        case |= {"file": file.name, "precision": precision}
         listed.append(case | {"to_reach": to_reach, "inputs": list(inputs(model))})
     (folder / "cases.json").write_text(json.dumps(listed, indent=1) + "\n")
 

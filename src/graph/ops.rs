@@ -9,6 +9,7 @@ pub mod dynamic;
 pub mod elementwise;
 pub mod flow;
 pub mod index;
+pub mod integer;
 pub mod movement;
 pub mod normalize;
 pub mod product;
@@ -29,11 +30,12 @@ pub use dynamic::{Measure, NonMaxSuppression, Unique};
 pub use elementwise::{Binary, Compare, Logic, Unary};
 pub use flow::{Block, Branches, Collected, Loop};
 pub use index::{ArgReduce, Scatter, TopK};
+pub use integer::{Chain, Given, Grid8, QuantizedConv, QuantizedLinear, Stage};
 pub use movement::{Pad, PadMode, SliceAxis};
-pub use product::{Activation, Conv, Gemm, MaxPositions, Pool, PoolKind};
+pub use product::{Activation, Conv, Gemm, MaxPositions, Pool, PoolKind, WeightOnlyLinear};
 pub use quantize::Quantization;
 pub use random::Random;
-pub use recurrent::{Cell, CellActivation, Direction, Recurrent};
+pub use recurrent::{Cell, CellActivation, Direction, QuantizedLstm, Recurrent};
 pub use reduce::{Reduce, ReduceKind};
 pub use trees::TreeEnsemble;
 pub use vision::{DeformColumns, GridSample, MaxRoiPool, RoiAlign};
@@ -204,6 +206,8 @@ pub enum Op {
         /// The constant is `[n, k]`.
         transposed: bool,
     },
+    /// The same with integers for weights.
+    WeightOnlyLinear(WeightOnlyLinear),
     /// `alpha * a' · b' + beta * c`. Operands: a, b, optional c.
     Gemm(Gemm),
     /// Scaled dot-product attention; made by fusion. Operands: q `[.., m, k]`, k `[.., n, k]`,
@@ -269,6 +273,8 @@ pub enum Op {
     /// Recurrent layer. Operands as ONNX: x, w, r, b, sequence_lens, initial_h, and for LSTM
     /// initial_c, p; results: y, y_h, and for LSTM y_c.
     Recurrent(Recurrent),
+    /// An LSTM on integers of eight bits.
+    QuantizedLstm(QuantizedLstm),
     /// Makes numbers in the data dimensions. Operand: an i64 tensor; no result. Whatever has a
     /// measured variable in its shape comes behind the node that measures it, except for the
     /// results of the operator that the number comes from.
@@ -290,6 +296,18 @@ pub enum Op {
     QuantizeLinear(Quantization),
     /// Integer to float. Operands: data, scale, optional zero point.
     DequantizeLinear(Quantization),
+    /// f32 to u8 by the range of all elements; results: the integers, their scale, their zero
+    /// point.
+    DynamicQuantizeLinear,
+    /// Product of integers of eight bits with constant weights.
+    QuantizedLinear(QuantizedLinear),
+    /// Convolution of integers of eight bits with constant weights.
+    QuantizedConv(QuantizedConv),
+    /// What happens to each element, with integers of eight bits on the way.
+    Chain(Chain),
+    /// Each byte replaced by that of a table at its place. Operands: eight-bit integers, 256 of
+    /// eight bits.
+    MapBytes,
     /// Decision trees.
     TreeEnsemble(TreeEnsemble),
     /// Where each element stands in a sorted list without repetition, or how long the list is
@@ -349,6 +367,7 @@ impl Op {
             Self::Reduce(op) => op.kind.name(),
             Self::MatMul => "MatMul",
             Self::Linear { .. } => "Linear",
+            Self::WeightOnlyLinear(_) => "WeightOnlyLinear",
             Self::Gemm(_) => "Gemm",
             Self::Attention(_) => "Attention",
             Self::Conv(_) => "Conv",
@@ -366,12 +385,18 @@ impl Op {
             Self::BatchNorm { .. } => "BatchNormalization",
             Self::GroupNorm { .. } => "GroupNormalization",
             Self::Recurrent(op) => op.cell.name(),
+            Self::QuantizedLstm(_) => "QuantizedLSTM",
             Self::Measure(_) => "Measure",
             Self::NonZero { .. } => "NonZero",
             Self::Unique(_) => "Unique",
             Self::NonMaxSuppression(_) => "NonMaxSuppression",
             Self::QuantizeLinear(_) => "QuantizeLinear",
             Self::DequantizeLinear(_) => "DequantizeLinear",
+            Self::DynamicQuantizeLinear => "DynamicQuantizeLinear",
+            Self::QuantizedLinear(_) => "QuantizedLinear",
+            Self::QuantizedConv(_) => "QuantizedConv",
+            Self::Chain(_) => "Chain",
+            Self::MapBytes => "MapBytes",
             Self::TreeEnsemble(_) => "TreeEnsemble",
             Self::Lookup => "Lookup",
             Self::Distances { .. } => "CDist",
@@ -488,6 +513,7 @@ impl Op {
             Self::Reduce(op) => op.infer(&operands),
             Self::MatMul => product::infer_matmul(&operands),
             Self::Linear { transposed, .. } => product::infer_linear(&operands, *transposed),
+            Self::WeightOnlyLinear(op) => op.infer(&operands),
             Self::Gemm(op) => op.infer(&operands),
             Self::Attention(op) => op.infer(&operands),
             Self::Conv(op) => op.infer(&operands),
@@ -506,12 +532,18 @@ impl Op {
             Self::BatchNorm { .. } => normalize::infer_channels(&operands, 5),
             Self::GroupNorm { .. } => normalize::infer_channels(&operands, 3),
             Self::Recurrent(op) => op.infer(&operands),
+            Self::QuantizedLstm(op) => op.infer(&operands),
             Self::Measure(op) => op.infer(&operands),
             Self::NonZero { len } => dynamic::infer_non_zero(&operands, len),
             Self::Unique(op) => op.infer(&operands),
             Self::NonMaxSuppression(op) => op.infer(&operands),
             Self::QuantizeLinear(op) => op.infer_quantize(&operands),
             Self::DequantizeLinear(op) => op.infer_dequantize(&operands),
+            Self::DynamicQuantizeLinear => integer::infer_dynamic(&operands),
+            Self::QuantizedLinear(op) => op.infer(&operands),
+            Self::QuantizedConv(op) => op.infer(&operands),
+            Self::Chain(op) => op.infer(&operands),
+            Self::MapBytes => integer::infer_map(&operands),
             Self::TreeEnsemble(op) => op.infer(&operands),
             Self::Lookup => classical::infer_lookup(&operands),
             Self::Distances { .. } => classical::infer_distances(&operands),

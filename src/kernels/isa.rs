@@ -89,6 +89,7 @@ impl Tiles {
 pub struct Level {
     isa: Isa,
     avx512_bf16: bool,
+    avx512_vnni: bool,
     tiles: Tiles,
 }
 
@@ -113,13 +114,13 @@ impl Level {
 
     /// What an instruction set names, and nothing beyond it.
     pub(super) const fn plain(isa: Isa) -> Self {
-        Self { isa, avx512_bf16: false, tiles: Tiles::None }
+        Self { isa, avx512_bf16: false, avx512_vnni: false, tiles: Tiles::None }
     }
 
     /// AVX-512, and these instructions beyond it.
     #[cfg(target_arch = "x86_64")]
-    pub(super) const fn avx512(avx512_bf16: bool, tiles: Tiles) -> Self {
-        Self { isa: Isa::Avx512, avx512_bf16, tiles }
+    pub(super) const fn avx512(avx512_bf16: bool, avx512_vnni: bool, tiles: Tiles) -> Self {
+        Self { isa: Isa::Avx512, avx512_bf16, avx512_vnni, tiles }
     }
 
     /// This level, lowered to `limit` if `limit` is not above it: the very instruction set, without
@@ -170,6 +171,11 @@ impl Level {
         self.avx512_bf16
     }
 
+    /// Whether AVX512-VNNI may be used: sums of products of four bytes.
+    pub const fn has_avx512_vnni(self) -> bool {
+        self.avx512_vnni
+    }
+
     /// Whether the tiles of AMX may be used, with products of pairs of bf16.
     pub const fn tiles(self) -> Tiles {
         self.tiles
@@ -203,9 +209,9 @@ mod tests {
         assert_eq!(avx512.at_most(Isa::Neon), Level::scalar());
         #[cfg(target_arch = "x86_64")]
         {
-            let more = Level::avx512(true, Tiles::Allowed);
+            let more = Level::avx512(true, true, Tiles::Allowed);
             assert_eq!(more.at_most(Isa::Avx512), avx512);
-            assert_eq!(more.without_amx(), Level::avx512(true, Tiles::None));
+            assert_eq!(more.without_amx(), Level::avx512(true, true, Tiles::None));
         }
     }
 
@@ -222,5 +228,7 @@ mod tests {
         assert_eq!(Level::detect().has(Isa::Avx512), avx512);
         let bf16 = avx512 && std::is_x86_feature_detected!("avx512bf16");
         assert_eq!(Level::detect().has_avx512_bf16(), bf16);
+        let vnni = avx512 && std::is_x86_feature_detected!("avx512vnni");
+        assert_eq!(Level::detect().has_avx512_vnni(), vnni);
     }
 }

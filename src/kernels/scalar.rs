@@ -70,6 +70,7 @@ impl Simd for Scalar {
     const ISA: Isa = Isa::Scalar;
     const LANES: usize = 1;
     const F64_LANES: usize = 1;
+    type Half = Self;
     type F32 = f32;
     type I32 = i32;
     type U32 = u32;
@@ -86,6 +87,11 @@ impl Simd for Scalar {
     fn vectorize<K: Vectorized>(self, kernel: K) -> K::Output {
         kernel.run(self)
     }
+    #[inline(always)]
+    fn half(self) -> Self::Half {
+        self
+    }
+
     #[inline(always)]
     fn prefetch(self, _: &[f32], _: usize) {}
 
@@ -115,6 +121,7 @@ impl Simd for Scalar {
             [to] => to.set(x),
             _ => panic!("a tail longer than the vector"),
         };
+        deal(a: f32, b: f32) -> (f32, f32) = (a, b);
         add(a: f32, b: f32) -> f32 = a + b;
         sub(a: f32, b: f32) -> f32 = a - b;
         mul(a: f32, b: f32) -> f32 = a * b;
@@ -149,6 +156,8 @@ impl Simd for Scalar {
         reduce_max(a: f32) -> f32 = a;
         reduce_min(a: f32) -> f32 = a;
 
+        i32_load(from: &[i32]) -> i32 = from[0];
+        i32_store(x: i32, to: &mut [i32]) = to[0] = x;
         i32_gt(a: i32, b: i32) -> bool = a > b;
         i32_to_u32(a: i32) -> u32 = a.cast_unsigned();
 

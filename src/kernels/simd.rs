@@ -82,6 +82,9 @@ pub trait Simd: Copy + core::fmt::Debug + Send + Sync + 'static {
     /// Lanes of `F64` and `U64`: half of `LANES`, but at least one.
     const F64_LANES: usize;
 
+    /// An instruction set with half of the lanes, where this one has one within it; else itself.
+    type Half: Simd;
+
     /// A vector of `f32`.
     type F32: Copy;
     /// A vector of `i32`.
@@ -101,6 +104,8 @@ pub trait Simd: Copy + core::fmt::Debug + Send + Sync + 'static {
     fn from_level(level: Level) -> Option<Self>;
     /// Runs `kernel` compiled for this instruction set.
     fn vectorize<K: Vectorized>(self, kernel: K) -> K::Output;
+    /// The token of [`Half`](Self::Half).
+    fn half(self) -> Self::Half;
     /// Asks for the cache line that holds `data[index]`; an index past the end is harmless.
     fn prefetch(self, data: &[f32], index: usize);
 
@@ -134,6 +139,18 @@ pub trait Simd: Copy + core::fmt::Debug + Send + Sync + 'static {
                 to[i * to_stride + j] = *x;
             }
         }
+    }
+
+    /// The elements with even indices and those with odd ones of `a` and then `b`.
+    #[inline(always)]
+    fn deal(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32) {
+        let (mut both, mut even, mut odd) = ([0.0; 32], [0.0; 16], [0.0; 16]);
+        self.store(a, &mut both);
+        self.store(b, &mut both[Self::LANES..]);
+        for i in 0..Self::LANES {
+            (even[i], odd[i]) = (both[2 * i], both[2 * i + 1]);
+        }
+        (self.load(&even), self.load(&odd))
     }
 
     // f32: arithmetic
@@ -251,8 +268,44 @@ pub trait Simd: Copy + core::fmt::Debug + Send + Sync + 'static {
     /// the lower half first; any lane or NaN if there is a NaN.
     fn reduce_min(self, a: Self::F32) -> f32;
 
+    // bytes
+
+    /// The first `LANES` bytes, each in the low bits of a lane, zeros above.
+    #[inline(always)]
+    fn bytes_load(self, from: &[u8]) -> Self::U32 {
+        self.bytes_load_tail(&from[..Self::LANES])
+    }
+    /// All bytes, then zeros.
+    #[inline(always)]
+    fn bytes_load_tail(self, from: &[u8]) -> Self::U32 {
+        let mut lanes = [0; 16];
+        for (lane, x) in lanes[..Self::LANES][..from.len()].iter_mut().zip(from) {
+            *lane = u32::from(*x);
+        }
+        self.u32_load(&lanes)
+    }
+    /// Writes the low byte of each lane to the first `LANES` bytes.
+    #[inline(always)]
+    fn bytes_store(self, x: Self::U32, to: &mut [u8]) {
+        self.bytes_store_tail(x, &mut to[..Self::LANES]);
+    }
+    /// Writes all bytes.
+    #[inline(always)]
+    fn bytes_store_tail(self, x: Self::U32, to: &mut [u8]) {
+        let mut lanes = [0; 16];
+        self.u32_store(x, &mut lanes);
+        assert!(to.len() <= Self::LANES, "a tail longer than the vector");
+        for (to, lane) in to.iter_mut().zip(lanes) {
+            *to = lane as u8;
+        }
+    }
+
     // i32: two's complement, wrapping
 
+    /// The first `LANES` elements.
+    fn i32_load(self, from: &[i32]) -> Self::I32;
+    /// Writes the first `LANES` elements.
+    fn i32_store(self, x: Self::I32, to: &mut [i32]);
     /// All lanes `x`.
     #[inline(always)]
     fn i32_splat(self, x: i32) -> Self::I32 {

@@ -327,3 +327,29 @@ fn reductions_halve() {
         }
     }
 }
+
+struct Dealt<'a>(&'a [f32; 32]);
+
+impl Vectorized for Dealt<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (even, odd) = s.deal(s.load(self.0), s.load(&self.0[S::LANES..]));
+        for (vector, first) in [(even, 0), (odd, 1)] {
+            let mut lanes = [0.0; 16];
+            s.store(vector, &mut lanes);
+            for (i, lane) in lanes[..S::LANES].iter().enumerate() {
+                assert_eq!(*lane, self.0[2 * i + first], "{}", S::ISA);
+            }
+        }
+    }
+}
+
+#[test]
+fn vectors_are_dealt_in_two() {
+    let numbers = core::array::from_fn(|i| i as f32);
+    for level in levels() {
+        dispatch(level, Dealt(&numbers));
+    }
+}

@@ -9,6 +9,8 @@ pub(crate) mod amx;
 mod avx2;
 mod avx512;
 pub(super) mod avx512_bf16;
+pub(super) mod nibbles;
+pub(super) mod vnni;
 
 pub use avx2::Avx2;
 pub use avx512::Avx512;
@@ -27,6 +29,7 @@ pub(super) fn detect() -> Level {
     const AVX512_F_DQ_BW_VL: u32 = 1 << 16 | 1 << 17 | 1 << 30 | 1 << 31;
     const XMM_YMM: u64 = 0b110;
     const MASKS_ZMM: u64 = 0b1110_0110;
+    const AVX512_VNNI: u32 = 1 << 11;
     const AVX512_BF16: u32 = 1 << 5;
     const AMX_BF16_TILE: u32 = 1 << 22 | 1 << 24;
     const TILES: u64 = 0b11 << 17;
@@ -37,7 +40,7 @@ pub(super) fn detect() -> Level {
     }
     // SAFETY: OSXSAVE is set, so XGETBV is there and enabled.
     let saved = unsafe { xgetbv0() };
-    let CpuidResult { eax: last, ebx, edx, .. } = cpuid(7);
+    let CpuidResult { eax: last, ebx, ecx, edx } = cpuid(7);
     if saved & XMM_YMM != XMM_YMM || !all(ebx, AVX2) {
         return Level::scalar();
     }
@@ -47,7 +50,7 @@ pub(super) fn detect() -> Level {
     let bf16 = last >= 1 && all(self::cpuid(7, 1).eax, AVX512_BF16);
     // Rows are rounded by AVX512-BF16 before they are tiles.
     let tiles = bf16 && all(edx, AMX_BF16_TILE) && saved & TILES == TILES && amx::has_palette();
-    Level::avx512(bf16, if tiles { Tiles::Offered } else { Tiles::None })
+    Level::avx512(bf16, all(ecx, AVX512_VNNI), if tiles { Tiles::Offered } else { Tiles::None })
 }
 
 /// What CPUID says of a leaf and a subleaf.

@@ -9,6 +9,8 @@ use crate::graph::{Graph, Node, Op, Tensor, ValueId};
 use crate::kernels::bf16::round;
 use crate::tensor::DType;
 
+use super::Kept;
+
 /// What became of the products of a graph.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Narrowed {
@@ -16,17 +18,6 @@ pub struct Narrowed {
     pub places: usize,
     /// The others.
     pub kept: Vec<Kept>,
-}
-
-/// A node that keeps computing in f32.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
-    /// The node.
-    pub node: String,
-    /// Its operator.
-    pub op: &'static str,
-    /// Why.
-    pub reason: &'static str,
 }
 
 /// Stores the weights of products in bf16, those in blocks included.

@@ -3,30 +3,35 @@
 //! `MatMul` and `Gemm` with constant weights become `Linear`, whichever operand the weights are.
 //! What alone reads the product and works on its elements moves into it: factors and summands of
 //! columns into weights and bias, one summand of the result's shape as the residual, a function
-//! of each element as the activation. A reshape that keeps the columns stands in no way: the
+//! of each element as the activation. Dequantized constants are weights like others, but that
+//! nothing is multiplied into them. A reshape that keeps the columns stands in no way: the
 //! product is made under the last shape.
 
 pub(super) mod follow;
 mod product;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::graph::{Fact, Graph, Node, Op, Tensor, ValueId};
 use crate::tensor::DType;
 
+use super::dequantized;
 use follow::Step;
 use product::{Product, column_shape};
 
 /// Runs the pass: how many products are `Linear` now.
 pub(super) fn fuse(graph: &mut Graph) -> usize {
     let uses = graph.use_counts();
-    Pass { graph, uses, matrices: HashMap::new() }.fuse_nodes()
+    let dequantized = dequantized::constants(graph);
+    Pass { graph, uses, dequantized, matrices: HashMap::new() }.fuse_nodes()
 }
 
 struct Pass<'g> {
     graph: &'g mut Graph,
     /// How often each value of the original graph is read.
     uses: Vec<u32>,
+    /// Constants in all but their type: they stay quantized until somebody has taken them so.
+    dequantized: HashSet<ValueId>,
     /// Weights of fewer or more axes than two, on the left or not, as the matrices they are.
     matrices: HashMap<(ValueId, bool), ValueId>,
 }

@@ -149,6 +149,15 @@ impl<'g> Scope<'g> {
         self.readers.get(&v).map_or(&[], Vec::as_slice)
     }
 
+    /// The one node that reads a value once, if nothing between it and node `i` sets dimensions or
+    /// decides what runs.
+    pub(super) fn follower(&self, i: usize, v: ValueId) -> Option<usize> {
+        let &[reader] = self.readers(v) else { return None };
+        let sole = self.uses.get(v.0 as usize) == Some(&1) && reader > i;
+        let barrier = |node: &Node| node.outputs.is_empty() || node.op.blocks().next().is_some();
+        (sole && !self.graph.nodes[i..=reader].iter().any(barrier)).then_some(reader)
+    }
+
     /// How many nodes would go if node `i` read these values instead of its operands.
     pub(super) fn freed_by(&self, i: usize, kept: &[ValueId]) -> usize {
         let mut left = HashMap::<ValueId, u32>::new();

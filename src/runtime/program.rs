@@ -8,7 +8,7 @@ use core::ops::Range;
 use std::sync::Arc;
 
 use crate::kernels::Level;
-use crate::kernels::gemm::bf16::Way;
+use crate::kernels::gemm::{bf16, int8};
 use crate::tensor::DType;
 #[cfg(feature = "std")]
 use crate::tensor::view;
@@ -24,7 +24,7 @@ use super::step::{KernelId, Kernels};
 #[cfg(all(test, feature = "std"))]
 use super::steps::KERNELS;
 use super::steps::flow::Control;
-use super::steps::product;
+use super::steps::{integer, product};
 
 /// A compiled model: steps, packed weights, memory plan. Plain data, shared by any number of
 /// sessions on any number of threads.
@@ -290,12 +290,19 @@ impl<'a> Program<'a> {
     }
 
     /// How step `i` is computed at a level, where its kernel has several ways: that of the most
-    /// rows that it may have.
-    pub fn way(&self, i: usize, level: Level) -> Option<Way> {
+    /// rows that it may have. Of a chain, from what type of elements to which.
+    pub fn way(&self, i: usize, level: Level) -> Option<&'static str> {
         let image = self.image();
         let (kernel, words) = image.step_record(i)?;
+        let most = |rows| usize::try_from(image.corner(rows, true)?).ok();
+        if let Some(rows) = integer::rows_in_i8(kernel, words) {
+            return Some(int8::Way::new(level, most(rows)?).name());
+        }
+        if let Some(types) = integer::types_of_chain(kernel, words) {
+            return Some(types);
+        }
         let rows = product::rows_in_bf16(kernel, words)?;
-        Some(Way::new(level, usize::try_from(image.corner(rows, true)?).ok()?))
+        Some(bf16::Way::new(level, most(rows)?).name())
     }
 
     /// Whether some step would use AMX where it is there.
@@ -306,7 +313,7 @@ impl<'a> Program<'a> {
         image
             .walk()
             .filter_map(|(kernel, words)| product::rows_in_bf16(kernel, words))
-            .any(|rows| usize::try_from(most(rows)).is_ok_and(|rows| rows >= Way::AMX_ROWS))
+            .any(|rows| usize::try_from(most(rows)).is_ok_and(|rows| rows >= bf16::Way::AMX_ROWS))
     }
 
     /// Steps in the order in which they run.

@@ -57,7 +57,7 @@ pub(crate) fn bench(context: &Context, args: &BenchArgs) -> Outcome {
 fn models(context: &Context) -> Outcome<PathBuf> {
     let scripts = context.root.join("benches/models");
     let folder = context.oracle.join("bench-models");
-    let names = ["make.py", "graph.py", "torchscript.py", "dynamo.py", "forest.py"];
+    let names = ["make.py", "graph.py", "torchscript.py", "dynamo.py", "forest.py", "quantized.py"];
     let sources: Vec<PathBuf> = names.iter().map(|name| scripts.join(name)).collect();
     let stamp = Stamp::new(context.oracle.join("bench-models.stamp"), &sources)?;
     if stamp.is_current() && folder.join("cases.json").exists() {

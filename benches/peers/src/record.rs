@@ -175,7 +175,7 @@ impl Record {
              over twenty rounds; each turn begins with calls that do not count, until its caches \
              have seen the model again. Inputs are bound, every rewriting that a runtime has is on \
              (rten: weights packed beforehand). Answers are compared with ONNX Runtime's before \
-             the clock starts: ours within 1e-5 of the largest element (bf16: 3e-2), or the run fails. Heap \
+             the clock starts: ours within 1e-5 of the largest element (bf16: 3e-2, int8: 6e-2), or the run fails. Heap \
              calls are those of a warm call, counted in `malloc` itself.\n"
         )?;
         if self.isa.is_some() {

@@ -6,10 +6,10 @@ use std::fs;
 
 use nowcast::bundle::File;
 use nowcast::kernels::Level;
-use nowcast::kernels::gemm::bf16::Way;
 use nowcast::load::{self, LoadError, Optimized};
 use nowcast::optimize::Applied;
-use nowcast::optimize::bf16::{Kept, Narrowed};
+use nowcast::optimize::Kept;
+use nowcast::optimize::bf16::Narrowed;
 use nowcast::runtime::{KERNELS, KernelId, Port, Program, StepInfo};
 use nowcast::tensor::DType;
 use serde::Serialize;
@@ -57,6 +57,9 @@ struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     passes: Vec<PassReport>,
     /// Products whose weights did not become bf16, where that was chosen.
+    /// What computes in f32 though an operand is quantized.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_quantized: Vec<KeptReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bf16: Option<Bf16Report>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -213,7 +216,7 @@ impl Report {
         }
         let step = |(i, s): (usize, StepInfo<'_>)| StepReport {
             kernel: s.kernel,
-            way: program.way(i, level).map(Way::name),
+            way: program.way(i, level),
             node: s.node.to_owned(),
             target: s.target,
         };
@@ -235,6 +238,7 @@ impl Report {
                 Vec::new()
             },
             passes: Vec::new(),
+            not_quantized: Vec::new(),
             bf16: None,
             graph: None,
         }
@@ -242,7 +246,7 @@ impl Report {
 
     /// What only an ONNX file tells.
     fn explain(&mut self, args: &InspectArgs, optimized: Optimized) {
-        let Optimized { graph, passes, bf16, .. } = optimized;
+        let Optimized { graph, passes, kept, bf16, .. } = optimized;
         if args.graph {
             self.graph = Some(graph.to_string().lines().map(str::to_owned).collect());
         }
@@ -250,10 +254,11 @@ impl Report {
             let report =
                 |&Applied { name, does, places }: &Applied| PassReport { name, does, places };
             self.passes = passes.iter().map(report).collect();
-            let kept = |Kept { node, op, reason }| KeptReport { node, op, reason };
+            let report = |Kept { node, op, reason }| KeptReport { node, op, reason };
+            self.not_quantized = kept.into_iter().map(report).collect();
             self.bf16 = bf16.map(|Narrowed { places, kept: nodes }| Bf16Report {
                 products: places,
-                kept_in_f32: nodes.into_iter().map(kept).collect(),
+                kept_in_f32: nodes.into_iter().map(report).collect(),
             });
         }
     }
@@ -295,6 +300,12 @@ impl Report {
         }
         for PassReport { name, does, places } in &self.passes {
             writeln!(out, "  {name:<12} {places:>4} x {does}")?;
+        }
+        if !self.not_quantized.is_empty() {
+            writeln!(out, "In f32 though an operand is quantized")?;
+        }
+        for KeptReport { node, op, reason } in &self.not_quantized {
+            writeln!(out, "  {op} {node}: {reason}")?;
         }
         if let Some(Bf16Report { products, kept_in_f32 }) = &self.bf16 {
             writeln!(out, "Products with weights in bf16: {products}")?;

@@ -16,13 +16,18 @@ use super::super::builder::{Builder, Lowered};
 use super::product::activation;
 use super::{operand, optional, result};
 
-mod direct;
+pub(super) mod direct;
 
 /// Elements of unrolled input that a convolution holds at a time: half of a common L2.
 const UNROLLED_LEN: usize = 1 << 16;
 
 /// The window over `[n, c, space..]`, its axes moved to the last of three.
-fn window(b: &mut Builder<'_>, op: &Conv, from: &[Dim], to: &[Dim]) -> Lowered<WindowRecord> {
+pub(super) fn window(
+    b: &mut Builder<'_>,
+    op: &Conv,
+    from: &[Dim],
+    to: &[Dim],
+) -> Lowered<WindowRecord> {
     let space = op.kernel.len();
     if !(1..=3).contains(&space) {
         return Err(format!("a window over {space} axes: 1 to 3 are supported"));

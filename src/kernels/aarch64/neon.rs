@@ -28,6 +28,7 @@ impl Simd for Neon {
     const ISA: Isa = Isa::Neon;
     const LANES: usize = 4;
     const F64_LANES: usize = 2;
+    type Half = Self;
     type F32 = float32x4_t;
     type I32 = int32x4_t;
     type U32 = uint32x4_t;
@@ -49,6 +50,11 @@ impl Simd for Neon {
         }
         // SAFETY: every AArch64 CPU has Advanced SIMD.
         unsafe { enter(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn half(self) -> Self::Half {
+        self
     }
 
     #[inline(always)]
@@ -116,6 +122,7 @@ impl Simd for Neon {
             }
         };
 
+        deal(a: float32x4_t, b: float32x4_t) -> (float32x4_t, float32x4_t) = (vuzp1q_f32(a, b), vuzp2q_f32(a, b));
         add(a: float32x4_t, b: float32x4_t) -> float32x4_t = vaddq_f32(a, b);
         sub(a: float32x4_t, b: float32x4_t) -> float32x4_t = vsubq_f32(a, b);
         mul(a: float32x4_t, b: float32x4_t) -> float32x4_t = vmulq_f32(a, b);
@@ -165,6 +172,28 @@ impl Simd for Neon {
             if a < b { a } else { b }
         };
 
+        bytes_load(from: &[u8]) -> uint32x4_t = {
+            assert!(from.len() >= 4);
+            let word = from.as_ptr().cast::<u32>().read_unaligned();
+            let bytes = vreinterpret_u8_u32(vdup_n_u32(word));
+            vmovl_u16(vget_low_u16(vmovl_u8(bytes)))
+        };
+        bytes_store(x: uint32x4_t, to: &mut [u8]) = {
+            assert!(to.len() >= 4);
+            let halves = vmovn_u32(x);
+            let bytes = vmovn_u16(vcombine_u16(halves, halves));
+            let word = vget_lane_u32::<0>(vreinterpret_u32_u8(bytes));
+            to.as_mut_ptr().cast::<u32>().write_unaligned(word)
+        };
+
+        i32_load(from: &[i32]) -> int32x4_t = {
+            assert!(from.len() >= 4);
+            vld1q_s32(from.as_ptr())
+        };
+        i32_store(x: int32x4_t, to: &mut [i32]) = {
+            assert!(to.len() >= 4);
+            vst1q_s32(to.as_mut_ptr(), x)
+        };
         i32_gt(a: int32x4_t, b: int32x4_t) -> uint32x4_t = vcgtq_s32(a, b);
         i32_to_u32(a: int32x4_t) -> uint32x4_t = vreinterpretq_u32_s32(a);
 

@@ -305,7 +305,11 @@ mod tests {
                 true => turned(x, groups * outputs, window.output_len()),
                 false => x.to_vec(),
             };
-            let len = if by_rows { window.rows_len(all) } else { window.lines_len(all) };
+            let len = match form {
+                Form::DepthwiseLines => window.depthwise_lines_len(all),
+                _ if by_rows => window.rows_len(all),
+                _ => window.lines_len(all),
+            };
             let mut scratch = vec![f32::NAN; len.unwrap()];
             let mut y = vec![f32::NAN; self.want.len()];
             let conv = DirectF32 {

@@ -6,6 +6,7 @@ use core::array::from_fn;
 use arrayvec::ArrayVec;
 
 use super::direct::{DirectF32, Image, TapAxis, Taps, epilogue, gcd};
+use super::planes::planes;
 use super::{Geometry, Window};
 use crate::kernels::gemm::PANEL;
 use crate::kernels::simd::{Simd, Vectorized};
@@ -80,6 +81,9 @@ pub fn depthwise_lines_f32<S: Simd>(s: S, conv: DirectF32<'_>) {
     if batch * groups * outputs * len == 0 {
         return;
     }
+    if window.planes_len(groups).is_some() {
+        return planes(s, conv);
+    }
     let DirectF32 { x, x_strides, weights, bias, residual, scratch, y, .. } = conv;
     let (clamp, rest) = epilogue(conv.activation);
     let y = &mut y[..batch * groups * outputs * len];
@@ -131,8 +135,14 @@ impl Window {
         }
     }
 
-    /// Elements of working memory that [`conv_lines_f32`] and [`depthwise_lines_f32`] need for an
-    /// input of so many channels; it grows with the output. `None` if nothing can hold them.
+    /// Elements of working memory that [`depthwise_lines_f32`] needs for an input of so many
+    /// channels; it grows with the output. `None` if nothing can hold them.
+    pub fn depthwise_lines_len(&self, channels: usize) -> Option<usize> {
+        self.planes_len(channels).or_else(|| self.lines_len(channels))
+    }
+
+    /// Elements of working memory that [`conv_lines_f32`] needs for an input of so many channels;
+    /// it grows with the output. `None` if nothing can hold them.
     pub fn lines_len(&self, channels: usize) -> Option<usize> {
         let each = (0..3).map(|d| self.phases(d)).try_fold(1usize, |n, phases| {
             n.checked_mul(phases.count)?.checked_mul(phases.len.max(1))

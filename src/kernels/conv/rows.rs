@@ -76,7 +76,7 @@ pub fn conv_rows_f32<S: Simd>(s: S, conv: DirectF32<'_>) {
 
 impl Window {
     /// Positions of the padded input that the windows see, for each axis.
-    fn seen(&self) -> [usize; 3] {
+    pub(super) fn seen(&self) -> [usize; 3] {
         from_fn(|d| {
             let last = (self.output[d].max(1) - 1).saturating_mul(self.stride[d]);
             let far = (self.kernel[d].max(1) - 1).saturating_mul(self.dilation[d]);
@@ -200,16 +200,16 @@ struct Rows<'a> {
 }
 
 /// Walks the windows in the order of the output.
-struct Walk {
-    output: [usize; 3],
-    steps: [usize; 3],
-    next: [usize; 3],
+pub(super) struct Walk {
+    pub(super) output: [usize; 3],
+    pub(super) steps: [usize; 3],
+    pub(super) next: [usize; 3],
 }
 
 impl Walk {
     /// Where the next window begins.
     #[inline(always)]
-    fn next(&mut self) -> usize {
+    pub(super) fn next(&mut self) -> usize {
         let [d, h, w] = self.next;
         let at = d * self.steps[0] + h * self.steps[1] + w * self.steps[2];
         self.next[2] += 1;

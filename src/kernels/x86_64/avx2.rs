@@ -10,6 +10,14 @@ use crate::kernels::simd::{Simd, Vectorized};
 #[derive(Clone, Copy, Debug)]
 pub struct Avx2(());
 
+impl Avx2 {
+    /// What has AVX-512 has AVX2 and FMA.
+    #[inline(always)]
+    pub(super) const fn within(_: super::Avx512) -> Self {
+        Self(())
+    }
+}
+
 /// Wraps instructions as methods of the trait.
 macro_rules! ops {
     ($($name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? = $body:expr;)*) => {$(
@@ -44,6 +52,7 @@ impl Simd for Avx2 {
     const ISA: Isa = Isa::Avx2;
     const LANES: usize = 8;
     const F64_LANES: usize = 4;
+    type Half = Self;
     type F32 = __m256;
     type I32 = __m256i;
     type U32 = __m256i;
@@ -65,6 +74,11 @@ impl Simd for Avx2 {
         }
         // SAFETY: the token proves that the CPU has AVX2 and FMA.
         unsafe { enter(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn half(self) -> Self::Half {
+        self
     }
 
     #[inline(always)]
@@ -106,6 +120,14 @@ impl Simd for Avx2 {
         };
         store_cells_tail(x: __m256, to: &[Cell<f32>]) =
             _mm256_maskstore_ps(to.as_ptr().cast::<f32>().cast_mut(), tail_mask(to.len()), x);
+
+        deal(a: __m256, b: __m256) -> (__m256, __m256) = {
+            // Each half of a shuffle takes from one half of each operand.
+            let low = _mm256_permute2f128_ps::<0x20>(a, b);
+            let high = _mm256_permute2f128_ps::<0x31>(a, b);
+            let even = _mm256_shuffle_ps::<0b10_00_10_00>(low, high);
+            (even, _mm256_shuffle_ps::<0b11_01_11_01>(low, high))
+        };
 
         add(a: __m256, b: __m256) -> __m256 = _mm256_add_ps(a, b);
         sub(a: __m256, b: __m256) -> __m256 = _mm256_sub_ps(a, b);
@@ -153,6 +175,27 @@ impl Simd for Avx2 {
             _mm_cvtss_f32(_mm_min_ss(a, _mm_movehdup_ps(a)))
         };
 
+        bytes_load(from: &[u8]) -> __m256i = {
+            assert!(from.len() >= 8);
+            _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.as_ptr().cast()))
+        };
+        bytes_store(x: __m256i, to: &mut [u8]) = {
+            assert!(to.len() >= 8);
+            // The low bytes of each half, then those of both.
+            let low = _mm256_setr_epi64x(0x0c08_0400, -1, 0x0c08_0400, -1);
+            let fours = _mm256_shuffle_epi8(x, low);
+            let halves = (_mm256_castsi256_si128(fours), _mm256_extracti128_si256::<1>(fours));
+            _mm_storel_epi64(to.as_mut_ptr().cast(), _mm_unpacklo_epi32(halves.0, halves.1));
+        };
+
+        i32_load(from: &[i32]) -> __m256i = {
+            assert!(from.len() >= 8);
+            _mm256_loadu_si256(from.as_ptr().cast())
+        };
+        i32_store(x: __m256i, to: &mut [i32]) = {
+            assert!(to.len() >= 8);
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), x)
+        };
         i32_gt(a: __m256i, b: __m256i) -> __m256 = _mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b));
 
         u32_splat(x: u32) -> __m256i = _mm256_set1_epi32(x.cast_signed());

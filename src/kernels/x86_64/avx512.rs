@@ -49,6 +49,7 @@ impl Simd for Avx512 {
     const ISA: Isa = Isa::Avx512;
     const LANES: usize = 16;
     const F64_LANES: usize = 8;
+    type Half = super::Avx2;
     type F32 = __m512;
     type I32 = __m512i;
     type U32 = __m512i;
@@ -70,6 +71,11 @@ impl Simd for Avx512 {
         }
         // SAFETY: the token proves that the CPU has AVX-512 F, BW, VL and DQ.
         unsafe { enter(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn half(self) -> super::Avx2 {
+        super::Avx2::within(self)
     }
 
     #[inline(always)]
@@ -111,6 +117,12 @@ impl Simd for Avx512 {
         };
         store_cells_tail(x: __m512, to: &[Cell<f32>]) =
             _mm512_mask_storeu_ps(to.as_ptr().cast::<f32>().cast_mut(), tail_mask(to.len()), x);
+
+        deal(a: __m512, b: __m512) -> (__m512, __m512) = {
+            let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+            (_mm512_permutex2var_ps(a, even, b), _mm512_permutex2var_ps(a, odd, b))
+        };
 
         add(a: __m512, b: __m512) -> __m512 = _mm512_add_ps(a, b);
         sub(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps(a, b);
@@ -155,6 +167,27 @@ impl Simd for Avx512 {
             _mm_cvtss_f32(_mm_min_ss(a, _mm_movehdup_ps(a)))
         };
 
+        bytes_load(from: &[u8]) -> __m512i = {
+            assert!(from.len() >= 16);
+            _mm512_cvtepu8_epi32(_mm_loadu_si128(from.as_ptr().cast()))
+        };
+        bytes_load_tail(from: &[u8]) -> __m512i =
+            _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(tail_mask(from.len()), from.as_ptr().cast()));
+        bytes_store(x: __m512i, to: &mut [u8]) = {
+            assert!(to.len() >= 16);
+            _mm_storeu_si128(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(x))
+        };
+        bytes_store_tail(x: __m512i, to: &mut [u8]) =
+            _mm512_mask_cvtepi32_storeu_epi8(to.as_mut_ptr().cast(), tail_mask(to.len()), x);
+
+        i32_load(from: &[i32]) -> __m512i = {
+            assert!(from.len() >= 16);
+            _mm512_loadu_si512(from.as_ptr().cast())
+        };
+        i32_store(x: __m512i, to: &mut [i32]) = {
+            assert!(to.len() >= 16);
+            _mm512_storeu_si512(to.as_mut_ptr().cast(), x)
+        };
         i32_gt(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmpgt_epi32_mask(a, b);
 
         u32_splat(x: u32) -> __m512i = _mm512_set1_epi32(x.cast_signed());

@@ -1,13 +1,13 @@
 //! Products of quantized values, as dequantized products or exact integer ones.
 
 use crate::graph::dim::product;
-use crate::graph::ops::Binary;
+use crate::graph::ops::{Binary, Given, QuantizedConv, QuantizedLinear};
 use crate::graph::{Dim, Op, ValueId};
 use crate::tensor::DType;
 
 use super::super::call::{Call, Imported};
 use super::quantize::{to_float, to_integer};
-use super::window::convolution;
+use super::window::{convolution, convolution_of};
 
 /// The operand in 32 bits without its zero point; one zero point, or one for each position of
 /// `axis`.
@@ -42,6 +42,9 @@ pub(super) fn centred(
 
 pub(super) fn matmul_integer(call: &mut Call) -> Imported {
     let (a, b) = (call.input(0)?, call.input(1)?);
+    if let Some(y) = sums(call, [a, b], [call.optional(2), call.optional(3)])? {
+        return Ok(vec![y]);
+    }
     let (rows, cols) = (call.shape(a).len(), call.shape(b).len());
     let a = centred(call, a, call.optional(2), rows.saturating_sub(2))?;
     let b = centred(call, b, call.optional(3), cols.saturating_sub(1))?;
@@ -50,12 +53,56 @@ pub(super) fn matmul_integer(call: &mut Call) -> Imported {
 
 pub(super) fn conv_integer(call: &mut Call) -> Imported {
     let (x, w) = (call.input(0)?, call.input(1)?);
+    let zeros = [call.optional(2), call.optional(3)];
+    if call.shape(w).len() > 2 && takes_integers(call, [x, w], zeros, &call.shape(w)[0]) {
+        let window = convolution_of(call, x, w)?;
+        if window.group == 1 {
+            let op = QuantizedConv { window, stages: Vec::new(), given: Given::Sums };
+            let operands = [Some(x), None, zeros[0], Some(w), None, zeros[1]];
+            return Ok(vec![call.first(Op::QuantizedConv(op), &operands)?]);
+        }
+    }
     let x = centred(call, x, call.optional(2), 1)?;
     let w = centred(call, w, call.optional(3), 0)?;
     // Double precision holds every sum of 32 bits exactly.
     let (x, w) = (call.cast(x, DType::F64)?, call.cast(w, DType::F64)?);
     let y = convolution(call, x, w, None)?;
     Ok(vec![call.cast(y, DType::I32)?])
+}
+
+/// The product of integers of eight bits with constant weights, which is one operator. `None`
+/// for other products.
+pub(super) fn sums(
+    call: &mut Call,
+    [a, b]: [ValueId; 2],
+    [a_zero, b_zero]: [Option<ValueId>; 2],
+) -> Imported<Option<ValueId>> {
+    let (shape, weights) = (call.shape(a), call.shape(b));
+    let [k, n] = &weights[..] else { return Ok(None) };
+    let suits = shape.len() >= 2
+        && shape.last() == Some(k)
+        && takes_integers(call, [a, b], [a_zero, b_zero], n);
+    if !suits {
+        return Ok(None);
+    }
+    let op = QuantizedLinear { transposed: false, stages: Vec::new(), given: Given::Sums };
+    let operands = [Some(a), None, a_zero, Some(b), None, b_zero];
+    Ok(Some(call.first(Op::QuantizedLinear(op), &operands)?))
+}
+
+/// Whether operands suit an operator of integers of eight bits with constant weights, of which
+/// there are `n` columns.
+fn takes_integers(
+    call: &Call,
+    [a, b]: [ValueId; 2],
+    [a_zero, b_zero]: [Option<ValueId>; 2],
+    n: &Dim,
+) -> bool {
+    let eight = |v| matches!(call.dtype_of(v), DType::U8 | DType::I8);
+    let one = |v: Option<ValueId>| v.is_none_or(|v| product(&call.shape(v)).is(1));
+    let known = |v: ValueId| call.builder.constant(v).is_some();
+    let row = b_zero.is_none_or(|v| call.shape(v) == [n.clone()] || one(Some(v)));
+    eight(a) && eight(b) && one(a_zero) && row && known(b) && !known(a) && b_zero.is_none_or(known)
 }
 
 /// The three inputs from `i` on.

@@ -1,7 +1,7 @@
 //! Quantization of values.
 
 use crate::graph::dim::product;
-use crate::graph::ops::{Binary, Quantization, ReduceKind, Unary};
+use crate::graph::ops::{Binary, Quantization, Unary};
 use crate::graph::{Dim, Op, ValueId};
 use crate::tensor::{DType, Rounding};
 
@@ -231,27 +231,14 @@ pub(super) fn dynamic(call: &mut Call) -> Imported {
 /// Data quantized by its own range, with the scale and the zero point, as the specification
 /// computes them.
 pub(super) fn dynamic_range(call: &mut Call, x: ValueId) -> Imported<[ValueId; 3]> {
-    let rank = call.shape(x).len();
     if call.dtype_of(x) != DType::F32 {
         return call.fail(format!("the data is {}, not f32", call.dtype_of(x)));
     }
-    let mut extreme = |kind, op| -> Imported<ValueId> {
-        let all = call.reduce(kind, x, (0..rank).collect())?;
-        let all = call.reshape(all, Vec::new())?;
-        call.with(op, all, 0.0)
-    };
-    let low = extreme(ReduceKind::Min, Binary::Min)?;
-    let high = extreme(ReduceKind::Max, Binary::Max)?;
-    let range = call.binary(Binary::Sub, high, low)?;
-    let scale = call.with(Binary::Div, range, 255.0)?;
-    let zero = super::normalize::divided(call, low, scale)?;
-    let zero = call.unary(Unary::Neg, zero)?;
-    let zero = call.unary(Unary::Clip { min: 0.0, max: 255.0 }, zero)?;
-    let zero = call.unary(Unary::Round, zero)?;
-    let zero = call.cast(zero, DType::U8)?;
-    let op = Op::QuantizeLinear(Quantization { axis: 0, block: 0, integer: DType::U8 });
-    let y = call.one(op, &[x, scale, zero])?;
-    Ok([y, scale, zero])
+    let results = call.emit(Op::DynamicQuantizeLinear, &[Some(x)])?;
+    match results[..] {
+        [y, scale, zero] => Ok([y, scale, zero]),
+        _ => call.fail("it has three results"),
+    }
 }
 
 /// A quantized operand as floats; one scale, or one for each position of `axis`.

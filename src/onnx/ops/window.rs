@@ -115,10 +115,16 @@ pub(super) fn convolution(
     w: ValueId,
     bias: Option<ValueId>,
 ) -> Imported<ValueId> {
+    let conv = convolution_of(call, x, w)?;
+    call.first(Op::Conv(conv), &[Some(x), Some(w), bias])
+}
+
+/// The window of a convolution.
+pub(super) fn convolution_of(call: &mut Call, x: ValueId, w: ValueId) -> Imported<Conv> {
     let kernel = kernel_of(call, w)?;
     let mut conv = window(call, &call.shape(x), Some(kernel))?;
     conv.group = group(call)?;
-    call.first(Op::Conv(conv), &[Some(x), Some(w), bias])
+    Ok(conv)
 }
 
 pub(super) fn conv(call: &mut Call) -> Imported {

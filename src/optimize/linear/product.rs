@@ -116,7 +116,8 @@ impl Pass<'_> {
         else {
             return None;
         };
-        let constant = |v: ValueId| self.graph.value(v).constant.is_some();
+        let constant =
+            |v: ValueId| self.graph.value(v).constant.is_some() || self.dequantized.contains(&v);
         let left = match (constant(a), constant(b)) {
             (false, true) => false,
             (true, false) => true,
@@ -133,9 +134,9 @@ impl Pass<'_> {
             return None;
         }
         let weights = self.matrix(w, left)?;
-        let &[rows, columns] = self.graph.value(weights).constant.as_ref()?.shape() else {
-            return None;
-        };
+        let [rows, columns] = &self.graph.value(weights).shape[..] else { return None };
+        let fixed = |dim: &Dim| dim.fixed().and_then(|n| usize::try_from(n).ok());
+        let (rows, columns) = (fixed(rows)?, fixed(columns)?);
         let (k, n) = if turned { (columns, rows) } else { (rows, columns) };
         if k == 0 || n == 0 {
             return None;
@@ -200,6 +201,9 @@ impl Pass<'_> {
     /// one row, else one column.
     fn matrix(&mut self, w: ValueId, left: bool) -> Option<ValueId> {
         let value = self.graph.value(w);
+        if self.dequantized.contains(&w) {
+            return (value.dtype == DType::F32 && value.shape.len() == 2).then_some(w);
+        }
         let tensor = value.constant.as_ref().filter(|t| t.dtype() == DType::F32)?;
         let shape = match tensor.shape() {
             [_, _] => return Some(w),

@@ -31,22 +31,33 @@ crate::record! {
     }
 }
 
+/// Whether an input of these sizes under strides lies within `len` elements.
+pub(super) fn input_fits(
+    reach: &Reach<'_>,
+    len: usize,
+    offset: Extent,
+    strides: &[Extent; 5],
+    geometry: &Geometry,
+) -> Option<()> {
+    require(reach.extent(offset)? <= len)?;
+    let [depth, height, width] = geometry.window.input;
+    let all = count(&[geometry.groups, geometry.channels])?;
+    let mut axes = [geometry.batch, all, depth, height, width].map(|extent| (extent, 0));
+    for (axis, stride) in axes.iter_mut().zip(*strides) {
+        axis.1 = reach.stride(stride)?;
+    }
+    reach.within(len, offset, (&[], &[]), &axes)
+}
+
 impl DirectRecord {
     /// The sizes, if all operands but the weights and the working memory hold what they say.
     fn fits(&self, reach: &Reach<'_>) -> Option<Geometry> {
         let (geometry, [input, output, taps]) = self.sizes.fits(reach)?;
-        let Geometry { window, batch, groups, channels, outputs } = geometry;
+        let Geometry { batch, groups, channels, outputs, .. } = geometry;
         require(channels > 0 && outputs > 0 && groups > 0 && taps > 0)?;
-        let all = count(&[groups, channels])?;
-        count(&[batch, all, input])?;
+        count(&[batch, groups, channels, input])?;
         let x = reach.len::<f32>(&self.x)?;
-        require(reach.extent(self.x_offset)? <= x)?;
-        let [depth, height, width] = window.input;
-        let mut axes = [batch, all, depth, height, width].map(|extent| (extent, 0));
-        for (axis, stride) in axes.iter_mut().zip(self.x_strides) {
-            axis.1 = reach.stride(stride)?;
-        }
-        reach.within(x, self.x_offset, (&[], &[]), &axes)?;
+        input_fits(reach, x, self.x_offset, &self.x_strides, &geometry)?;
         reach.may_hold(&self.bias, DType::F32, count(&[groups, outputs])?)?;
         let len = count(&[batch, groups, outputs, output])?;
         reach.may_hold(&self.residual, DType::F32, len)?;
@@ -81,7 +92,7 @@ impl DirectRecord {
         let Geometry { window, groups, channels, outputs, .. } = geometry;
         require(channels == 1)?;
         let weights = count(&[groups, outputs, window.kernel_len()])?;
-        self.has_room(reach, weights, window.lines_len(groups))
+        self.has_room(reach, weights, window.depthwise_lines_len(groups))
     }
 
     fn fits_depthwise_rows(&self, reach: &Reach<'_>) -> Option<()> {

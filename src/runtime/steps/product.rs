@@ -9,7 +9,7 @@ use crate::kernels::{Activation, Simd};
 use crate::runtime::check::{Reach, count, require};
 use crate::runtime::record::{Extent, Extents, Field, In, Out, Scratch, Words};
 use crate::runtime::step::{Kernel, KernelId, Operands, Step, kernel};
-use crate::tensor::DType;
+use crate::tensor::{DType, Element};
 
 use super::walk::rows;
 
@@ -57,7 +57,7 @@ impl ActivationWords {
 }
 
 crate::record! {
-    /// MatrixRows of f32 that may lie apart from one another; each is contiguous.
+    /// Rows that may lie apart from one another; each is contiguous.
     pub(crate) struct MatrixRows {
         pub(crate) memory: In,
         pub(crate) offset: Extent,
@@ -66,11 +66,29 @@ crate::record! {
 }
 
 impl MatrixRows {
-    /// Whether there are so many of `len` elements.
+    /// Whether there are so many of `len` f32.
     fn fits(&self, reach: &Reach<'_>, rows: usize, len: usize) -> Option<()> {
+        self.fits_as(reach, DType::F32, rows, len)
+    }
+
+    /// Whether there are so many of `len` elements `dtype`.
+    pub(super) fn fits_as(
+        &self,
+        reach: &Reach<'_>,
+        dtype: DType,
+        rows: usize,
+        len: usize,
+    ) -> Option<()> {
         let (offset, stride) = (reach.extent(self.offset)?, reach.extent(self.stride)?);
         let last = rows.saturating_sub(1).checked_mul(stride)?.checked_add(offset)?;
-        require(reach.len::<f32>(&self.memory)? >= last.checked_add(len)? || rows == 0)
+        require(reach.len_as(&self.memory, dtype)? >= last.checked_add(len)? || rows == 0)
+    }
+
+    /// The elements from the first row on, and how far apart rows begin.
+    #[inline(always)]
+    pub(super) fn at<'s, T: Element>(&self, operands: &Operands<'s>) -> (&'s [T], usize) {
+        let from = &operands.read::<T>(In(self.memory.0))[operands.extent(self.offset)..];
+        (from, operands.extent(self.stride))
     }
 }
 
@@ -98,7 +116,7 @@ impl LinearRecord {
         self.fits_but_weights(reach)
     }
 
-    fn fits_but_weights(&self, reach: &Reach<'_>) -> Option<()> {
+    pub(super) fn fits_but_weights(&self, reach: &Reach<'_>) -> Option<()> {
         let (k, n, rows) = (self.k as usize, self.n as usize, reach.extent(self.rows)?);
         reach.may_hold(&self.bias, DType::F32, n)?;
         reach.holds::<f32>(&self.y, count(&[rows, n])?)?;
@@ -120,7 +138,7 @@ fn linear_f32<S: Simd>(step: Step<'_>) {
 
 /// The product of a record, but for its weights. `None` without rows.
 #[inline(always)]
-fn product_of<'s>(record: LinearRecord, operands: &Operands<'s>) -> Option<GemmF32<'s>> {
+pub(super) fn product_of<'s>(record: LinearRecord, operands: &Operands<'s>) -> Option<GemmF32<'s>> {
     let (m, k, n) = (operands.extent(record.rows), record.k as usize, record.n as usize);
     if m == 0 || n == 0 {
         return None;

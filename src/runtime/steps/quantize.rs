@@ -1,6 +1,7 @@
 //! Floats to integers of few bits and back.
 
 use crate::kernels::Simd;
+use crate::kernels::int8::{Grid8, dequantize_rows, quantize_rows};
 use crate::kernels::quantize::{self, Grid, Quantized};
 use crate::runtime::check::{Reach, count};
 use crate::runtime::record::{In, Out};
@@ -33,6 +34,25 @@ impl QuantizeRecord {
             by_outer: self.by_outer,
             by_inner: self.by_inner,
         }
+    }
+
+    /// What one scale for all elements of eight bits, in one row, says of them.
+    #[inline(always)]
+    fn one_grid(&self, operands: &Operands<'_>) -> Option<Grid8> {
+        let signed = match self.integer() {
+            DType::I8 => true,
+            DType::U8 => false,
+            _ => return None,
+        };
+        let [outer, axis, _] = self.lanes.at(operands);
+        if self.by_inner || (outer, axis) != (1, 1) {
+            return None;
+        }
+        let zero = self.zero.as_ref().map_or(0, |zero| match signed {
+            true => i32::from(operands.read::<i8>(In(zero.0))[0]),
+            false => i32::from(operands.read::<u8>(In(zero.0))[0]),
+        });
+        Some(Grid8 { scale: operands.read::<f32>(In(self.scale.0))[0], zero, signed })
     }
 
     fn integer(&self) -> DType {
@@ -92,6 +112,11 @@ pub(crate) static QUANTIZE_F32: Kernel =
 
 fn quantize_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<QuantizeRecord>();
+    if let (Some(grid), Some(s)) = (record.one_grid(&operands), S::from_level(operands.level())) {
+        let len = record.lanes.at(&operands).iter().product::<usize>();
+        let x = &operands.read(record.x)[..len];
+        return quantize_rows(s, grid, x, &mut operands.write(record.y)[..len]);
+    }
     by_integer!(record.integer(), quantize_f32_to::<S>(record, operands))
 }
 
@@ -120,6 +145,11 @@ pub(crate) static DEQUANTIZE_F32: Kernel =
 
 fn dequantize_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<QuantizeRecord>();
+    if let (Some(grid), Some(s)) = (record.one_grid(&operands), S::from_level(operands.level())) {
+        let len = record.lanes.at(&operands).iter().product::<usize>();
+        let x = &operands.read(record.x)[..len];
+        return dequantize_rows(s, grid, x, &mut operands.write(record.y)[..len]);
+    }
     by_integer!(record.integer(), dequantize_f32_from::<S>(record, operands))
 }
 

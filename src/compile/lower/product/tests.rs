@@ -8,7 +8,8 @@ use crate::kernels::bf16::{round, widen};
 use crate::kernels::gemm::bf16::Way;
 use crate::kernels::suite::levels_and_beyond;
 use crate::kernels::{Level, Tiles};
-use crate::optimize::bf16::{Kept, narrow};
+use crate::optimize::Kept;
+use crate::optimize::bf16::narrow;
 use crate::runtime::damage::{damage, damage_each_word};
 use crate::runtime::{KernelId, Program, Session};
 use crate::tensor::DType;
@@ -131,7 +132,7 @@ fn tiles_are_asked_for_where_rows_fill_them() {
             assert_eq!(tiles(&plain), Tiles::None);
             assert_eq!(tiles(&program) != Tiles::None, fills && level.tiles() != Tiles::None);
             let step = program.steps().position(|s| s.id == KernelId::LinearBf16).expect("there");
-            assert_eq!(program.way(step, level), Some(Way::new(level, rows as usize)));
+            assert_eq!(program.way(step, level), Some(Way::new(level, rows as usize).name()));
             assert_eq!(plain.way(step, level), None);
         }
     }

@@ -6,7 +6,7 @@ use crate::graph::{Node, Op, Tensor, ValueId};
 use crate::kernels::conv::{Geometry, Window, pack_taps_f32, packed_taps_len};
 use crate::kernels::gemm::PANEL;
 use crate::runtime::KernelId;
-use crate::runtime::record::{In, Out};
+use crate::runtime::record::{Extent, In, Out};
 use crate::runtime::steps::direct::DirectRecord;
 use crate::runtime::steps::product::ActivationWords;
 use crate::runtime::steps::window::GeometryRecord;
@@ -60,16 +60,8 @@ impl<'a> Direct<'a> {
     ) -> Lowered<()> {
         let (x, y) = (operand(node, 0)?, result(node, 0)?);
         let Geometry { groups, channels, outputs, .. } = self.geometry;
-        let backwards = |stride: &Dim| stride.bounds(&b.graph.variables).0 < 0;
-        if b.place(x)?.strides.iter().any(backwards) {
-            b.read(x)?;
-        }
-        let (memory, place) = b.view(x)?;
-        let mut x_strides = [(); 5].map(|()| b.extent(&Dim::Fixed(0)));
+        let (memory, x_offset, x_strides) = strided(b, x)?;
         let space = self.op.kernel.len();
-        for (axis, stride) in place.strides.iter().enumerate() {
-            x_strides[if axis < 2 { axis } else { 3 - space + axis }] = b.extent(stride);
-        }
         let by_rows = matches!(self.kernel, KernelId::ConvRowsF32 | KernelId::DepthwiseRowsF32);
         let order: Vec<usize> = match by_rows {
             true => [0].into_iter().chain(2..space + 2).chain([1]).collect(),
@@ -77,13 +69,15 @@ impl<'a> Direct<'a> {
         };
         let residual = optional(node, 3).map(|v| in_order(b, v, &order)).transpose()?;
         let all = groups * channels;
-        let scratch = match by_rows {
-            true => self.geometry.window.rows_len(all),
-            false => self.geometry.window.lines_len(all),
+        let window_of = &self.geometry.window;
+        let scratch = match self.kernel {
+            KernelId::DepthwiseLinesF32 => window_of.depthwise_lines_len(all),
+            _ if by_rows => window_of.rows_len(all),
+            _ => window_of.lines_len(all),
         };
         let record = DirectRecord {
             x: memory,
-            x_offset: b.extent(&place.offset),
+            x_offset,
             x_strides,
             weights: self.packed(b, operand(node, 1)?)?,
             bias: optional(node, 2).map(|v| b.read(v)).transpose()?,
@@ -166,8 +160,26 @@ fn suited(geometry: &Geometry, beside: bool, turns: bool) -> KernelId {
     if rows { KernelId::ConvRowsF32 } else { KernelId::ConvLinesF32 }
 }
 
+/// Where data `[n, c, space..]` begins, and the strides of its axes, with space at the end of five.
+pub(in super::super) fn strided(
+    b: &mut Builder<'_>,
+    x: ValueId,
+) -> Lowered<(In, Extent, [Extent; 5])> {
+    let backwards = |stride: &Dim| stride.bounds(&b.graph.variables).0 < 0;
+    if b.place(x)?.strides.iter().any(backwards) {
+        b.read(x)?;
+    }
+    let (memory, place) = b.view(x)?;
+    let mut strides = [(); 5].map(|()| b.extent(&Dim::Fixed(0)));
+    let rank = place.strides.len();
+    for (axis, stride) in place.strides.iter().enumerate() {
+        strides[if axis < 2 { axis } else { 5 - rank + axis }] = b.extent(stride);
+    }
+    Ok((memory, b.extent(&place.offset), strides))
+}
+
 /// The window at the largest extents.
-fn largest(b: &Builder<'_>, op: &Conv, from: &[Dim], to: &[Dim]) -> Window {
+pub(in super::super) fn largest(b: &Builder<'_>, op: &Conv, from: &[Dim], to: &[Dim]) -> Window {
     let space = op.kernel.len();
     let mut window = Window::POINT;
     for i in 0..space {
@@ -200,7 +212,8 @@ fn lies_beside(shape: &[Dim], strides: &[Dim]) -> bool {
 }
 
 /// An operand that lies densely with its axes in this order; where it does not, a copy.
-fn in_order(b: &mut Builder<'_>, v: ValueId, order: &[usize]) -> Lowered<In> {
+pub(in super::super) fn in_order(b: &mut Builder<'_>, v: ValueId, order: &[usize]) -> Lowered<In> {
+    let dtype = b.dtype(v);
     let shape: Vec<Dim> = order.iter().map(|axis| b.shape(v)[*axis].clone()).collect();
     let dense = contiguous(&shape);
     let (memory, place) = b.view(v)?;
@@ -210,10 +223,10 @@ fn in_order(b: &mut Builder<'_>, v: ValueId, order: &[usize]) -> Lowered<In> {
         return Ok(memory);
     }
     let len = b.max_len(&shape);
-    let copied = b.temporary(DType::F32, len);
+    let copied = b.temporary(dtype, len);
     copy(
         b,
-        DType::F32,
+        dtype,
         &shape,
         (memory, &place.offset, &strides),
         (Out(copied), &Dim::Fixed(0), &dense),

@@ -13,7 +13,7 @@ pub(crate) fn level() -> Option<Level> {
         return Some(level).filter(|level| level.has_avx512_bf16());
     }
     emulator::install();
-    Some(Level::avx512(true, Tiles::Allowed))
+    Some(Level::avx512(true, level.has_avx512_vnni(), Tiles::Allowed))
 }
 
 #[test]

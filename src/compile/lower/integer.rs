@@ -1,0 +1,319 @@
+//! Products of integers of eight bits.
+
+use crate::graph::dim::{Dim, product};
+use crate::graph::ops::{Chain, Given, Grid8, QuantizedLinear, Stage};
+use crate::graph::{Node, Tensor, ValueId};
+use crate::kernels::gemm::PANEL;
+use crate::kernels::gemm::int8::scratch_len;
+use crate::kernels::int8::{pack_quads, packed_quads_len};
+use crate::runtime::KernelId;
+use crate::runtime::record::{Extent, In};
+use crate::runtime::steps::integer::{
+    ChainRecord, DynamicQuantizeRecord, GivenRecord, GridWords, LinearI8Record, MOST_STAGES,
+    MapBytesRecord, StageRecord,
+};
+use crate::runtime::steps::product::{ActivationWords, MatrixRows};
+use crate::tensor::DType;
+
+use super::super::builder::{Builder, Lowered};
+use super::super::place::{collapse, is_contiguous};
+use super::product::{activation, rows_of};
+use super::{operand, optional, optional_result, result};
+
+mod conv;
+
+pub(super) use conv::conv;
+
+pub(super) fn grid(grid: Grid8) -> GridWords {
+    GridWords { scale: grid.scale, zero: grid.zero, signed: grid.signed }
+}
+
+pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: &QuantizedLinear) -> Lowered<()> {
+    let (x, w, y) = (operand(node, 0)?, operand(node, 3)?, result(node, 0)?);
+    let weights = b.constant(w).ok_or("the weights are not constant")?;
+    let &[rows, columns] = weights.shape() else { return Err("the weights are no matrix".into()) };
+    let (k, n) = if op.transposed { (columns, rows) } else { (rows, columns) };
+    let shape = b.shape(x);
+    let x_rows = rows_of(b, x)?;
+    let Scaled { x_scale, x_zero, packed, w_scale, w_zero } =
+        Scaled::new(b, node, weights, (k, n), op.transposed)?;
+    let stages = stages(b, node, QuantizedLinear::STAGES, &op.stages, rows_of)?;
+    let before = &shape[..shape.len() - 1];
+    let room = scratch_len(b.max_len(before), k).ok_or("the operand is too large")?;
+    let scratch = (room > 0).then(|| b.scratch(DType::U32, room));
+    let record = LinearI8Record {
+        x: x_rows,
+        signed: b.dtype(x) == DType::I8,
+        x_scale,
+        x_zero,
+        rows: b.extent(&product(before)),
+        k: k as u32,
+        n: n as u32,
+        w: packed.quads,
+        sums: packed.sums,
+        w_scale,
+        w_zero,
+        stages,
+        given: given(op.given),
+        scratch,
+        y: b.write(y),
+    };
+    b.step(KernelId::LinearI8, &record);
+    Ok(())
+}
+
+/// The operands of a product that say what its data and weights are.
+struct Scaled {
+    x_scale: Option<In>,
+    x_zero: Option<In>,
+    packed: Weights,
+    w_scale: In,
+    w_zero: Option<In>,
+}
+
+impl Scaled {
+    /// Those of a node whose weights are the matrix `weights`.
+    fn new(
+        b: &mut Builder<'_>,
+        node: &Node,
+        weights: &Tensor,
+        (k, n): (usize, usize),
+        transposed: bool,
+    ) -> Lowered<Self> {
+        let x_scale = optional(node, 1).map(|v| b.read(v)).transpose()?;
+        let x_zero = optional(node, 2).map(|v| b.read(v)).transpose()?;
+        let packed = Weights::pack(b, operand(node, 3)?, weights, (k, n), transposed)?;
+        let w_scale = by_column(b, optional(node, 4), n, "scales", |scales| match scales {
+            None => Some(vec![1.0f32; n]),
+            Some(scales) => Some(scales.as_slice::<f32>()?.to_vec()),
+        })?;
+        let shift = packed.shift;
+        let w_zero = match optional(node, 5) {
+            None if shift == 0 => None,
+            zeros => Some(by_column(b, zeros, n, "zero_points", |zeros| {
+                let zeros = match zeros {
+                    None => vec![0],
+                    Some(zeros) => integers(zeros)?,
+                };
+                Some(zeros.into_iter().map(|zero| zero - shift).collect())
+            })?),
+        };
+        Ok(Self { x_scale, x_zero, packed, w_scale, w_zero })
+    }
+}
+
+fn given(given: Given) -> GivenRecord {
+    match given {
+        Given::Float => GivenRecord::Float,
+        Given::Sums => GivenRecord::Sums(),
+        Given::Quantized(of) => GivenRecord::Quantized(grid(of)),
+    }
+}
+
+type Stages = arrayvec::ArrayVec<StageRecord, MOST_STAGES>;
+
+/// Stages whose operands are those of the node from `at` on; `rows` says where matrices are.
+pub(super) fn stages(
+    b: &mut Builder<'_>,
+    node: &Node,
+    mut at: usize,
+    stages: &[Stage],
+    rows: impl Fn(&mut Builder<'_>, ValueId) -> Lowered<MatrixRows>,
+) -> Lowered<Stages> {
+    let mut records = Stages::new();
+    for stage in stages {
+        let given = if stage.reads() { Some(operand(node, at)?) } else { None };
+        at += usize::from(stage.reads());
+        let record = match (*stage, given) {
+            (Stage::Round(of), _) => StageRecord::Round(grid(of)),
+            (Stage::Activate(f), _) => StageRecord::Activate(ActivationWords::new(activation(f))),
+            (Stage::Times(factor), _) => StageRecord::Times(factor),
+            (Stage::Plus(summand), _) => StageRecord::Plus(summand),
+            (Stage::MulRow, Some(v)) => StageRecord::MulRow(b.read(v)?),
+            (Stage::AddRow, Some(v)) => StageRecord::AddRow(b.read(v)?),
+            (Stage::Add, Some(v)) => StageRecord::Add(rows(b, v)?),
+            (Stage::AddQuantized(of), Some(v)) => StageRecord::AddQuantized(rows(b, v)?, grid(of)),
+            (_, None) => return Err("a stage has no operand".into()),
+        };
+        records.try_push(record).map_err(|_| "more stages than a step has")?;
+    }
+    Ok(records)
+}
+
+pub(super) fn chain(b: &mut Builder<'_>, node: &Node, op: &Chain) -> Lowered<()> {
+    let (x, y) = (operand(node, 0)?, result(node, 0)?);
+    let rows = if op.stages.iter().any(Stage::reads) { None } else { Rows::as_they_lie(b, x)? };
+    let (x, rows, n, perm) = match rows {
+        Some(Rows { memory, rows, n, perm }) => (memory, rows, n, Some(perm)),
+        None => {
+            let shape = b.shape(x);
+            let mut before = shape.len().saturating_sub(1);
+            if !op.stages.iter().any(Stage::is_by_column) && are_whole(b, node)? {
+                before = 0;
+            }
+            let (rows, n) = (product(&shape[..before]), product(&shape[before..]));
+            (rows_of(b, x)?, b.extent(&rows), b.extent(&n), None)
+        }
+    };
+    let stages = stages(b, node, 1, &op.stages, rows_of)?;
+    let (from, given) = (op.from.map(grid), given(op.given));
+    let y = match perm {
+        Some(perm) => b.write_transposed(y, &perm),
+        None => b.write(y),
+    };
+    b.step(KernelId::Chain, &ChainRecord { x, from, rows, n, stages, given, y });
+    Ok(())
+}
+
+pub(super) fn map_bytes(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
+    let (x, table, y) = (operand(node, 0)?, operand(node, 1)?, result(node, 0)?);
+    let record = MapBytesRecord {
+        signed: [x, y].map(|v| b.dtype(v) == DType::I8),
+        x: b.read(x)?,
+        len: b.extent(&product(b.shape(x))),
+        table: b.read(table)?,
+        y: b.write(y),
+    };
+    b.step(KernelId::MapBytes, &record);
+    Ok(())
+}
+
+/// Whether all operands lie row-major, without gaps.
+fn are_whole(b: &mut Builder<'_>, node: &Node) -> Lowered<bool> {
+    for v in node.inputs.iter().flatten() {
+        let place = b.place(*v)?;
+        if !is_contiguous(b.shape(*v), &place.strides) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Elements of a value in the order in which they lie.
+struct Rows {
+    memory: MatrixRows,
+    rows: Extent,
+    n: Extent,
+    /// Its axes in that order.
+    perm: Vec<usize>,
+}
+
+impl Rows {
+    /// A value as rows with the elements of each side by side, whatever the order of its axes.
+    fn as_they_lie(b: &mut Builder<'_>, v: ValueId) -> Lowered<Option<Self>> {
+        let (memory, place) = b.view(v)?;
+        let shape = b.shape(v);
+        let strides: Option<Vec<i64>> = place.strides.iter().map(Dim::fixed).collect();
+        let Some(strides) = strides else { return Ok(None) };
+        let mut perm: Vec<usize> = (0..shape.len()).collect();
+        // Axes of one lie anywhere.
+        perm.sort_by_key(|axis| {
+            std::cmp::Reverse(if shape[*axis].is(1) { i64::MAX } else { strides[*axis] })
+        });
+        let lie: Vec<Dim> = perm.iter().map(|axis| shape[*axis].clone()).collect();
+        let strides = perm.iter().map(|axis| place.strides[*axis].clone()).collect();
+        let (extents, strides) = collapse(&lie, &[strides]);
+        let one = Dim::Fixed(1);
+        let (rows, stride, n, last) = match (&extents[..], &strides[0][..]) {
+            ([], []) => (&one, &one, &one, &one),
+            ([n], [last]) => (&one, n, n, last),
+            ([rows, n], [stride, last]) => (rows, stride, n, last),
+            _ => return Ok(None),
+        };
+        if !last.is(1) || stride.is(0) {
+            return Ok(None);
+        }
+        let memory =
+            MatrixRows { memory, offset: b.extent(&place.offset), stride: b.extent(stride) };
+        Ok(Some(Self { memory, rows: b.extent(rows), n: b.extent(n), perm }))
+    }
+}
+
+/// Packed weights.
+pub(super) struct Weights {
+    pub(super) quads: In,
+    /// For each column, the sum of its weights as they are packed.
+    pub(super) sums: In,
+    /// What was subtracted from each weight, so that it is an `i8`.
+    pub(super) shift: i32,
+}
+
+impl Weights {
+    /// Weights in quads of rows and panels of columns.
+    pub(super) fn pack(
+        b: &mut Builder<'_>,
+        w: ValueId,
+        weights: &Tensor,
+        (k, n): (usize, usize),
+        transposed: bool,
+    ) -> Lowered<Self> {
+        let flip = match weights.dtype() {
+            DType::I8 => 0,
+            DType::U8 => 0x80,
+            other => return Err(format!("the weights are {other}, not of eight bits")),
+        };
+        let len = packed_quads_len(k, n).ok_or("the weights are too large")?;
+        let (forms, (row, column)) = match transposed {
+            false => (["quads_i8", "sums_i8"], (n, 1)),
+            true => (["transposed_quads_i8", "transposed_sums_i8"], (1, k)),
+        };
+        let flipped: Vec<u8>;
+        let mut bytes = weights.bytes();
+        if flip != 0 {
+            flipped = bytes.iter().map(|q| q ^ flip).collect();
+            bytes = &flipped;
+        }
+        let mut sums = vec![0i32; n.next_multiple_of(PANEL)];
+        let quads = b.packed(w, forms[0], DType::U32, || {
+            let mut quads = vec![0u32; len];
+            let src = bytemuck::cast_slice(bytes);
+            pack_quads(src, (k, n), (row, column), &mut quads, &mut sums);
+            bytemuck::cast_slice(&quads).to_vec()
+        });
+        // Both are packed the first time somebody asks.
+        let sums = b.packed(w, forms[1], DType::I32, || bytemuck::cast_slice(&sums).to_vec());
+        Ok(Self { quads, sums, shift: if flip == 0 { 0 } else { 128 } })
+    }
+}
+
+/// A table with one number for each of `n` columns, in whole panels, from one number or `n`.
+pub(super) fn by_column<T: bytemuck::Pod + crate::tensor::Element>(
+    b: &mut Builder<'_>,
+    v: Option<ValueId>,
+    n: usize,
+    what: &str,
+    numbers: impl FnOnce(Option<&Tensor>) -> Option<Vec<T>>,
+) -> Lowered<In> {
+    let tensor = v.map(|v| b.constant(v).ok_or("a scale is not constant")).transpose()?;
+    let numbers =
+        numbers(tensor).filter(|numbers| matches!(numbers.len(), 1) || numbers.len() == n);
+    let numbers = numbers.ok_or_else(|| format!("the {what} do not fit"))?;
+    let mut row = vec![T::zeroed(); n.next_multiple_of(PANEL)];
+    for (to, i) in row.iter_mut().zip(0..n) {
+        *to = numbers[i % numbers.len()];
+    }
+    Ok(b.table(&Tensor::vector(&row)))
+}
+
+/// Integers of eight bits as wider ones.
+fn integers(tensor: &Tensor) -> Option<Vec<i32>> {
+    let bytes = tensor.bytes().iter();
+    match tensor.dtype() {
+        DType::I8 => Some(bytes.map(|q| i32::from(*q as i8)).collect()),
+        DType::U8 => Some(bytes.map(|q| i32::from(*q)).collect()),
+        _ => None,
+    }
+}
+
+pub(super) fn dynamic_quantize(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
+    let x = operand(node, 0)?;
+    let record = DynamicQuantizeRecord {
+        len: b.extent(&product(b.shape(x))),
+        x: b.read(x)?,
+        y: b.write(result(node, 0)?),
+        scale: optional_result(node, 1).map(|v| b.write(v)),
+        zero: optional_result(node, 2).map(|v| b.write(v)),
+    };
+    b.step(KernelId::DynamicQuantize, &record);
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! Products of eight-bit values with packed eight-bit weights.
+//!
+//! Owns [`gemm_i8`], its arguments, and the choice between the ways in which a CPU computes it.
+//! Sums are exact integers that wrap, so that every way gives the same; what follows them, in
+//! `kernels/stages.rs`, is one correctly rounded operation after the other. Results are therefore the
+//! same bits on every instruction set, but behind activations that are approximated.
+//!
+//! Instructions want their operands signed in certain ways. What a way multiplies is `a + shift`,
+//! where `shift` makes signed values unsigned or the reverse; its product with the sums of the
+//! columns is taken off again behind the sum, together with the zero point.
+
+use super::{PANEL, extent};
+use crate::kernels::int8::{Grid8, QUAD, packed_quads_len};
+use crate::kernels::isa::{Isa, Level, Tiles};
+use crate::kernels::simd::Simd;
+pub use crate::kernels::stages::{Output, Stage};
+
+pub(in crate::kernels) mod finish;
+mod plain;
+#[cfg(test)]
+mod tests;
+
+/// `C = stages(a_scale b_scale sum((a - a_zero) (b - b_zero)))`; `A` is `m` by `k`, `B` is `k` by
+/// `n`.
+#[derive(Debug)]
+pub struct GemmI8<'a> {
+    /// Rows of `A` and `C`.
+    pub m: usize,
+    /// Columns of `B` and `C`.
+    pub n: usize,
+    /// Columns of `A`, rows of `B`. With zero, the sums are zero.
+    pub k: usize,
+    /// `A`, each row contiguous; nothing behind `k` bytes of a row is read.
+    pub a: &'a [u8],
+    /// Bytes from a row of `A` to the next.
+    pub a_row_stride: usize,
+    /// What the bytes of `A` stand for.
+    pub a_grid: Grid8,
+    /// `B`, as [`pack_quads`](crate::kernels::int8::pack_quads) writes it.
+    pub b: &'a [u32],
+    /// The sum of each column of `B`, those of the padding included.
+    pub b_sums: &'a [i32],
+    /// The scale of each column of `B`, those of the padding included.
+    pub b_scale: &'a [f32],
+    /// The zero point of each column of `B`, those of the padding included; without, they are zero.
+    pub b_zero: Option<&'a [i32]>,
+    /// What is done to each element, in this order.
+    pub stages: &'a [Stage<'a>],
+    /// `C`.
+    pub output: Output<'a>,
+    /// Room for rows of `A` in another form: [`scratch_len`] words.
+    pub scratch: &'a mut [u32],
+}
+
+/// Rows that are prepared, and multiplied, at a time by the ways that prepare them.
+pub const PREPARED_ROWS: usize = 12;
+
+/// Words of scratch that a product of at most `m` rows takes, whichever its way.
+///
+/// Returns `None` where that exceeds the address space.
+pub const fn scratch_len(m: usize, k: usize) -> Option<usize> {
+    let rows = if m < PREPARED_ROWS { m } else { PREPARED_ROWS };
+    k.div_ceil(QUAD).checked_mul(2 * rows)
+}
+
+/// How a product of eight-bit values is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Portable code.
+    Plain,
+    /// AVX2: halves of bytes, whose products fit 16 bits.
+    Avx2,
+    /// AVX512-VNNI: sums of four products in one instruction.
+    Avx512Vnni,
+}
+
+impl Way {
+    /// The way for a product of `rows` rows at a level.
+    #[inline]
+    pub const fn new(level: Level, rows: usize) -> Self {
+        let _ = (rows, Tiles::None);
+        if level.has_avx512_vnni() {
+            Self::Avx512Vnni
+        } else if level.has(Isa::Avx2) {
+            Self::Avx2
+        } else {
+            Self::Plain
+        }
+    }
+
+    /// Its short name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Avx2 => "avx2",
+            Self::Avx512Vnni => "avx512vnni",
+        }
+    }
+}
+
+/// Computes a [`GemmI8`] in the way that suits `level` and the number of rows.
+///
+/// **Shapes and units**: as the structs say; `m`, `n` or `k` may be zero. `s` is of the
+/// instruction set of `level`.
+///
+/// **Panics**: if a slice is too short for its shape and strides.
+///
+/// **Cost**: `m n k` multiply-adds, no allocation.
+pub fn gemm_i8<S: Simd>(s: S, level: Level, gemm: GemmI8<'_>) {
+    gemm_i8_by(Way::new(level, gemm.m), s, level, gemm);
+}
+
+/// [`gemm_i8`] in a given way.
+///
+/// **Panics**: as there; if `level` does not have the way.
+pub fn gemm_i8_by<S: Simd>(way: Way, s: S, level: Level, mut gemm: GemmI8<'_>) {
+    if gemm.m == 0 || gemm.n == 0 {
+        return;
+    }
+    gemm.check();
+    match way {
+        #[cfg(target_arch = "x86_64")]
+        Way::Avx512Vnni => crate::kernels::x86_64::vnni::gemm(s, level, &mut gemm),
+        #[cfg(target_arch = "x86_64")]
+        Way::Avx2 => crate::kernels::x86_64::nibbles::gemm(s, level, &mut gemm),
+        _ => {
+            let _ = level;
+            plain::gemm(s, &mut gemm);
+        }
+    }
+}
+
+impl GemmI8<'_> {
+    /// Panics where a slice is too short.
+    fn check(&self) {
+        let &Self { m, n, k, .. } = self;
+        let cols = n.next_multiple_of(PANEL);
+        assert!(k == 0 || self.a.len() >= extent(m, self.a_row_stride, k), "A is too short");
+        assert!(packed_quads_len(k, n).is_some_and(|len| self.b.len() >= len), "B is too short");
+        assert!(scratch_len(m, k).is_some_and(|len| self.scratch.len() >= len), "no scratch");
+        assert!(self.b_sums.len() >= cols, "too few sums");
+        assert!(self.b_zero.is_none_or(|zero| zero.len() >= cols), "too few zero points");
+        let len = match &self.output {
+            Output::F32(c) => c.len(),
+            Output::Quantized(c, _) => c.len(),
+            Output::I32(c) => {
+                assert!(c.len() >= extent(m, n, n), "C is too short");
+                return;
+            }
+        };
+        assert!(len >= extent(m, n, n), "C is too short");
+        assert!(self.b_scale.len() >= cols, "too few scales");
+        for stage in self.stages {
+            let long = match *stage {
+                Stage::MulRow(data) | Stage::AddRow(data) => data.len() >= n,
+                Stage::Add { data, row_stride } => data.len() >= extent(m, row_stride, n),
+                Stage::AddQuantized { data, row_stride, .. } => {
+                    data.len() >= extent(m, row_stride, n)
+                }
+                Stage::Round(_) | Stage::Times(_) | Stage::Plus(_) | Stage::Activate(_) => true,
+            };
+            assert!(long, "a stage's data are too short");
+        }
+    }
+
+    /// A row of `A`.
+    #[inline(always)]
+    pub(in crate::kernels) fn row(&self, i: usize) -> &[u8] {
+        if self.k == 0 { &[] } else { &self.a[i * self.a_row_stride..][..self.k] }
+    }
+
+    /// A panel of `B`.
+    #[inline(always)]
+    pub(in crate::kernels) fn panel(&self, j: usize) -> &[u32] {
+        let len = self.k.div_ceil(QUAD) * PANEL;
+        &self.b[j * len..][..len]
+    }
+
+    /// What makes the bytes of `A` unsigned: bits of a word to flip, and the number that this adds.
+    #[inline(always)]
+    pub(in crate::kernels) fn unsigned(&self) -> (u32, i32) {
+        if self.a_grid.signed { (0x8080_8080, 128) } else { (0, 0) }
+    }
+}
+
+/// The last bytes of a row, fewer than four, as a word with zeros behind them.
+#[inline(always)]
+pub(in crate::kernels) fn last_word(bytes: &[u8]) -> u32 {
+    let mut word = [0; QUAD];
+    word[..bytes.len()].copy_from_slice(bytes);
+    u32::from_le_bytes(word)
+}

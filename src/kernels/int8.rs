@@ -1,0 +1,157 @@
+//! Eight-bit values that stand for numbers, and weights packed in fours of them.
+//!
+//! Owns [`Grid8`], the one layout of packed eight-bit weights, and the loops between numbers and
+//! bytes in `int8/rows.rs`. Weights are signed, in panels of 16 columns, a word for each column
+//! that holds the elements of four rows, the upper row in its lowest byte. A line of 64 bytes is
+//! an operand of `vpdpbusd`, four of `SDOT`, and a row of an AMX tile alike. So one file serves
+//! them all.
+
+use super::gemm::PANEL;
+
+mod rows;
+
+pub use rows::{dequantize_rows, dynamic_quantize, quantize_rows, range_f32};
+
+/// Rows in a word.
+pub const QUAD: usize = 4;
+
+/// How eight-bit values stand for numbers: `(q - zero) * scale`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Grid8 {
+    /// The distance of two neighbours.
+    pub scale: f32,
+    /// The value that stands for zero, in the range of the type.
+    pub zero: i32,
+    /// Whether bytes are `i8` rather than `u8`.
+    pub signed: bool,
+}
+
+impl Grid8 {
+    /// Smallest and largest value of the type.
+    #[inline(always)]
+    pub const fn range(self) -> [i32; 2] {
+        if self.signed { [-128, 127] } else { [0, 255] }
+    }
+
+    /// The value of a byte.
+    #[inline(always)]
+    pub const fn value(self, byte: u8) -> i32 {
+        if self.signed { byte.cast_signed() as i32 } else { byte as i32 }
+    }
+}
+
+/// Words of a packed `k` by `n` matrix: the last panel is padded to 16 columns, the last rows to
+/// four.
+///
+/// Returns `None` where that exceeds the address space.
+pub const fn packed_quads_len(k: usize, n: usize) -> Option<usize> {
+    match n.div_ceil(PANEL).checked_mul(PANEL) {
+        Some(cols) => cols.checked_mul(k.div_ceil(QUAD)),
+        None => None,
+    }
+}
+
+/// Packs the `k` by `n` matrix whose element `(p, j)` is `src[p * row_stride + j * col_stride]`,
+/// and adds up its columns.
+///
+/// **Shapes and units**: `out` holds [`packed_quads_len`] words or more, `sums` a number for each
+/// column of all panels; the padding is zeroed.
+///
+/// **Panics**: if a slice is too short.
+///
+/// **Cost**: one pass, no allocation.
+pub fn pack_quads(
+    src: &[i8],
+    (k, n): (usize, usize),
+    (row_stride, col_stride): (usize, usize),
+    out: &mut [u32],
+    sums: &mut [i32],
+) {
+    let Some(len) = packed_quads_len(k, n) else {
+        panic!("a packed matrix beyond the address space")
+    };
+    sums[..n.next_multiple_of(PANEL)].fill(0);
+    if len == 0 {
+        return;
+    }
+    let panels = out[..len].chunks_exact_mut(PANEL * k.div_ceil(QUAD));
+    for (panel, (out, sums)) in panels.zip(sums.chunks_exact_mut(PANEL)).enumerate() {
+        let first = panel * PANEL;
+        let cols = (n - first).min(PANEL);
+        for (quad, words) in out.chunks_exact_mut(PANEL).enumerate() {
+            let (row, rows) = (QUAD * quad, (k - QUAD * quad).min(QUAD));
+            // Rows that are whole in memory, or columns; either way the loops are vectors.
+            if col_stride == 1 && cols == PANEL && rows == QUAD {
+                let row = |p| {
+                    let at = (row + p) * row_stride + first;
+                    src[at..].first_chunk().unwrap_or(&[0; PANEL])
+                };
+                interleave([row(0), row(1), row(2), row(3)], words, sums);
+                continue;
+            }
+            words.fill(0);
+            for (j, (word, sum)) in words.iter_mut().zip(&mut *sums).take(cols).enumerate() {
+                let at = row * row_stride + (first + j) * col_stride;
+                let mut bytes = [0; QUAD];
+                if row_stride == 1 {
+                    bytes[..rows].copy_from_slice(&src[at..][..rows]);
+                } else {
+                    for (p, byte) in bytes[..rows].iter_mut().enumerate() {
+                        *byte = src[at + p * row_stride];
+                    }
+                }
+                let all: i32 = bytes.iter().map(|x| i32::from(*x)).sum();
+                *sum = sum.wrapping_add(all);
+                *word = u32::from_le_bytes(bytes.map(i8::cast_unsigned));
+            }
+        }
+    }
+}
+
+/// A line of four rows.
+fn interleave(rows: [&[i8; PANEL]; QUAD], words: &mut [u32], sums: &mut [i32]) {
+    let [a, b, c, d] = rows;
+    for j in 0..PANEL {
+        let bytes = [a[j], b[j], c[j], d[j]];
+        let all: i32 = bytes.iter().map(|x| i32::from(*x)).sum();
+        sums[j] = sums[j].wrapping_add(all);
+        words[j] = u32::from_le_bytes(bytes.map(i8::cast_unsigned));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::{vec, vec::Vec};
+
+    #[test]
+    fn every_element_is_where_it_belongs() {
+        for k in [0, 1, 2, 3, 4, 5, 16, 19] {
+            for n in [0, 1, 15, 16, 17, 33] {
+                let src: Vec<i8> = (0..k * n).map(|i| (i * 37 + 1) as u8 as i8).collect();
+                let mut out = vec![u32::MAX; packed_quads_len(k, n).unwrap() + 1];
+                let cols = n.next_multiple_of(PANEL);
+                let mut sums = vec![7; cols + 1];
+                pack_quads(&src, (k, n), (n, 1), &mut out, &mut sums);
+                assert_eq!((out.pop(), sums.pop()), (Some(u32::MAX), Some(7)));
+                let turned: Vec<i8> =
+                    (0..k * n).map(|i| src[i % k.max(1) * n + i / k.max(1)]).collect();
+                let (mut again, mut same) = (vec![u32::MAX; out.len()], vec![7; cols]);
+                pack_quads(&turned, (k, n), (1, k), &mut again, &mut same);
+                assert_eq!((again, same), (out.clone(), sums.clone()));
+                let quads = k.div_ceil(QUAD);
+                let at = |p: usize, j: usize| if p < k && j < n { src[p * n + j] } else { 0 };
+                for (i, word) in out.iter().enumerate() {
+                    let (quad, j) = (i / PANEL % quads, i / PANEL / quads * PANEL + i % PANEL);
+                    let bytes = [0, 1, 2, 3].map(|h| at(4 * quad + h, j).cast_unsigned());
+                    assert_eq!(*word, u32::from_le_bytes(bytes), "{k}x{n}: {quad}, {j}");
+                }
+                for (j, sum) in sums.iter().enumerate() {
+                    assert_eq!(*sum, (0..k).map(|p| i32::from(at(p, j))).sum::<i32>());
+                }
+            }
+        }
+        assert_eq!(packed_quads_len(5, usize::MAX), None);
+    }
+}

@@ -1,0 +1,80 @@
+//! Dequantized constants become floats.
+//!
+//! The importer leaves them as they are: weights are wanted as integers by what computes with
+//! integers. Before the passes only what is no matrix is folded, biases above all; behind the
+//! passes that take integers, the rest.
+
+use std::collections::HashSet;
+
+use crate::graph::{Graph, Node, Op, ValueId};
+
+use super::fold::evaluate;
+
+/// Folds constants of at most one axis.
+pub(super) fn fold_vectors(graph: &mut Graph) {
+    fold(graph, |node, graph| {
+        node.inputs.first().copied().flatten().is_some_and(|x| graph.value(x).shape.len() <= 1)
+    });
+}
+
+/// Folds all that are left.
+pub(super) fn fold_all(graph: &mut Graph) {
+    fold(graph, |_, _| true);
+}
+
+fn fold(graph: &mut Graph, which: impl Fn(&Node, &Graph) -> bool + Copy) {
+    let mut nodes = std::mem::take(&mut graph.nodes);
+    fold_nodes(graph, &mut nodes, which);
+    graph.nodes = nodes;
+    // The integers count as memory as long as they are there.
+    let uses = graph.use_counts();
+    for (value, uses) in graph.values.iter_mut().zip(uses) {
+        if uses == 0 {
+            value.constant = None;
+        }
+    }
+}
+
+fn fold_nodes(
+    graph: &mut Graph,
+    nodes: &mut Vec<Node>,
+    which: impl Fn(&Node, &Graph) -> bool + Copy,
+) {
+    nodes.retain_mut(|node| {
+        for block in node.op.blocks_mut() {
+            fold_nodes(graph, &mut block.nodes, which);
+        }
+        !(is_constant(graph, node) && which(node, graph) && folded(graph, node))
+    });
+}
+
+/// Whether a node dequantizes a constant.
+pub(super) fn is_constant(graph: &Graph, node: &Node) -> bool {
+    let given = |v: &ValueId| graph.value(*v).constant.is_some();
+    matches!(node.op, Op::DequantizeLinear(_)) && node.inputs.iter().flatten().all(given)
+}
+
+/// Makes the result of a node a constant.
+fn folded(graph: &mut Graph, node: &Node) -> bool {
+    let [Some(y)] = node.outputs[..] else { return false };
+    let operands: Vec<_> =
+        node.inputs.iter().map(|v| v.and_then(|v| graph.value(v).constant.clone())).collect();
+    let Some(mut tensors) = evaluate(&node.op, &operands, &[graph.fact(y)]) else { return false };
+    graph.value_mut(y).constant = tensors.pop();
+    true
+}
+
+/// The values that are dequantized constants, those in blocks included.
+pub(super) fn constants(graph: &Graph) -> HashSet<ValueId> {
+    fn walk(graph: &Graph, nodes: &[Node], found: &mut HashSet<ValueId>) {
+        for node in nodes {
+            if is_constant(graph, node) {
+                found.extend(node.outputs.iter().flatten());
+            }
+            node.op.blocks().for_each(|block| walk(graph, &block.nodes, found));
+        }
+    }
+    let mut found = HashSet::new();
+    walk(graph, &graph.nodes, &mut found);
+    found
+}

@@ -1,0 +1,205 @@
+//! What products of quantized values become, and what they must not.
+
+use super::super::fixture::Formula;
+use super::super::linear;
+use super::*;
+use crate::graph::Tensor;
+use crate::graph::ops::{Given, Stage, Unary};
+
+/// Quantizes to integers of the type of `zero`.
+fn quantize(f: &mut Formula, x: ValueId, scale: f32, zero: u8) -> ValueId {
+    let scale = f.number(scale);
+    let zero = f.graph.add_constant("zero", Tensor::scalar(zero));
+    let op = Quantization { axis: 0, block: 0, integer: DType::U8 };
+    f.op(Op::QuantizeLinear(op), &[x, scale, zero])
+}
+
+fn dequantize(f: &mut Formula, q: ValueId, scale: f32, zero: u8) -> ValueId {
+    let scale = f.number(scale);
+    let zero = f.graph.add_constant("zero", Tensor::scalar(zero));
+    let op = Quantization { axis: 0, block: 0, integer: DType::U8 };
+    f.op(Op::DequantizeLinear(op), &[q, scale, zero])
+}
+
+fn round(f: &mut Formula, x: ValueId, scale: f32, zero: u8) -> ValueId {
+    let q = quantize(f, x, scale, zero);
+    dequantize(f, q, scale, zero)
+}
+
+/// Weights `[k, n]` of i8, one scale for each position of `axis`.
+fn weights(f: &mut Formula, [k, n]: [usize; 2], axis: usize) -> ValueId {
+    let data: Vec<i8> = (0..k * n).map(|i| ((i * 37 + 11) % 255) as u8 as i8).collect();
+    let q = f.graph.add_constant("weights", Tensor::new(&[k, n], &data));
+    let scales = f.row([k, n][axis], 0.25);
+    f.op(Op::DequantizeLinear(Quantization { axis, block: 0, integer: DType::I8 }), &[q, scales])
+}
+
+/// The pass, once products have taken along what is beside them in f32.
+fn run(graph: &mut Graph) -> usize {
+    move_integers(graph);
+    linear::fuse(graph);
+    fuse(graph)
+}
+
+fn product(graph: &Graph) -> &QuantizedLinear {
+    let products = graph.nodes.iter().filter_map(|node| match &node.op {
+        Op::QuantizedLinear(op) => Some(op),
+        _ => None,
+    });
+    products.last().expect("a product")
+}
+
+#[test]
+fn a_chain_of_products_stays_in_integers() {
+    let (mut f, x) = Formula::of(&[-1, 20]);
+    let x = round(&mut f, x, 0.05, 128);
+    let w = weights(&mut f, [20, 33], 1);
+    let y = f.op(Op::MatMul, &[x, w]);
+    let bias = f.row(33, 0.5);
+    let y = f.add(y, bias);
+    let y = f.unary(Unary::Relu, y);
+    let y = round(&mut f, y, 3.0, 0);
+    let w = weights(&mut f, [33, 7], 1);
+    let y = f.op(Op::MatMul, &[y, w]);
+    f.output(y);
+    let graph = f.becomes(run, &["Chain", "QuantizedLinear", "QuantizedLinear"]);
+    let Op::QuantizedLinear(first) = &graph.nodes[1].op else { panic!() };
+    assert!(matches!(first.given, Given::Quantized(Grid8 { zero: 0, signed: false, .. })));
+    assert_eq!(first.stages.len(), 2, "bias and activation");
+    assert_eq!(product(&graph).given, Given::Float);
+}
+
+/// What stands between two operators of a QDQ model is rounded as it stands there.
+#[test]
+fn rounding_on_the_way_is_kept() {
+    let (mut f, x) = Formula::of(&[4, 16]);
+    let x = round(&mut f, x, 0.05, 128);
+    let w = weights(&mut f, [16, 16], 1);
+    let y = f.op(Op::MatMul, &[x, w]);
+    let y = round(&mut f, y, 20.0, 100);
+    let bias = f.row(16, 0.5);
+    let y = f.add(y, bias);
+    let y = round(&mut f, y, 21.0, 100);
+    let y = f.add(x, y);
+    f.output(y);
+    let graph = f.becomes(run, &["Chain", "QuantizedLinear"]);
+    let stages = &product(&graph).stages;
+    let kinds: Vec<_> = stages.iter().map(std::mem::discriminant).collect();
+    let grid = Grid8 { scale: 1.0, zero: 0, signed: false };
+    let wanted = [Stage::Round(grid), Stage::AddRow, Stage::Round(grid), Stage::AddQuantized(grid)];
+    assert_eq!(kinds, wanted.iter().map(std::mem::discriminant).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_others_read_is_written() {
+    let (mut f, x) = Formula::of(&[2, 16]);
+    let x = round(&mut f, x, 0.05, 128);
+    let w = weights(&mut f, [16, 16], 1);
+    let y = f.op(Op::MatMul, &[x, w]);
+    let q = quantize(&mut f, y, 20.0, 100);
+    let a = dequantize(&mut f, q, 20.0, 100);
+    let b = f.unary(Unary::Tanh, a);
+    f.output(a);
+    f.output(b);
+    let c = f.unary(Unary::Tanh, y);
+    f.output(c);
+    // Somebody reads the product before it is rounded.
+    let wanted = ["Chain", "QuantizedLinear", "Chain", "Tanh", "Tanh"];
+    let graph = f.becomes(run, &wanted);
+    assert_eq!(product(&graph).given, Given::Float);
+}
+
+#[test]
+fn scales_along_what_is_summed_over_stay_in_f32() {
+    let (mut f, x) = Formula::of(&[2, 16]);
+    let x = round(&mut f, x, 0.05, 128);
+    let w = weights(&mut f, [16, 9], 0);
+    let y = f.op(Op::MatMul, &[x, w]);
+    f.output(y);
+    let mut graph = f.graph.clone();
+    run(&mut graph);
+    let kept = kept(&graph);
+    f.becomes(
+        |graph| {
+            run(graph);
+            constants::fold_all(graph);
+            0
+        },
+        &["Chain", "Linear"],
+    );
+    assert_eq!(kept.len(), 1);
+    assert!(kept[0].reason.contains("scales that differ"), "{}", kept[0].reason);
+}
+
+#[test]
+fn what_is_moved_is_moved_as_integers() {
+    let (mut f, x) = Formula::of(&[6, 4]);
+    let x = round(&mut f, x, 0.05, 3);
+    let y = f.op(Op::Transpose { perm: vec![1, 0] }, &[x]);
+    let y = round(&mut f, y, 0.05, 3);
+    let y = f.op(Op::Reshape { shape: vec![3.into(), 8.into()] }, &[y]);
+    // Another grid is another rounding.
+    let y = round(&mut f, y, 0.25, 3);
+    f.output(y);
+    f.becomes(run, &["Chain", "Transpose", "Reshape", "Chain"]);
+}
+
+#[test]
+fn elements_on_their_way_are_one_step() {
+    let (mut f, x) = Formula::of(&[3, 20]);
+    let q = quantize(&mut f, x, 0.05, 128);
+    let a = dequantize(&mut f, q, 0.05, 128);
+    let b = f.unary(Unary::Sin, a);
+    let b = round(&mut f, b, 0.01, 128);
+    let y = f.add(a, b);
+    let y = f.times(y, 0.5);
+    let y = round(&mut f, y, 0.04, 77);
+    let y = f.unary(Unary::Exp, y);
+    f.output(y);
+    let graph = f.becomes(run, &["Chain", "Sin", "Chain", "Exp"]);
+    let Op::Chain(chain) = &graph.nodes[2].op else { panic!() };
+    assert_eq!(chain.stages.len(), 4, "{:?}", chain.stages);
+}
+
+/// As exporters write a layer whose weights they keep as `[out, in]`.
+#[test]
+fn transposed_weights_are_weights() {
+    let (mut f, x) = Formula::of(&[3, 20]);
+    let x = round(&mut f, x, 0.05, 128);
+    let w = weights(&mut f, [7, 20], 0);
+    let w = f.op(Op::Transpose { perm: vec![1, 0] }, &[w]);
+    let y = f.op(Op::MatMul, &[x, w]);
+    f.output(y);
+    f.becomes(run, &["Chain", "QuantizedLinear"]);
+}
+
+#[test]
+fn a_function_of_eight_bits_is_a_table() {
+    let (mut f, x) = Formula::of(&[3, 20]);
+    let a = round(&mut f, x, 0.05, 128);
+    let w = weights(&mut f, [20, 17], 1);
+    let y = f.op(Op::MatMul, &[a, w]);
+    let y = round(&mut f, y, 0.5, 130);
+    let y = f.unary(Unary::Gelu, y);
+    let y = round(&mut f, y, 0.25, 3);
+    let w = weights(&mut f, [17, 5], 1);
+    let z = f.op(Op::MatMul, &[y, w]);
+    f.output(z);
+    let b = f.unary(Unary::Sigmoid, a);
+    let b = round(&mut f, b, 1.0 / 255.0, 0);
+    f.output(b);
+    let wanted = ["Chain", "QuantizedLinear", "MapBytes", "QuantizedLinear", "Chain"];
+    f.becomes(run, &wanted);
+}
+
+#[test]
+fn two_computed_operands_stay_in_f32() {
+    let (mut f, x) = Formula::of(&[8, 8]);
+    let a = round(&mut f, x, 0.05, 128);
+    let b = f.unary(Unary::Sin, x);
+    let b = round(&mut f, b, 0.01, 128);
+    let y = f.op(Op::MatMul, &[a, b]);
+    f.output(y);
+    let graph = f.becomes(run, &["Chain", "Sin", "Chain", "MatMul"]);
+    assert!(kept(&graph)[0].reason.starts_with("both operands are computed"));
+}
