@@ -27,6 +27,7 @@ pub mod isa;
 pub mod lanes;
 pub mod math;
 pub mod movement;
+pub mod narrow;
 pub mod number;
 pub mod pack;
 pub mod quantize;

@@ -20,6 +20,7 @@ mod pattern;
 mod prune;
 mod quantized;
 mod siblings;
+mod weights;
 
 use crate::graph::Graph;
 
@@ -112,6 +113,11 @@ pub const PASSES: &[Pass] = &[
         name: "siblings",
         does: "products of the same data computed as one",
         run: siblings::fuse,
+    },
+    Pass {
+        name: "weights",
+        does: "products and tables that read quantized weights as they are stored",
+        run: weights::narrow,
     },
     Pass { name: "prune", does: "nodes that no output needs left out", run: prune::prune },
 ];

@@ -242,6 +242,7 @@ extern NOWCAST_DATA const nowcast_kernel
     nowcast_kernel_matmul_f32, nowcast_kernel_matmul, nowcast_kernel_pack_f32,
     nowcast_kernel_rnn_f32, nowcast_kernel_lstm_f32, nowcast_kernel_gru_linear_f32,
     nowcast_kernel_gru_reset_f32, nowcast_kernel_recurrent_bias, nowcast_kernel_recurrent_gates,
+    nowcast_kernel_lstm_i8,
     nowcast_kernel_measure, nowcast_kernel_non_zero, nowcast_kernel_unique, nowcast_kernel_non_max_suppression,
     nowcast_kernel_jump, nowcast_kernel_jump_unless, nowcast_kernel_enter_loop,
     nowcast_kernel_repeat_loop, nowcast_kernel_set_extent, nowcast_kernel_cum_prod,
@@ -251,8 +252,9 @@ extern NOWCAST_DATA const nowcast_kernel
     nowcast_kernel_random, nowcast_kernel_tree_ensemble, nowcast_kernel_lookup,
     nowcast_kernel_distances, nowcast_kernel_svm_pairs, nowcast_kernel_pair_coupling,
     nowcast_kernel_widen, nowcast_kernel_narrow, nowcast_kernel_attention_f32,
-    nowcast_kernel_linear_bf16, nowcast_kernel_conv_i8, nowcast_kernel_linear_i8, nowcast_kernel_dynamic_quantize,
-    nowcast_kernel_chain;
+    nowcast_kernel_linear_bf16, nowcast_kernel_linear_w8, nowcast_kernel_linear_w4,
+    nowcast_kernel_conv_i8, nowcast_kernel_linear_i8, nowcast_kernel_dynamic_quantize,
+    nowcast_kernel_chain, nowcast_kernel_map_bytes;
 
 typedef struct nowcast_kernels {
     uint32_t struct_size; /* set by the caller: sizeof(nowcast_kernels) */

@@ -12,6 +12,7 @@ mod index;
 mod integer;
 mod lanes;
 pub(super) mod movement;
+mod narrow;
 mod normalize;
 mod product;
 mod quantize;
@@ -85,9 +86,11 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         }
         Op::MatMul => product::matmul(b, node),
         Op::Linear { activation, transposed } => product::linear(b, node, *activation, *transposed),
+        Op::WeightOnlyLinear(op) => narrow::linear(b, node, op),
         Op::Gemm(op) => product::gemm(b, node, op),
         Op::Attention(op) => attention::attention(b, node, op),
         Op::Recurrent(op) => recurrent::recurrent(b, node, op),
+        Op::QuantizedLstm(op) => recurrent::quantized(b, node, op),
         Op::Reduce(op) => normalize::reduce(b, node, op),
         Op::Softmax { axis } => normalize::softmax(b, node, *axis, false),
         Op::LogSoftmax { axis } => normalize::softmax(b, node, *axis, true),
@@ -105,6 +108,7 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::QuantizedLinear(op) => integer::linear(b, node, op),
         Op::QuantizedConv(op) => integer::conv(b, node, op),
         Op::Chain(op) => integer::chain(b, node, op),
+        Op::MapBytes => integer::map_bytes(b, node),
         Op::TreeEnsemble(op) => classical::tree_ensemble(b, node, op),
         Op::Lookup => classical::lookup(b, node),
         Op::Distances { squared } => classical::distances(b, node, *squared),

@@ -32,10 +32,10 @@ pub use flow::{Block, Branches, Collected, Loop};
 pub use index::{ArgReduce, Scatter, TopK};
 pub use integer::{Chain, Given, Grid8, QuantizedConv, QuantizedLinear, Stage};
 pub use movement::{Pad, PadMode, SliceAxis};
-pub use product::{Activation, Conv, Gemm, MaxPositions, Pool, PoolKind};
+pub use product::{Activation, Conv, Gemm, MaxPositions, Pool, PoolKind, WeightOnlyLinear};
 pub use quantize::Quantization;
 pub use random::Random;
-pub use recurrent::{Cell, CellActivation, Direction, Recurrent};
+pub use recurrent::{Cell, CellActivation, Direction, QuantizedLstm, Recurrent};
 pub use reduce::{Reduce, ReduceKind};
 pub use trees::TreeEnsemble;
 pub use vision::{DeformColumns, GridSample, MaxRoiPool, RoiAlign};
@@ -206,6 +206,8 @@ pub enum Op {
         /// The constant is `[n, k]`.
         transposed: bool,
     },
+    /// The same with integers for weights.
+    WeightOnlyLinear(WeightOnlyLinear),
     /// `alpha * a' · b' + beta * c`. Operands: a, b, optional c.
     Gemm(Gemm),
     /// Scaled dot-product attention; made by fusion. Operands: q `[.., m, k]`, k `[.., n, k]`,
@@ -271,6 +273,8 @@ pub enum Op {
     /// Recurrent layer. Operands as ONNX: x, w, r, b, sequence_lens, initial_h, and for LSTM
     /// initial_c, p; results: y, y_h, and for LSTM y_c.
     Recurrent(Recurrent),
+    /// An LSTM on integers of eight bits.
+    QuantizedLstm(QuantizedLstm),
     /// Makes numbers in the data dimensions. Operand: an i64 tensor; no result. Whatever has a
     /// measured variable in its shape comes behind the node that measures it, except for the
     /// results of the operator that the number comes from.
@@ -301,6 +305,9 @@ pub enum Op {
     QuantizedConv(QuantizedConv),
     /// What happens to each element, with integers of eight bits on the way.
     Chain(Chain),
+    /// Each byte replaced by that of a table at its place. Operands: eight-bit integers, 256 of
+    /// eight bits.
+    MapBytes,
     /// Decision trees.
     TreeEnsemble(TreeEnsemble),
     /// Where each element stands in a sorted list without repetition, or how long the list is
@@ -360,6 +367,7 @@ impl Op {
             Self::Reduce(op) => op.kind.name(),
             Self::MatMul => "MatMul",
             Self::Linear { .. } => "Linear",
+            Self::WeightOnlyLinear(_) => "WeightOnlyLinear",
             Self::Gemm(_) => "Gemm",
             Self::Attention(_) => "Attention",
             Self::Conv(_) => "Conv",
@@ -377,6 +385,7 @@ impl Op {
             Self::BatchNorm { .. } => "BatchNormalization",
             Self::GroupNorm { .. } => "GroupNormalization",
             Self::Recurrent(op) => op.cell.name(),
+            Self::QuantizedLstm(_) => "QuantizedLSTM",
             Self::Measure(_) => "Measure",
             Self::NonZero { .. } => "NonZero",
             Self::Unique(_) => "Unique",
@@ -387,6 +396,7 @@ impl Op {
             Self::QuantizedLinear(_) => "QuantizedLinear",
             Self::QuantizedConv(_) => "QuantizedConv",
             Self::Chain(_) => "Chain",
+            Self::MapBytes => "MapBytes",
             Self::TreeEnsemble(_) => "TreeEnsemble",
             Self::Lookup => "Lookup",
             Self::Distances { .. } => "CDist",
@@ -503,6 +513,7 @@ impl Op {
             Self::Reduce(op) => op.infer(&operands),
             Self::MatMul => product::infer_matmul(&operands),
             Self::Linear { transposed, .. } => product::infer_linear(&operands, *transposed),
+            Self::WeightOnlyLinear(op) => op.infer(&operands),
             Self::Gemm(op) => op.infer(&operands),
             Self::Attention(op) => op.infer(&operands),
             Self::Conv(op) => op.infer(&operands),
@@ -521,6 +532,7 @@ impl Op {
             Self::BatchNorm { .. } => normalize::infer_channels(&operands, 5),
             Self::GroupNorm { .. } => normalize::infer_channels(&operands, 3),
             Self::Recurrent(op) => op.infer(&operands),
+            Self::QuantizedLstm(op) => op.infer(&operands),
             Self::Measure(op) => op.infer(&operands),
             Self::NonZero { len } => dynamic::infer_non_zero(&operands, len),
             Self::Unique(op) => op.infer(&operands),
@@ -531,6 +543,7 @@ impl Op {
             Self::QuantizedLinear(op) => op.infer(&operands),
             Self::QuantizedConv(op) => op.infer(&operands),
             Self::Chain(op) => op.infer(&operands),
+            Self::MapBytes => integer::infer_map(&operands),
             Self::TreeEnsemble(op) => op.infer(&operands),
             Self::Lookup => classical::infer_lookup(&operands),
             Self::Distances { .. } => classical::infer_distances(&operands),

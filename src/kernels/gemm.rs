@@ -9,6 +9,7 @@ use super::simd::Simd;
 pub mod bf16;
 mod generic;
 pub mod int8;
+pub mod narrow;
 pub(in crate::kernels) mod tile;
 
 pub use super::activation::Activation;

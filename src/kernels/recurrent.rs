@@ -16,7 +16,7 @@ mod rnn;
 
 pub use activation::RecurrentActivation;
 pub use gru::{GruStep, gru_reset_state_f32, gru_step_f32};
-pub use lstm::{LstmStep, lstm_step_f32};
+pub use lstm::{LstmCells, LstmStep, lstm_cells_f32, lstm_step_f32};
 pub use product::Sweep;
 pub use rnn::{RnnStep, rnn_step_f32};
 

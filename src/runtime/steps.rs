@@ -14,6 +14,7 @@ pub(crate) mod index;
 pub(crate) mod integer;
 pub(crate) mod lanes;
 pub(crate) mod movement;
+pub(crate) mod narrow;
 pub(crate) mod normalize;
 pub(crate) mod product;
 pub(crate) mod quantize;
@@ -193,6 +194,8 @@ macro_rules! for_each_kernel {
             RecurrentBias = 94, "recurrent_bias", recurrent::RECURRENT_BIAS;
             /// Weights of a recurrent layer that are not constant.
             RecurrentGates = 95, "recurrent_gates", recurrent::RECURRENT_GATES;
+            /// LSTM on integers of eight bits, one direction.
+            LstmI8 = 96, "lstm_i8", recurrent::LSTM_I8;
             /// A number in the data becomes a dimension.
             Measure = 100, "measure", dynamic::MEASURE;
             /// Positions of elements that are not zero.
@@ -247,6 +250,10 @@ macro_rules! for_each_kernel {
             AttentionF32 = 190, "attention_f32", attention::ATTENTION_F32;
             /// Product with packed weights in bf16, bias and activation.
             LinearBf16 = 200, "linear_bf16", product::LINEAR_BF16;
+            /// Product of f32 with packed weights of eight bits, bias and activation.
+            LinearW8 = 201, "linear_w8", narrow::LINEAR_W8;
+            /// Product of f32 with packed weights of four bits, bias and activation.
+            LinearW4 = 202, "linear_w4", narrow::LINEAR_W4;
             /// Convolution of integers of eight bits with packed weights, and what follows it.
             ConvI8 = 210, "conv_i8", integer::CONV_I8;
             /// Product of integers of eight bits with packed weights, and what follows it.
@@ -255,6 +262,8 @@ macro_rules! for_each_kernel {
             DynamicQuantize = 221, "dynamic_quantize", integer::DYNAMIC_QUANTIZE;
             /// Arithmetic of elements one behind the other, integers of eight bits on the way.
             Chain = 222, "chain", integer::CHAIN;
+            /// Each byte replaced by that of a table.
+            MapBytes = 223, "map_bytes", integer::MAP_BYTES;
         }
     };
 }

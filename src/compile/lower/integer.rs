@@ -10,7 +10,7 @@ use crate::runtime::KernelId;
 use crate::runtime::record::{Extent, In};
 use crate::runtime::steps::integer::{
     ChainRecord, DynamicQuantizeRecord, GivenRecord, GridWords, LinearI8Record, MOST_STAGES,
-    StageRecord,
+    MapBytesRecord, StageRecord,
 };
 use crate::runtime::steps::product::{ActivationWords, MatrixRows};
 use crate::tensor::DType;
@@ -162,6 +162,19 @@ pub(super) fn chain(b: &mut Builder<'_>, node: &Node, op: &Chain) -> Lowered<()>
         None => b.write(y),
     };
     b.step(KernelId::Chain, &ChainRecord { x, from, rows, n, stages, given, y });
+    Ok(())
+}
+
+pub(super) fn map_bytes(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
+    let (x, table, y) = (operand(node, 0)?, operand(node, 1)?, result(node, 0)?);
+    let record = MapBytesRecord {
+        signed: [x, y].map(|v| b.dtype(v) == DType::I8),
+        x: b.read(x)?,
+        len: b.extent(&product(b.shape(x))),
+        table: b.read(table)?,
+        y: b.write(y),
+    };
+    b.step(KernelId::MapBytes, &record);
     Ok(())
 }
 

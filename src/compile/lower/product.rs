@@ -40,22 +40,52 @@ pub(super) fn linear(
     op: ops::Activation,
     transposed: bool,
 ) -> Lowered<()> {
-    let (x, w, y) = (operand(node, 0)?, operand(node, 1)?, result(node, 0)?);
+    let (x, w) = (operand(node, 0)?, operand(node, 1)?);
     let weights = b.constant(w).ok_or("the weights are not constant")?;
-    let &[rows, columns] = weights.shape() else { return Err("the weights are no matrix".into()) };
-    let (k, n) = if transposed { (columns, rows) } else { (rows, columns) };
+    let (k, n) = depth_and_columns(weights, transposed)?;
     let shape = b.shape(x);
-    let x_rows = rows_of(b, x)?;
     let in_bf16 = weights.dtype() == DType::BF16;
     let pack = if in_bf16 { pack_bf16 } else { pack_f32 };
     let w = pack(b, w, weights, (k, n), transposed)?;
+    let record = linear_record(b, node, op, (k, n), w)?;
+    if !in_bf16 {
+        b.step(KernelId::LinearF32, &record);
+        return Ok(());
+    }
+    let len =
+        rounded_len(b.max_len(&shape[..shape.len() - 1]), k).ok_or("the operand is too large")?;
+    let rounded = (len > 0).then(|| b.scratch(DType::U32, len));
+    b.step(KernelId::LinearBf16, &LinearBf16Record { linear: record, rounded });
+    Ok(())
+}
+
+/// Rows and columns of weights that are `[n, k]` where they are transposed.
+pub(super) fn depth_and_columns(weights: &Tensor, transposed: bool) -> Lowered<(usize, usize)> {
+    match (weights.shape(), transposed) {
+        (&[k, n], false) | (&[n, k], true) => Ok((k, n)),
+        _ => Err("the weights are no matrix".into()),
+    }
+}
+
+/// What all products have in common, whatever their packed weights are: `x · w`, a bias and a
+/// residual.
+pub(super) fn linear_record(
+    b: &mut Builder<'_>,
+    node: &Node,
+    op: ops::Activation,
+    (k, n): (usize, usize),
+    w: In,
+) -> Lowered<LinearRecord> {
+    let (x, y) = (operand(node, 0)?, result(node, 0)?);
+    let shape = b.shape(x);
+    let x_rows = rows_of(b, x)?;
     let (bias, residual) = (optional(node, 2), optional(node, 3));
     let others: Vec<ValueId> = [x].into_iter().chain(bias).collect();
     let bias = bias.map(|v| b.read(v)).transpose()?;
     let onto = residual.and_then(|v| b.write_onto(y, v, &others));
     let accumulate = onto.is_some();
     let residual = residual.filter(|_| !accumulate).map(|v| rows_of(b, v)).transpose()?;
-    let record = LinearRecord {
+    Ok(LinearRecord {
         x: x_rows,
         rows: b.extent(&product(&shape[..shape.len() - 1])),
         k: k as u32,
@@ -66,16 +96,7 @@ pub(super) fn linear(
         accumulate,
         activation: ActivationWords::new(activation(op)),
         y: onto.unwrap_or_else(|| b.write(y)),
-    };
-    if !in_bf16 {
-        b.step(KernelId::LinearF32, &record);
-        return Ok(());
-    }
-    let len =
-        rounded_len(b.max_len(&shape[..shape.len() - 1]), k).ok_or("the operand is too large")?;
-    let rounded = (len > 0).then(|| b.scratch(DType::U32, len));
-    b.step(KernelId::LinearBf16, &LinearBf16Record { linear: record, rounded });
-    Ok(())
+    })
 }
 
 /// Weights in panels of 16 columns.

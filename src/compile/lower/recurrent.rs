@@ -17,6 +17,10 @@ use super::super::place::{Place, contiguous};
 use super::product::is_positive;
 use super::{operand, optional, optional_result};
 
+mod quantized;
+
+pub(super) use quantized::quantized;
+
 fn words(activation: CellActivation) -> CellActivationWords {
     let (code, p) = match activation {
         CellActivation::Sigmoid => (0, [0.0; 2]),
@@ -59,46 +63,62 @@ const FORMS: [[&str; 5]; 2] = [
     ["recurrent_w1", "recurrent_r1", "recurrent_c1", "recurrent_x1", "recurrent_h1"],
 ];
 
+impl Sizes {
+    fn new(b: &Builder<'_>, node: &Node, op: &Recurrent, hidden: &Dim) -> Lowered<Self> {
+        let shape = b.shape(operand(node, 0)?);
+        let fixed =
+            |d: &Dim| d.fixed().map(|n| n as usize).ok_or("the sizes of a layer are not fixed");
+        let (time, batch) = if op.batch_major { (1, 0) } else { (0, 1) };
+        let hidden = fixed(hidden)?;
+        Ok(Self {
+            hidden,
+            units: padded(hidden).ok_or("the layer is too large")?,
+            gates: op.cell.gates(),
+            input: fixed(&shape[2])?,
+            time: shape[time].clone(),
+            batch: shape[batch].clone(),
+            directions: op.directions(),
+            reset: matches!(op.cell, Cell::Gru { linear_before_reset: false }),
+        })
+    }
+}
+
+/// Memory of the results that are asked for.
+fn results(b: &mut Builder<'_>, node: &Node) -> [Option<u32>; 3] {
+    [0, 1, 2].map(|i| optional_result(node, i).map(|v| b.write(v).0))
+}
+
 pub(super) fn recurrent(b: &mut Builder<'_>, node: &Node, op: &Recurrent) -> Lowered<()> {
     let (x, r) = (operand(node, 0)?, operand(node, 2)?);
     if b.dtype(x) != DType::F32 {
         return Err(format!("recurrent layers of {} have no kernel: use f32", b.dtype(x)));
     }
-    let shape = b.shape(x);
-    let fixed = |d: &Dim| d.fixed().map(|n| n as usize).ok_or("the sizes of a layer are not fixed");
-    let (time, batch) = if op.batch_major { (1, 0) } else { (0, 1) };
-    let hidden = fixed(&b.shape(r)[2])?;
-    let sizes = Sizes {
-        hidden,
-        units: padded(hidden).ok_or("the layer is too large")?,
-        gates: op.cell.gates(),
-        input: fixed(&shape[2])?,
-        time: shape[time].clone(),
-        batch: shape[batch].clone(),
-        directions: op.directions(),
-        reset: matches!(op.cell, Cell::Gru { linear_before_reset: false }),
-    };
-    let memory = |b: &mut Builder<'_>, i: usize| optional_result(node, i).map(|v| b.write(v).0);
-    let results = [memory(b, 0), memory(b, 1), memory(b, 2)];
+    let sizes = Sizes::new(b, node, op, &b.shape(r)[2])?;
+    let results = results(b, node);
     for d in 0..sizes.directions {
-        direction(b, node, op, &sizes, d, results)?;
+        let packed = weights(b, node, &sizes, d)?;
+        let record = direction(b, node, op, &sizes, d, results, packed)?;
+        let kernel = match op.cell {
+            Cell::Rnn => KernelId::RnnF32,
+            Cell::Lstm { .. } => KernelId::LstmF32,
+            Cell::Gru { linear_before_reset: true } => KernelId::GruLinearF32,
+            Cell::Gru { .. } => KernelId::GruResetF32,
+        };
+        b.step(kernel, &record);
     }
     Ok(())
 }
 
-fn direction(
-    b: &mut Builder<'_>,
-    node: &Node,
-    op: &Recurrent,
-    sizes: &Sizes,
-    d: usize,
-    results: [Option<u32>; 3],
-) -> Lowered<()> {
-    let (x, w, r) = (operand(node, 0)?, operand(node, 1)?, operand(node, 2)?);
-    let (hidden, units) = (sizes.hidden, sizes.units);
-    let fixed = |n: usize| Dim::Fixed(n as i64);
+/// Packed weights of a direction: those of the input, of the state, and of the candidate where it
+/// has its own.
+struct Packed {
+    w: In,
+    r: In,
+    r_hidden: Option<In>,
+}
 
-    let (x_bias, h_bias) = biases(b, node, op.cell, sizes, d)?;
+fn weights(b: &mut Builder<'_>, node: &Node, sizes: &Sizes, d: usize) -> Lowered<Packed> {
+    let (w, r, hidden) = (operand(node, 1)?, operand(node, 2)?, sizes.hidden);
     let weights = |gates: usize, depth: usize, side_by_side: bool| GateWeights {
         gates,
         hidden,
@@ -109,13 +129,29 @@ fn direction(
     let w = pack(b, w, FORMS[d][0], of_x, d * sizes.gates * hidden * sizes.input)?;
     let plain = weights(if sizes.reset { 2 } else { sizes.gates }, hidden, true);
     let first = d * sizes.gates * hidden * hidden;
-    let packed_r = pack(b, r, FORMS[d][1], plain, first)?;
+    let packed = pack(b, r, FORMS[d][1], plain, first)?;
     let r_hidden = if sizes.reset {
         let first = first + plain.gates * hidden * hidden;
         Some(pack(b, r, FORMS[d][2], weights(1, hidden, true), first)?)
     } else {
         None
     };
+    Ok(Packed { w, r: packed, r_hidden })
+}
+
+/// The record of a direction.
+fn direction(
+    b: &mut Builder<'_>,
+    node: &Node,
+    op: &Recurrent,
+    sizes: &Sizes,
+    d: usize,
+    results: [Option<u32>; 3],
+    Packed { w, r, r_hidden }: Packed,
+) -> Lowered<RecurrentRecord> {
+    let (x, hidden, units) = (operand(node, 0)?, sizes.hidden, sizes.units);
+    let fixed = |n: usize| Dim::Fixed(n as i64);
+    let (x_bias, h_bias) = biases(b, node, op.cell, sizes, d)?;
     let (x, x_place) = rows_of(b, x, sizes.input)?;
     let x_strides = {
         let (time, batch) = if op.batch_major { (1, 0) } else { (0, 1) };
@@ -168,7 +204,7 @@ fn direction(
     let states = batch.saturating_mul(units);
     let gates = states.saturating_mul(sizes.gates).saturating_mul(chunk);
     let per = op.cell.activations();
-    let record = RecurrentRecord {
+    Ok(RecurrentRecord {
         time: b.extent(&sizes.time),
         batch: b.extent(&sizes.batch),
         input: sizes.input as u32,
@@ -183,7 +219,7 @@ fn direction(
         bias: x_bias,
         chunk: chunk as u32,
         gates: b.scratch(DType::F32, gates),
-        r: packed_r,
+        r,
         r_hidden,
         h_bias,
         peephole,
@@ -199,15 +235,7 @@ fn direction(
         h: b.scratch(DType::F32, states.saturating_mul(2)),
         c: lstm.then(|| b.scratch(DType::F32, states)),
         part: part.map(|n| b.scratch(DType::F32, batch.saturating_mul(n))),
-    };
-    let kernel = match op.cell {
-        Cell::Rnn => KernelId::RnnF32,
-        Cell::Lstm { .. } => KernelId::LstmF32,
-        Cell::Gru { linear_before_reset: true } => KernelId::GruLinearF32,
-        Cell::Gru { .. } => KernelId::GruResetF32,
-    };
-    b.step(kernel, &record);
-    Ok(())
+    })
 }
 
 /// The data where they lie, if each row is contiguous, else a copy.

@@ -81,6 +81,15 @@ pub(super) fn infer_linear(
     let (x, w) = (operands.at(0)?.dtype, operands.at(1)?.dtype);
     // Weights may be stored with fewer bits than the products have.
     let stored = if (x, w) == (DType::F32, DType::BF16) { w } else { x };
+    infer_linear_stored(operands, transposed, stored)
+}
+
+/// As [`infer_linear`], with weights of this type.
+fn infer_linear_stored(
+    operands: &Operands<'_>,
+    transposed: bool,
+    stored: DType,
+) -> Result<Vec<Fact>, ShapeError> {
     let results = infer_product(operands, transposed, stored)?;
     let result = &results[0];
     if let Some(bias) = operands.optional(2)
@@ -95,6 +104,58 @@ pub(super) fn infer_linear(
         return Err(ShapeError(format!("the residual {shape} is no {wanted}")));
     }
     Ok(results)
+}
+
+/// `activation(a · b + bias + residual)` with `a` of f32 and integers for the constant `b`, each of
+/// which stands for itself less its zero point, times its scale.
+///
+/// Operands: a `[.., k]`, b `[k, n]` (`i8` or `u8`), optional bias, optional residual, the scales
+/// of b, its zero points, where there are any, of the shape of the scales.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WeightOnlyLinear {
+    /// Applied to each element.
+    pub activation: Activation,
+    /// The constant is `[n, k]`, and so are scales of blocks.
+    pub transposed: bool,
+    /// How many along `k` share a scale; scales are then a matrix. Zero where there is one scale,
+    /// or one for each column.
+    pub block: usize,
+}
+
+impl WeightOnlyLinear {
+    /// Where the scales stand among the operands; the zero points are behind them.
+    pub const SCALES: usize = 4;
+
+    pub(super) fn infer(&self, operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
+        let (x, w) = (operands.at(0)?, operands.at(1)?);
+        if x.dtype != DType::F32 || !matches!(w.dtype, DType::I8 | DType::U8) {
+            return Err(ShapeError(format!(
+                "no product of {} and weights of {}",
+                x.dtype, w.dtype
+            )));
+        }
+        let results = infer_linear_stored(operands, self.transposed, w.dtype)?;
+        let [k, n] = match &w.shape[..] {
+            [n, k] if self.transposed => [k, n],
+            [k, n] => [k, n],
+            _ => return Err(ShapeError("the weights are no matrix".into())),
+        };
+        let scales = operands.at(Self::SCALES)?;
+        let fits = if self.block > 0 {
+            let blocks = k.ceil_div(&Dim::Fixed(self.block as i64));
+            let wanted = if self.transposed { [n.clone(), blocks] } else { [blocks, n.clone()] };
+            scales.shape == wanted
+        } else {
+            let many = product(&scales.shape);
+            many.is(1) || many == *n
+        };
+        let zeros = operands.optional(Self::SCALES + 1);
+        if !fits || zeros.is_some_and(|z| z.shape != scales.shape || z.dtype != w.dtype) {
+            let (scales, w) = (operands.show(&scales.shape), operands.show(&w.shape));
+            return Err(ShapeError(format!("scales {scales} do not fit weights {w}")));
+        }
+        Ok(results)
+    }
 }
 
 /// `alpha * a' · b' + beta * c`.

@@ -1,6 +1,8 @@
 //! Recurrent layers.
 
-use super::super::dim::Dim;
+use crate::tensor::DType;
+
+use super::super::dim::{Dim, product};
 use super::{Fact, Operands, ShapeError};
 
 /// Which way time runs.
@@ -143,6 +145,55 @@ impl Recurrent {
         let mut results = vec![fact(y), fact(state.clone())];
         if lstm {
             results.push(fact(state));
+        }
+        Ok(results)
+    }
+}
+
+/// An LSTM whose weights have eight bits, and whose data have: the sequence once, the state in every
+/// step, by its own range.
+///
+/// Operands: x (`u8`, quantized as a whole), w `[directions, input, gates]`, r `[directions, hidden,
+/// gates]` (each `i8` or `u8`, constant), then those of an LSTM from its bias on, then scale and
+/// zero point of x, of w and of r: one number for x; for weights one for each direction, or for each
+/// of its gates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuantizedLstm(pub Recurrent);
+
+impl QuantizedLstm {
+    /// Where the scales and zero points stand among the operands.
+    pub const SCALES: usize = 8;
+
+    pub(super) fn infer(&self, operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
+        let bytes = |dtype| matches!(dtype, DType::U8 | DType::I8);
+        let mut inputs = operands.inputs.to_vec();
+        inputs.truncate(Self::SCALES);
+        for (i, fact) in inputs.iter_mut().take(3).enumerate() {
+            let Some(fact) = fact else { continue };
+            if fact.shape.len() != 3 || !bytes(fact.dtype) || i == 0 && fact.dtype != DType::U8 {
+                return Err(ShapeError(format!("operand {i} is no tensor of bytes")));
+            }
+            if i > 0 {
+                fact.shape.swap(1, 2);
+            }
+            fact.dtype = DType::F32;
+        }
+        // Between two transposed shapes, the last axis of r is the hidden one.
+        let float = Operands { inputs: &inputs, variables: operands.variables };
+        let results = self.0.infer(&float)?;
+        for (i, weights) in [None, Some(1), Some(2)].into_iter().enumerate() {
+            let scale = operands.at(Self::SCALES + 2 * i)?;
+            let zero = operands.at(Self::SCALES + 2 * i + 1)?;
+            let of = operands.at(weights.unwrap_or(0))?;
+            let many = product(&scale.shape);
+            let fits = match weights {
+                None => many.is(1),
+                Some(_) => many == of.shape[0] || many == of.shape[0].clone() * of.shape[2].clone(),
+            };
+            let alike = product(&zero.shape) == many && zero.dtype == of.dtype;
+            if !fits || !alike || scale.dtype != DType::F32 {
+                return Err(ShapeError("a scale or a zero point does not fit".into()));
+            }
         }
         Ok(results)
     }

@@ -111,6 +111,64 @@ impl Vectorized for LstmStep<'_> {
     }
 }
 
+/// The cells of an LSTM for each row of a batch, their gates being complete. The fields are those of
+/// [`LstmStep`].
+#[derive(Debug)]
+#[allow(missing_docs, reason = "as there")]
+pub struct LstmCells<'a> {
+    pub rows: usize,
+    pub hidden: usize,
+    pub gates: &'a [f32],
+    pub gates_row_stride: usize,
+    pub peephole: Option<&'a [f32]>,
+    pub clip: f32,
+    pub input_forget: bool,
+    pub activations: Option<[RecurrentActivation; 3]>,
+    pub c: &'a mut [f32],
+    pub h: &'a mut [f32],
+}
+
+/// Computes [`LstmCells`].
+///
+/// **Panics**, **cost** and **source**: as [`lstm_step_f32`].
+pub fn lstm_cells_f32<S: Simd>(s: S, cells: LstmCells<'_>) {
+    s.vectorize(cells);
+}
+
+impl Vectorized for LstmCells<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let usual = self.activations.is_none()
+            && self.peephole.is_none()
+            && !self.input_forget
+            && self.clip == f32::INFINITY;
+        let form = Form {
+            hidden: self.hidden,
+            peephole: self.peephole,
+            clip: self.clip,
+            input_forget: self.input_forget,
+            activations: self.activations.unwrap_or(USUAL),
+        };
+        let groups = self.hidden.div_ceil(PANEL);
+        for row in 0..self.rows {
+            for group in 0..groups {
+                let at = (row * groups + group) * PANEL;
+                let gates = &self.gates[row * self.gates_row_stride + group * GATES * PANEL..];
+                let gates = &gates[..GATES * PANEL];
+                let c = &mut self.c[at..at + PANEL];
+                let h = &mut self.h[at..at + PANEL];
+                if usual {
+                    plain(s, gates, c, h);
+                } else {
+                    general(s, &form, group * PANEL, gates, c, h);
+                }
+            }
+        }
+    }
+}
+
 /// A group of units with the usual activations.
 #[inline(always)]
 fn plain<S: Simd>(s: S, gates: &[f32], c: &mut [f32], h: &mut [f32]) {

@@ -36,7 +36,8 @@ fn reshape_first(graph: &mut Graph, nodes: Vec<Node>, uses: &[u32]) -> Vec<Node>
         }
         let q = node.inputs.first().copied().flatten();
         let at = q.and_then(|q| quantizers.get(&q).copied());
-        if let (Some(at), Some(z)) = (at.filter(|_| keeps_columns(graph, &node)), node.outputs[0])
+        let z = node.outputs.first().copied().flatten();
+        if let (Some(at), Some(z)) = (at.filter(|_| keeps_columns(graph, &node)), z)
             && let Some(mut quantizer) = written[at].take()
             && let Some(y) = quantizer.inputs[0]
         {

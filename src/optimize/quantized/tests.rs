@@ -174,6 +174,25 @@ fn transposed_weights_are_weights() {
 }
 
 #[test]
+fn a_function_of_eight_bits_is_a_table() {
+    let (mut f, x) = Formula::of(&[3, 20]);
+    let a = round(&mut f, x, 0.05, 128);
+    let w = weights(&mut f, [20, 17], 1);
+    let y = f.op(Op::MatMul, &[a, w]);
+    let y = round(&mut f, y, 0.5, 130);
+    let y = f.unary(Unary::Gelu, y);
+    let y = round(&mut f, y, 0.25, 3);
+    let w = weights(&mut f, [17, 5], 1);
+    let z = f.op(Op::MatMul, &[y, w]);
+    f.output(z);
+    let b = f.unary(Unary::Sigmoid, a);
+    let b = round(&mut f, b, 1.0 / 255.0, 0);
+    f.output(b);
+    let wanted = ["Chain", "QuantizedLinear", "MapBytes", "QuantizedLinear", "Chain"];
+    f.becomes(run, &wanted);
+}
+
+#[test]
 fn two_computed_operands_stay_in_f32() {
     let (mut f, x) = Formula::of(&[8, 8]);
     let a = round(&mut f, x, 0.05, 128);

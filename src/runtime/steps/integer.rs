@@ -278,6 +278,43 @@ fn chain_of<S: Simd>(step: Step<'_>) {
     chain(s, Chain { rows, n, x, x_row_stride, stages: &stages, output });
 }
 
+crate::record! {
+    /// Each byte replaced by that of a table at its place.
+    pub(crate) struct MapBytesRecord {
+        pub(crate) x: In,
+        pub(crate) len: Extent,
+        pub(crate) table: In,
+        /// Whether the bytes are `i8`: those that are read, those that are written.
+        pub(crate) signed: [bool; 2],
+        pub(crate) y: Out,
+    }
+}
+
+impl MapBytesRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let (len, [from, to]) = (reach.extent(self.len)?, self.signed.map(byte));
+        reach.holds_as(&self.x, from, len)?;
+        reach.holds_as(&self.table, to, TABLE)?;
+        reach.holds_as(&self.y, to, len)
+    }
+}
+
+/// Entries of a table.
+const TABLE: usize = 1 << u8::BITS;
+
+pub(crate) static MAP_BYTES: Kernel = kernel!(MapBytes, MapBytesRecord::fits, map_bytes);
+
+fn map_bytes(step: Step<'_>) {
+    let (record, operands) = step.decode::<MapBytesRecord>();
+    let len = operands.extent(record.len);
+    let x = &operands.read::<u8>(record.x)[..len];
+    let y = &mut operands.write::<u8>(record.y)[..len];
+    let Some(table) = operands.read::<u8>(record.table).first_chunk::<TABLE>() else { return };
+    for (x, y) in x.iter().zip(y) {
+        *y = table[usize::from(*x)];
+    }
+}
+
 #[inline(always)]
 fn given<'s>(given: GivenRecord, y: Out, operands: &Operands<'s>) -> Output<'s> {
     match given {

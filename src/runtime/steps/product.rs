@@ -116,7 +116,7 @@ impl LinearRecord {
         self.fits_but_weights(reach)
     }
 
-    fn fits_but_weights(&self, reach: &Reach<'_>) -> Option<()> {
+    pub(super) fn fits_but_weights(&self, reach: &Reach<'_>) -> Option<()> {
         let (k, n, rows) = (self.k as usize, self.n as usize, reach.extent(self.rows)?);
         reach.may_hold(&self.bias, DType::F32, n)?;
         reach.holds::<f32>(&self.y, count(&[rows, n])?)?;
@@ -138,7 +138,7 @@ fn linear_f32<S: Simd>(step: Step<'_>) {
 
 /// The product of a record, but for its weights. `None` without rows.
 #[inline(always)]
-fn product_of<'s>(record: LinearRecord, operands: &Operands<'s>) -> Option<GemmF32<'s>> {
+pub(super) fn product_of<'s>(record: LinearRecord, operands: &Operands<'s>) -> Option<GemmF32<'s>> {
     let (m, k, n) = (operands.extent(record.rows), record.k as usize, record.n as usize);
     if m == 0 || n == 0 {
         return None;

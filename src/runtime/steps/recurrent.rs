@@ -19,6 +19,10 @@ use crate::runtime::record::{Extent, HeldIn, In, Operand, Out, Scratch, SharedOu
 use crate::runtime::step::{Kernel, Operands, Step, kernel};
 use crate::tensor::DType;
 
+pub(crate) mod quantized;
+
+pub(crate) use quantized::LSTM_I8;
+
 crate::record! {
     /// Rows of a state or result: where the first begins, and how far apart they are.
     pub(crate) struct Rows {
@@ -34,10 +38,20 @@ impl Rows {
         &self,
         reach: &Reach<'_>,
         operand: &Option<impl Operand>,
+        shape: [usize; 3],
+    ) -> Option<()> {
+        operand.as_ref().map_or(Some(()), |operand| self.fit_as(reach, operand, DType::F32, shape))
+    }
+
+    /// The same of an operand of another type.
+    fn fit_as(
+        &self,
+        reach: &Reach<'_>,
+        operand: &impl Operand,
+        dtype: DType,
         [time, batch, width]: [usize; 3],
     ) -> Option<()> {
-        let Some(operand) = operand else { return Some(()) };
-        let len = reach.len::<f32>(operand)?;
+        let len = reach.len_as(operand, dtype)?;
         let (far, wide) = (reach.stride(self.time_stride)?, reach.stride(self.batch_stride)?);
         require(reach.signed(self.offset)? >= 0)?;
         let axes = [(time, far), (batch, wide), (width, 1)];
@@ -132,19 +146,28 @@ impl RecurrentRecord {
         let (time, batch) = (reach.extent(self.time)?, reach.extent(self.batch)?);
         let (input, hidden) = (self.input as usize, self.hidden as usize);
         let units = padded(hidden)?;
+        self.x_rows.fit_as(reach, &self.x, DType::F32, [time, batch, input])?;
+        reach.holds::<f32>(&self.w, count(&[input, gates, units])?)?;
+        reach.holds::<f32>(&self.r, count(&[hidden, plain, units])?)?;
+        reach.may_hold(&self.r_hidden, DType::F32, count(&[hidden, units])?)?;
+        reach.may_hold(&self.part, DType::F32, count(&[batch, part])?)?;
+        self.fits_but_weights(reach, [activations, gates])
+    }
+
+    /// The same but for data and weights.
+    fn fits_but_weights(&self, reach: &Reach<'_>, [activations, gates]: [usize; 2]) -> Option<()> {
+        let (time, batch) = (reach.extent(self.time)?, reach.extent(self.batch)?);
+        let hidden = self.hidden as usize;
+        let units = padded(hidden)?;
         let columns = count(&[gates, units])?;
         let states = count(&[batch, units])?;
         require(self.activations.len() >= activations && self.clip >= 0.0)?;
         require(self.chunk > 0)?;
 
-        self.x_rows.fit(reach, &Some(In(self.x.0)), [time, batch, input])?;
-        reach.holds::<f32>(&self.w, count(&[input, columns])?)?;
         reach.may_hold(&self.bias, DType::F32, columns)?;
         let chunk = (self.chunk as usize).min(time);
         reach.holds::<f32>(&self.gates, count(&[chunk, batch, columns])?)?;
 
-        reach.holds::<f32>(&self.r, count(&[hidden, plain, units])?)?;
-        reach.may_hold(&self.r_hidden, DType::F32, count(&[hidden, units])?)?;
         reach.may_hold(&self.h_bias, DType::F32, units)?;
         let peephole = reach.extent(self.peephole_offset)?.checked_add(count(&[3, hidden])?)?;
         reach.may_hold(&self.peephole, DType::F32, peephole)?;
@@ -157,8 +180,7 @@ impl RecurrentRecord {
         self.state_rows.fit(reach, &self.y_h, state)?;
         self.state_rows.fit(reach, &self.y_c, state)?;
         reach.holds::<f32>(&self.h, count(&[2, states])?)?;
-        reach.may_hold(&self.c, DType::F32, states)?;
-        reach.may_hold(&self.part, DType::F32, count(&[batch, part])?)
+        reach.may_hold(&self.c, DType::F32, states)
     }
 
     fn fits_rnn(&self, reach: &Reach<'_>) -> Option<()> {
@@ -206,9 +228,41 @@ struct Layer<'a> {
     usual: bool,
 }
 
+impl<'a> Layer<'a> {
+    /// That of a record, but for the recurrent weights.
+    #[inline(always)]
+    fn new(record: &RecurrentRecord, operands: &Operands<'a>) -> Self {
+        let activations: ArrayVec<_, 3> =
+            record.activations.iter().map(CellActivationWords::activation).collect();
+        let usual = activations.split_first().is_some_and(|(first, rest)| {
+            *first == RecurrentActivation::Sigmoid
+                && rest.iter().all(|a| *a == RecurrentActivation::Tanh)
+        });
+        let read = |of: &Option<In>| of.as_ref().map(|of| operands.read(In(of.0)));
+        Self {
+            hidden: record.hidden as usize,
+            r: &[],
+            r_hidden: read(&record.r_hidden),
+            h_bias: read(&record.h_bias),
+            peephole: read(&record.peephole)
+                .map(|p: &[f32]| &p[operands.extent(record.peephole_offset)..]),
+            clip: record.clip,
+            input_forget: record.input_forget,
+            activations,
+            usual,
+        }
+    }
+}
+
 trait Cell {
     const GATES: usize;
-    fn step<S: Simd>(s: S, layer: &Layer<'_>, moment: Moment<'_>);
+    fn step<S: Simd>(&mut self, s: S, layer: &Layer<'_>, moment: Moment<'_>);
+}
+
+/// The product of the input with its weights.
+trait Input {
+    /// Writes `[moments, rows, columns]` from moment `t` and row `first` of the batch on.
+    fn product<S: Simd>(&mut self, s: S, at: [usize; 2], rows: [usize; 2], gates: &mut [f32]);
 }
 
 struct Rnn;
@@ -217,7 +271,7 @@ impl Cell for Rnn {
     const GATES: usize = 1;
 
     #[inline(always)]
-    fn step<S: Simd>(s: S, layer: &Layer<'_>, m: Moment<'_>) {
+    fn step<S: Simd>(&mut self, s: S, layer: &Layer<'_>, m: Moment<'_>) {
         let step = RnnStep {
             rows: m.rows,
             hidden: layer.hidden,
@@ -240,7 +294,7 @@ impl Cell for Lstm {
     const GATES: usize = 4;
 
     #[inline(always)]
-    fn step<S: Simd>(s: S, layer: &Layer<'_>, m: Moment<'_>) {
+    fn step<S: Simd>(&mut self, s: S, layer: &Layer<'_>, m: Moment<'_>) {
         let before = if m.part.is_empty() {
             m.before
         } else {
@@ -284,7 +338,7 @@ impl<const RESET_STATE: bool> Cell for Gru<RESET_STATE> {
     const GATES: usize = 3;
 
     #[inline(always)]
-    fn step<S: Simd>(s: S, layer: &Layer<'_>, m: Moment<'_>) {
+    fn step<S: Simd>(&mut self, s: S, layer: &Layer<'_>, m: Moment<'_>) {
         let step = GruStep {
             rows: m.rows,
             hidden: layer.hidden,
@@ -318,11 +372,10 @@ struct InputPart<'a> {
     columns: usize,
 }
 
-impl InputPart<'_> {
-    /// Writes `[moments, rows, columns]` from moment `t` and row `first` of the batch on.
+impl Input for InputPart<'_> {
     #[inline(always)]
     fn product<S: Simd>(
-        &self,
+        &mut self,
         s: S,
         [t, moments]: [usize; 2],
         [first, rows]: [usize; 2],
@@ -359,61 +412,58 @@ impl InputPart<'_> {
     }
 }
 
-/// Walks through time.
+/// Where rows begin, and how far apart they are in time and in the batch.
+fn place(rows: &Rows, operands: &Operands<'_>) -> [usize; 3] {
+    [
+        operands.extent(rows.offset),
+        operands.extent(rows.time_stride),
+        operands.extent(rows.batch_stride),
+    ]
+}
+
+/// Walks through time with weights of f32.
 #[inline(always)]
-fn walk<S: Simd, C: Cell>(step: Step<'_>) {
+fn walk<S: Simd, C: Cell>(step: Step<'_>, mut cell: C) {
     let (record, operands) = step.decode::<RecurrentRecord>();
     let Some(s) = S::from_level(operands.level()) else { return };
+    let layer = Layer { r: operands.read(In(record.r.0)), ..Layer::new(&record, &operands) };
+    let mut input = InputPart {
+        x: operands.read(In(record.x.0)),
+        rows: place(&record.x_rows, &operands),
+        input: record.input as usize,
+        w: operands.read(In(record.w.0)),
+        bias: record.bias.as_ref().map(|b| operands.read(In(b.0))),
+        columns: C::GATES * layer.hidden.div_ceil(PANEL) * PANEL,
+    };
+    through_time(s, record, &operands, &layer, &mut input, &mut cell);
+}
+
+/// Walks through time.
+#[inline(always)]
+fn through_time<S: Simd, C: Cell>(
+    s: S,
+    record: RecurrentRecord,
+    operands: &Operands<'_>,
+    layer: &Layer<'_>,
+    input: &mut impl Input,
+    cell: &mut C,
+) {
     let (time, batch, hidden) =
-        (operands.extent(record.time), operands.extent(record.batch), record.hidden as usize);
+        (operands.extent(record.time), operands.extent(record.batch), layer.hidden);
     if batch == 0 || hidden == 0 {
         return;
     }
     let units = hidden.div_ceil(PANEL) * PANEL;
     let columns = C::GATES * units;
-    let activations: ArrayVec<_, 3> =
-        record.activations.iter().map(CellActivationWords::activation).collect();
-    let usual = activations.split_first().is_some_and(|(first, rest)| {
-        *first == RecurrentActivation::Sigmoid
-            && rest.iter().all(|a| *a == RecurrentActivation::Tanh)
-    });
-    let layer = Layer {
-        hidden,
-        r: operands.read(record.r),
-        r_hidden: record.r_hidden.map(|r| operands.read(r)),
-        h_bias: record.h_bias.map(|b| operands.read(b)),
-        peephole: record
-            .peephole
-            .map(|p| &operands.read(p)[operands.extent(record.peephole_offset)..]),
-        clip: record.clip,
-        input_forget: record.input_forget,
-        activations,
-        usual,
-    };
-    let place = |rows: &Rows| {
-        [
-            operands.extent(rows.offset),
-            operands.extent(rows.time_stride),
-            operands.extent(rows.batch_stride),
-        ]
-    };
-    let input = InputPart {
-        x: operands.read(record.x),
-        rows: place(&record.x_rows),
-        input: record.input as usize,
-        w: operands.read(record.w),
-        bias: record.bias.map(|b| operands.read(b)),
-        columns,
-    };
     let gates = operands.scratch::<f32>(record.gates);
     let (mut before, mut h) = operands.scratch::<f32>(record.h).split_at_mut(batch * units);
     let c: &mut [f32] = record.c.map_or(&mut [], |c| operands.scratch::<f32>(c));
     let part: &mut [f32] = record.part.map_or(&mut [], |p| operands.scratch::<f32>(p));
-    let (state, y_at) = (place(&record.state_rows), place(&record.y_rows));
+    let (state, y_at) = (place(&record.state_rows, operands), place(&record.y_rows, operands));
     let has_c = !c.is_empty();
-    load(&operands, record.h0, before, [batch, hidden, units], state);
+    load(operands, record.h0, before, [batch, hidden, units], state);
     if has_c {
-        load(&operands, record.c0, c, [batch, hidden, units], state);
+        load(operands, record.c0, c, [batch, hidden, units], state);
     }
     let mut y = record.y.map(|y| operands.write::<f32>(y));
     let lengths = record.lengths.map(|l| operands.read::<i32>(l));
@@ -441,7 +491,7 @@ fn walk<S: Simd, C: Cell>(step: Step<'_>) {
                     c: if has_c { &mut c[range.clone()] } else { &mut [] },
                     part: &mut *part,
                 };
-                C::step(s, &layer, moment);
+                cell.step(s, layer, moment);
                 sweep = sweep.back();
                 core::mem::swap(&mut before, &mut h);
                 let Some(y) = y.as_deref_mut() else { continue };
@@ -467,9 +517,9 @@ fn walk<S: Simd, C: Cell>(step: Step<'_>) {
         }
         first += rows;
     }
-    store(&operands, record.y_h, before, [batch, hidden, units], state);
+    store(operands, record.y_h, before, [batch, hidden, units], state);
     if has_c {
-        store(&operands, record.y_c, c, [batch, hidden, units], state);
+        store(operands, record.y_c, c, [batch, hidden, units], state);
     }
 }
 
@@ -583,19 +633,19 @@ fn gates(step: Step<'_>) {
 pub(crate) static RECURRENT_GATES: Kernel = kernel!(RecurrentGates, GatesRecord::fits, gates);
 
 fn rnn<S: Simd>(step: Step<'_>) {
-    walk::<S, Rnn>(step);
+    walk::<S, _>(step, Rnn);
 }
 
 fn lstm<S: Simd>(step: Step<'_>) {
-    walk::<S, Lstm>(step);
+    walk::<S, _>(step, Lstm);
 }
 
 fn gru_linear<S: Simd>(step: Step<'_>) {
-    walk::<S, Gru<false>>(step);
+    walk::<S, _>(step, Gru::<false>);
 }
 
 fn gru_reset<S: Simd>(step: Step<'_>) {
-    walk::<S, Gru<true>>(step);
+    walk::<S, _>(step, Gru::<true>);
 }
 
 pub(crate) static RNN_F32: Kernel = kernel!(RnnF32, RecurrentRecord::fits_rnn, simd rnn);

@@ -35,8 +35,8 @@ pub(crate) fn known(kernel: KernelId, words: &[u32], operands: &Operands<'_>) ->
         ..Known::default()
     };
     match kernel {
-        KernelId::LinearF32 | KernelId::LinearBf16 => {
-            // Either record begins with that of the product.
+        KernelId::LinearF32 | KernelId::LinearBf16 | KernelId::LinearW8 | KernelId::LinearW4 => {
+            // Each record begins with that of the product.
             let record = LinearRecord::take(words);
             let (rows, k, n) = (extent(record.rows), u64::from(record.k), u64::from(record.n));
             let results = if record.residual.is_some() || record.accumulate { 2 * n } else { n };
@@ -65,7 +65,8 @@ pub(crate) fn known(kernel: KernelId, words: &[u32], operands: &Operands<'_>) ->
             product(batch * scores * (extent(record.size) + extent(record.width)))
         }
         KernelId::RnnF32 => recurrent(words, operands, 1),
-        KernelId::LstmF32 => recurrent(words, operands, 4),
+        // Either record begins with that of the layer.
+        KernelId::LstmF32 | KernelId::LstmI8 => recurrent(words, operands, 4),
         KernelId::GruLinearF32 | KernelId::GruResetF32 => recurrent(words, operands, 3),
         KernelId::TreeEnsemble | KernelId::TreeWalk | KernelId::Lookup => Known::default(),
         KernelId::Copy

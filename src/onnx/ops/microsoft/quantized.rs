@@ -218,14 +218,9 @@ fn scaled_product(
     if !call.shape(a_scale).is_empty() {
         return call.fail("more than one scale for the first operand is not supported");
     }
-    let y = match integer::sums(call, [a, b], [a_zero, b_zero])? {
-        Some(y) => y,
-        None => {
-            let a = integer::centred(call, a, a_zero, rows.saturating_sub(2))?;
-            let b = integer::centred(call, b, b_zero, cols.saturating_sub(1))?;
-            call.one(Op::MatMul, &[a, b])?
-        }
-    };
+    let a = integer::centred(call, a, a_zero, rows.saturating_sub(2))?;
+    let b = integer::centred(call, b, b_zero, cols.saturating_sub(1))?;
+    let y = call.one(Op::MatMul, &[a, b])?;
     let scale = call.binary(Binary::Mul, a_scale, b_scale)?;
     let y = call.cast(y, call.dtype_of(scale))?;
     let mut y = call.binary(Binary::Mul, y, scale)?;
