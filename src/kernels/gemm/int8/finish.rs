@@ -47,8 +47,12 @@ impl Vectorized for Finish<'_, '_> {
                     strip.cols = 2 * S::LANES;
                     strip.finish::<S, 2, true>(s, gemm, sums);
                     2 * S::LANES
+                } else if left >= S::LANES {
+                    strip.cols = S::LANES;
+                    strip.finish::<S, 1, true>(s, gemm, sums);
+                    S::LANES
                 } else {
-                    strip.cols = left.min(S::LANES);
+                    strip.cols = left;
                     strip.finish::<S, 1, false>(s, gemm, sums);
                     S::LANES
                 };
