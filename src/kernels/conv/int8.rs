@@ -14,7 +14,7 @@ use super::Geometry;
 use super::direct::{TapAxis, Taps};
 use super::rows::Walk;
 use crate::kernels::gemm::int8::{GemmI8, Output, PREPARED_ROWS, Stage, gemm_i8};
-use crate::kernels::int8::Grid8;
+use crate::kernels::int8::{Grid8, QUAD};
 use crate::kernels::isa::Level;
 use crate::kernels::simd::Simd;
 
@@ -79,9 +79,9 @@ fn block(k: usize) -> usize {
     (tiles * PREPARED_ROWS).clamp(PREPARED_ROWS, BLOCK)
 }
 
-/// Bytes of gathered rows.
+/// Bytes of gathered rows, each of whole quads.
 fn gathered_len(k: usize) -> Option<usize> {
-    k.checked_mul(block(k))?.checked_add(PIECE)
+    k.checked_next_multiple_of(QUAD)?.checked_mul(block(k))?.checked_add(PIECE)
 }
 
 /// Computes a [`ConvI8`].
@@ -133,8 +133,13 @@ pub fn conv_i8<S: Simd>(s: S, level: Level, conv: ConvI8<'_>) {
             };
             let each = lines / depth;
             for line in 0..lines {
-                let at = line / each * steps[0] + line % each * steps[1];
-                product.rows(s, first + line * rows, rows, &data[at..], steps[2]);
+                let a = &data[line / each * steps[0] + line % each * steps[1]..];
+                // Whole quads are faster; weights behind the last are zeros, but where weights
+                // have a zero point the bytes count.
+                let whole = k.next_multiple_of(QUAD);
+                let there = a.len() >= (rows - 1) * steps[2] + whole;
+                product.k = if there && product.zeros.is_none() { whole } else { k };
+                product.rows(s, first + line * rows, rows, a, steps[2]);
             }
             continue;
         }
@@ -146,17 +151,19 @@ pub fn conv_i8<S: Simd>(s: S, level: Level, conv: ConvI8<'_>) {
             stride: 1,
             step: positions_at[d],
         }));
+        product.k = k.next_multiple_of(QUAD);
         let mut walk = Walk { output: window.output, steps, next: [0; 3] };
         let mut row = 0;
         while row < positions {
             let rows = (positions - row).min(block(k));
             for i in 0..rows {
-                let (from, to) = (&data[walk.next()..], &mut gathered[i * k..]);
+                let (from, to) = (&data[walk.next()..], &mut gathered[i * product.k..]);
                 for t in 0..taps.len() {
                     copy(&from[taps.at(t)..], &mut to[t * run..], run);
                 }
+                to[k..product.k].iter_mut().for_each(|byte| *byte = padding);
             }
-            product.rows(s, first + row, rows, gathered, k);
+            product.rows(s, first + row, rows, gathered, product.k);
             row += rows;
         }
     }

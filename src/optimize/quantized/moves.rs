@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use crate::graph::ops::{Grid8, PadMode, Quantization, Unary};
-use crate::graph::{Fact, Graph, Node, Op, ValueId};
+use crate::graph::{Fact, Graph, Node, Op, Tensor, ValueId};
 
 use super::super::dequantized as constants;
 use super::super::fold::evaluate;
@@ -115,7 +115,9 @@ fn rewrite(graph: &mut Graph, nodes: Vec<Node>) -> Vec<Node> {
                     node = turned;
                 }
             }
-            (_, Some(source)) if moves(graph, &node) => {
+            (op, Some(source))
+                if moves(op) && node.inputs.len() == 1 || pads_with_zeros(graph, &node) =>
+            {
                 let (Some(y), Quantized { q, scale, zero }) = (node.outputs[0], &source.quantized)
                 else {
                     written.push(node);
@@ -127,10 +129,12 @@ fn rewrite(graph: &mut Graph, nodes: Vec<Node>) -> Vec<Node> {
                     Fact { dtype: graph.value(q).dtype, shape: graph.value(y).shape.clone() };
                 let moved = graph.add_value(node.name.clone(), &fact);
                 let name = node.name.clone();
-                node.inputs = vec![Some(q)];
-                if let (Op::Pad(_), Some(zero)) = (&node.op, zero) {
-                    node.inputs.push(scalar(graph, zero));
+                if let Op::Pad(_) = node.op {
+                    let bytes = [grid.zero as u8];
+                    let zero = Tensor::from_bytes(grid.dtype(), &[], &bytes);
+                    node.inputs = vec![None, Some(graph.add_constant("zero", zero))];
                 }
+                node.inputs[0] = Some(q);
                 node.outputs[0] = Some(moved);
                 written.push(node);
                 node = Node {
@@ -173,32 +177,25 @@ fn turned_weights(
     Some(turned)
 }
 
-/// A constant of one element without axes.
-fn scalar(graph: &mut Graph, v: ValueId) -> Option<ValueId> {
-    let value = graph.value(v);
-    let tensor = value.constant.as_ref()?.reshaped(&[]);
-    Some(graph.add_constant(value.name.clone(), tensor))
+/// Whether a node puts zeros around its operand.
+fn pads_with_zeros(graph: &Graph, node: &Node) -> bool {
+    let zero = |v: ValueId| {
+        let value = graph.value(v).constant.as_ref();
+        value.is_some_and(|value| value.to_f64s().iter().all(|x| *x == 0.0))
+    };
+    matches!(&node.op, Op::Pad(pad) if pad.mode == PadMode::Constant)
+        && node.inputs.get(1).copied().flatten().is_none_or(zero)
 }
 
-/// Whether an operator only moves elements of its first operand, or puts zeros beside them.
-fn moves(graph: &Graph, node: &Node) -> bool {
-    if let Op::Pad(pad) = &node.op {
-        let zero = |v: &Option<ValueId>| {
-            let tensor = v.and_then(|v| graph.value(v).constant.as_ref());
-            v.is_none() || tensor.is_some_and(|t| t.to_f64s().iter().all(|x| *x == 0.0))
-        };
-        return pad.mode != PadMode::Constant || node.inputs.get(1).is_none_or(zero);
-    }
-    let op = &node.op;
-    let alone = node.inputs.len() == 1;
-    alone
-        && matches!(
-            op,
-            Op::Reshape { .. }
-                | Op::Transpose { .. }
-                | Op::Slice { .. }
-                | Op::Expand { .. }
-                | Op::Tile { .. }
-                | Op::Unary(Unary::Identity)
-        )
+/// Whether an operator only moves elements of its one operand.
+fn moves(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Reshape { .. }
+            | Op::Transpose { .. }
+            | Op::Slice { .. }
+            | Op::Expand { .. }
+            | Op::Tile { .. }
+            | Op::Unary(Unary::Identity)
+    )
 }

@@ -3,8 +3,8 @@
 use super::super::fixture::Formula;
 use super::super::linear;
 use super::*;
-use crate::graph::ops::{Activation, Conv, Given, Pad, PadMode, Stage, Unary};
-use crate::graph::{Dim, Tensor};
+use crate::graph::Tensor;
+use crate::graph::ops::{Activation, Conv, Given, Stage, Unary};
 
 /// Quantizes to integers of the type of `zero`.
 fn quantize(f: &mut Formula, x: ValueId, scale: f32, zero: u8) -> ValueId {
@@ -173,35 +173,6 @@ fn transposed_weights_are_weights() {
     f.becomes(run, &["Chain", "QuantizedLinear"]);
 }
 
-/// Exporters write a causal convolution with a Pad before it, and quantizers quantize its result.
-#[test]
-fn margins_of_zeros_move_into_the_convolution() {
-    let (mut f, x) = Formula::of(&[1, 4, 9]);
-    let x = round(&mut f, x, 0.05, 128);
-    let margins = |n: i64| vec![Dim::Fixed(0), Dim::Fixed(0), Dim::Fixed(n)];
-    let pad = Pad { mode: PadMode::Constant, before: margins(2), after: margins(0) };
-    let x = f.op(Op::Pad(pad), &[x]);
-    let x = round(&mut f, x, 0.05, 128);
-    let data: Vec<i8> = (0..6 * 4 * 3).map(|i| (i * 37 % 255) as u8 as i8).collect();
-    let q = f.graph.add_constant("weights", Tensor::new(&[6, 4, 3], &data));
-    let scales = f.row(6, 0.5);
-    let op = Quantization { axis: 0, block: 0, integer: DType::I8 };
-    let w = f.op(Op::DequantizeLinear(op), &[q, scales]);
-    let (one, none) = (vec![1], vec![0]);
-    let conv = Conv {
-        kernel: vec![3],
-        strides: one.clone(),
-        dilations: one,
-        pads_before: none.clone(),
-        pads_after: none,
-        group: 1,
-        activation: Activation::None,
-    };
-    let y = f.op(Op::Conv(conv), &[x, w]);
-    f.output(y);
-    f.becomes(run, &["Chain", "QuantizedConv"]);
-}
-
 #[test]
 fn a_function_of_eight_bits_is_a_table() {
     let (mut f, x) = Formula::of(&[3, 20]);
@@ -231,4 +202,63 @@ fn two_computed_operands_stay_in_f32() {
     f.output(y);
     let graph = f.becomes(run, &["Chain", "Sin", "Chain", "MatMul"]);
     assert!(kept(&graph)[0].reason.starts_with("both operands are computed"));
+}
+
+/// A convolution with weights of i8 in rows of an axis, one scale for each output channel.
+fn conv(f: &mut Formula, x: ValueId, shape: &[usize], dilation: usize, group: usize) -> ValueId {
+    let data: Vec<i8> =
+        (0..shape.iter().product()).map(|i: usize| ((i * 37 + 11) % 255) as u8 as i8).collect();
+    let q = f.graph.add_constant("weights", Tensor::new(shape, &data));
+    let scales = f.row(shape[0], 0.25);
+    let op = Quantization { axis: 0, block: 0, integer: DType::I8 };
+    let w = f.op(Op::DequantizeLinear(op), &[q, scales]);
+    let bias = f.row(shape[0], 0.5);
+    let space = shape.len() - 2;
+    let window = Conv {
+        kernel: shape[2..].to_vec(),
+        strides: vec![1; space],
+        dilations: vec![dilation; space],
+        pads_before: shape[2..].iter().map(|taps| (taps - 1) * dilation).collect(),
+        pads_after: vec![0; space],
+        group,
+        activation: Activation::None,
+    };
+    f.op(Op::Conv(window), &[x, w, bias])
+}
+
+#[test]
+fn convolutions_stay_in_integers() {
+    for shape in [&[2, 5, 13][..], &[1, 5, 6, 7]] {
+        let (mut f, x) = Formula::of(&shape.iter().map(|n| *n as i64).collect::<Vec<_>>());
+        let x = round(&mut f, x, 0.05, 128);
+        let taps = vec![3; shape.len() - 2];
+        let first: Vec<usize> = [8, 5].into_iter().chain(taps.iter().copied()).collect();
+        let second: Vec<usize> = [8, 8].into_iter().chain(taps).collect();
+        let y = conv(&mut f, x, &first, 1, 1);
+        let y = f.unary(Unary::Relu, y);
+        let y = round(&mut f, y, 3.0, 0);
+        let z = conv(&mut f, y, &second, 2, 1);
+        let z = round(&mut f, z, 30.0, 100);
+        let z = f.add(z, y);
+        let z = f.unary(Unary::Relu, z);
+        let z = round(&mut f, z, 25.0, 0);
+        f.output(z);
+        let wanted = ["Chain", "QuantizedConv", "QuantizedConv"];
+        let graph = f.becomes(run, &wanted);
+        let Op::QuantizedConv(last) = &graph.nodes[2].op else { panic!() };
+        assert_eq!(last.stages.len(), 4 + usize::from(last.given == Given::Float));
+    }
+}
+
+#[test]
+fn groups_of_convolutions_stay_in_f32() {
+    let (mut f, x) = Formula::of(&[1, 6, 9]);
+    let x = round(&mut f, x, 0.05, 128);
+    let y = conv(&mut f, x, &[6, 2, 3], 1, 3);
+    f.output(y);
+    let mut graph = f.graph.clone();
+    run(&mut graph);
+    let kept = kept(&graph);
+    assert_eq!(kept.len(), 1);
+    assert!(kept[0].reason.contains("in groups"), "{}", kept[0].reason);
 }

@@ -67,6 +67,7 @@ impl Finish<'_, '_> {
         if V > 2 {
             blocks!(2);
         }
+        blocks!(1);
         while at < cols {
             let end = cols.min(at + S::LANES);
             self.block::<S, R, 1, false>(s, i, at..end, distances);

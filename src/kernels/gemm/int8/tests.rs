@@ -152,11 +152,7 @@ fn apply(case: &Case, stages: &[Stage<'_>], i: usize, j: usize, sum: i32) -> f32
             }
             Stage::Activate(Activation::Relu) => {
                 // Zeros keep their sign.
-                if x >= 0.0 || x.is_nan() {
-                    x
-                } else {
-                    0.0
-                }
+                if x >= 0.0 || x.is_nan() { x } else { 0.0 }
             }
             Stage::Activate(Activation::LeakyRelu(slope)) => {
                 if x < 0.0 {
