@@ -45,7 +45,6 @@ impl Model {
 
     fn read(bytes: Bytes, folder: Option<&Path>) -> Result<Self, QuantizeError> {
         let mut proto = message(bytes.clone(), DEFAULT_MAX_MEMORY)?;
-        let folder = folder.map(|f| if f.as_os_str().is_empty() { Path::new(".") } else { f });
         let mut file_bytes = bytes.len();
         let graph = proto.graph.get_or_insert_default();
         for tensor in graph.initializer.iter_mut().filter(|tensor| tensor.data_location == 1) {

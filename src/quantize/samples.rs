@@ -1,6 +1,6 @@
 //! Calibration data, and a model run over it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::draft::code;
 use super::error::QuantizeError;
@@ -8,6 +8,7 @@ use super::model::{Model, output};
 use super::options::Options;
 use crate::graph::Tensor;
 use crate::load;
+use crate::onnx::element_type;
 use crate::onnx::proto::{DimensionValue, TypeValue, ValueInfoProto};
 use crate::runtime::{BindError, Program, RunError, Session};
 use crate::tensor::DType;
@@ -58,7 +59,8 @@ impl Samples {
                     list()
                 )));
             };
-            let column = split(array, info).map_err(|why| {
+            let column = typed(array, info).and_then(|array| split(&array, info));
+            let column = column.map_err(|why| {
                 QuantizeError::Samples(format!("the calibration data of input {name:?} {why}"))
             })?;
             columns.push((name.clone(), column));
@@ -109,6 +111,14 @@ impl Samples {
         Some(self.names.iter().map(String::as_str).zip(set))
     }
 
+    /// Options with the shapes of the inputs.
+    pub(super) fn shaped(&self, options: &load::Options) -> load::Options {
+        let bound: HashSet<&String> = options.bindings().values.keys().collect();
+        let shapes = self.sets.first().into_iter().flat_map(|set| self.names.iter().zip(set));
+        let open = shapes.filter(|(name, _)| !bound.contains(name));
+        open.fold(options.clone(), |load, (name, tensor)| load.input_shape(name, tensor.shape()))
+    }
+
     /// At most so many of them, evenly over all.
     pub(super) fn thinned(&self, limit: usize) -> Self {
         let len = self.len().min(limit);
@@ -126,6 +136,17 @@ fn extents(info: &ValueInfoProto) -> Option<Vec<Option<usize>>> {
         _ => None,
     };
     Some(tensor.shape.as_ref()?.dim.iter().map(|dim| extent(&dim.value)).collect())
+}
+
+/// An array in the element type of its input.
+fn typed(array: &Tensor, info: &ValueInfoProto) -> Result<Tensor, String> {
+    let Some(TypeValue::Tensor(tensor)) = info.r#type.as_ref().and_then(|t| t.value.as_ref())
+    else {
+        return Err("is for an input that is no tensor".to_owned());
+    };
+    let wanted = element_type(tensor.elem_type)?;
+    converted(array, wanted)
+        .ok_or_else(|| format!("is {}, the input {wanted}: save it with that type", array.dtype()))
 }
 
 fn split(array: &Tensor, info: &ValueInfoProto) -> Result<Vec<Tensor>, String> {
@@ -201,24 +222,15 @@ impl Observed {
         samples: &Samples,
         options: &Options,
     ) -> Result<Self, QuantizeError> {
-        let mut load = options.load.clone();
-        let bound: HashSet<&String> = options.load.bindings().values.keys().collect();
-        if let Some(first) = samples.sets.first() {
-            for (name, tensor) in samples.names.iter().zip(first) {
-                if !bound.contains(name) {
-                    load = load.input_shape(name, tensor.shape());
-                }
-            }
-        }
+        let load = samples.shaped(&options.load);
         let program = load::from_bytes(file, &load)?;
         let names = samples.names.clone();
         Ok(Self { program, names })
     }
 
-    /// The rank of an output.
-    pub(super) fn rank_of(&mut self, name: &str) -> Option<usize> {
-        let i = self.program.output_index(name)?;
-        self.program.outputs().nth(i).map(|port| port.rank())
+    /// The rank of each output.
+    pub(super) fn ranks(&self) -> HashMap<String, usize> {
+        self.program.outputs().map(|port| (port.name.to_owned(), port.rank())).collect()
     }
 
     /// Runs the model on each sample and shows the outputs of f32: the sample, the place of the
@@ -264,14 +276,11 @@ impl Observed {
             let Some(i) = self.program.input_index(name) else { continue };
             let port = self.program.inputs().nth(i);
             let Some(port) = port.filter(|port| !port.is_state()) else { continue };
-            let tensor = converted(tensor, port.dtype).ok_or_else(|| {
-                QuantizeError::Samples(format!(
-                    "the calibration data of input {name:?} is {}, the input {}: save it with \
-                     that type",
-                    tensor.dtype(),
-                    port.dtype
-                ))
-            })?;
+            if tensor.dtype() != port.dtype {
+                let (expected, got) = (port.dtype, tensor.dtype());
+                let error = BindError::DType { expected, got };
+                return Err(QuantizeError::Run(RunError::Bind { port: i, error }));
+            }
             let refused = |error: BindError| {
                 QuantizeError::Samples(format!(
                     "the calibration data of input {name:?} has the shape {:?}: {error}",
