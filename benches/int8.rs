@@ -110,7 +110,7 @@ fn measure(mut call: impl FnMut()) -> f64 {
 
 impl Case {
     fn new(m: usize, k: usize, n: usize) -> Self {
-        let byte = |i: usize| (i * 2_654_435_761 >> 7) as u8;
+        let byte = |i: usize| ((i * 2_654_435_761) >> 7) as u8;
         let bytes: Vec<u8> = (0..m * k).map(byte).collect();
         let weights: Vec<i8> = (0..k * n).map(|i| byte(i + 5) as i8).collect();
         let a = bytes.iter().map(|x| (A.value(*x) - A.zero) as f32 * A.scale).collect();

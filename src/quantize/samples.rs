@@ -13,6 +13,9 @@ use crate::onnx::{ImportError, element_type};
 use crate::runtime::{BindError, Program, RunError, Session};
 use crate::tensor::DType;
 
+/// What is done with an output: of which sample, at which place, its name and elements.
+type See<'s> = &'s mut dyn FnMut(usize, usize, &str, &[f32]) -> Result<(), QuantizeError>;
+
 /// Inputs of a model, several times.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Samples {
@@ -276,7 +279,7 @@ impl Observed {
     pub(super) fn run(
         &self,
         samples: &Samples,
-        see: &mut dyn FnMut(usize, usize, &str, &[f32]) -> Result<(), QuantizeError>,
+        see: See<'_>,
         passed: &mut dyn FnMut(usize),
     ) -> Result<(), QuantizeError> {
         let mut session = Session::new(&self.program)?;
