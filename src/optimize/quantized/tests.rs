@@ -42,11 +42,11 @@ fn run(graph: &mut Graph) -> usize {
 }
 
 fn product(graph: &Graph) -> &QuantizedLinear {
-    let products = graph.nodes.iter().filter_map(|node| match &node.op {
+    let mut products = graph.nodes.iter().rev().filter_map(|node| match &node.op {
         Op::QuantizedLinear(op) => Some(op),
         _ => None,
     });
-    products.last().expect("a product")
+    products.next().expect("a product")
 }
 
 #[test]
