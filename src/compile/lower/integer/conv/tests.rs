@@ -35,14 +35,12 @@ const CONSTANT: fn(usize) -> bool = |i| matches!(i, 3..=6);
 #[test]
 fn sums_are_exact_and_rounded_once() {
     let cases = [
-        (window(&[3], 1, 4, [8, 0]), vec![2, 9, 21], DType::U8, DType::I8),
-        (window(&[1], 1, 1, [0, 0]), vec![1, 5, 6], DType::I8, DType::I8),
-        (window(&[3, 2], 2, 1, [1, 1]), vec![1, 3, 8, 7], DType::U8, DType::U8),
-        (window(&[2, 3], 1, 2, [0, 2]), vec![2, 16, 6, 9], DType::I8, DType::U8),
-        (window(&[2, 2, 2], 1, 1, [1, 0]), vec![1, 2, 3, 4, 5], DType::U8, DType::I8),
+        (window(&[3], 1, 2, [4, 0]), vec![2, 5, 7], DType::U8, DType::I8),
+        (window(&[3, 2], 2, 1, [1, 1]), vec![1, 3, 5, 4], DType::U8, DType::U8),
+        (window(&[1], 1, 1, [0, 0]), vec![1, 6, 3], DType::I8, DType::I8),
     ];
     for (i, (conv, shape, of_x, of_w)) in cases.into_iter().enumerate() {
-        let outputs = [5, 33, 16, 20, 3][i];
+        let outputs = [5, 17, 16][i];
         let x = bytes(of_x, &shape, i);
         let w_shape: Vec<usize> =
             [outputs, shape[1]].into_iter().chain(conv.kernel.iter().copied()).collect();
@@ -55,7 +53,7 @@ fn sums_are_exact_and_rounded_once() {
         let inputs = [Some(x), None, Some(x_zero), Some(w), None, Some(w_zeros)];
         let got = run_with_constants(Op::QuantizedConv(op.clone()), &inputs, CONSTANT, &[]);
         assert_same(&got, &[Tensor::new(exact.shape(), &exact_sums)]);
-        if i == 2 {
+        if i == 1 {
             // The batch is chosen per call.
             let op = Op::QuantizedConv(op.clone());
             let got = run_with_constants(op, &inputs, CONSTANT, &[(0, 0)]);
