@@ -3,7 +3,7 @@
 //! Owns [`gemm_narrow`]. Weights are widened to `f32`, which is exact, less their zero point, which
 //! is exact too, and multiplied with the `f32` of the other operand; a sum over the rows that share
 //! a scale is multiplied with it once. Few rows widen in registers, in every tile again, and so read
-//! a quarter or an eighth of the bytes that [`gemm_f32`](super::gemm_f32) reads; many rows are
+//! a quarter or an eighth of the bytes that [`gemm_f32`] reads; many rows are
 //! multiplied with panels that are written out as `f32` once for all of them.
 #![allow(clippy::needless_range_loop, reason = "an index says which lane, row or dimension")]
 
