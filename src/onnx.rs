@@ -45,7 +45,7 @@ use prost::Message;
 pub use budget::DEFAULT_MAX_MEMORY;
 pub use error::{ImportError, NodeRef, UnsupportedOperator};
 pub use survey::{Survey, UsedOperator};
-pub(crate) use tensor::decode as tensor_of;
+pub(crate) use tensor::{decode as tensor_of, element_type};
 
 use crate::graph::{Bindings, Fact, Graph, Op, Tensor};
 

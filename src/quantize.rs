@@ -148,7 +148,13 @@ pub fn quantize(
         (Mode::Static, Some(data)) => calibrate::ranges(model, data, &layers, options, watch)?,
         _ => HashMap::new(),
     };
-    let task = Task { model, layers: &layers, options, ranges: &ranges };
+    let ranks = match calibration {
+        Some(Calibration::Samples(samples)) => {
+            opset::ranks(model, &options.clone().load(samples.shaped(&options.load)))
+        }
+        _ => opset::ranks(model, options),
+    };
+    let task = Task { model, layers: &layers, options, ranges: &ranges, ranks: &ranks };
     let judge = calibration.map(|data| Judge::new(model, data, options)).transpose()?;
     let found = search::search(&task, judge.as_ref(), watch)?;
     let mut observed: Vec<(String, Range)> = ranges.into_iter().collect();
@@ -169,14 +175,14 @@ struct Task<'a> {
     layers: &'a [Layer],
     options: &'a Options,
     ranges: &'a HashMap<String, Range>,
+    ranks: &'a opset::Ranks,
 }
 
 impl Task<'_> {
     /// The file in which the layers for which `takes` says so are quantized.
     fn write(&self, takes: &dyn Fn(usize) -> bool) -> Result<Vec<u8>, QuantizeError> {
         let mut draft = draft::Draft::new(self.model);
-        for (i, layer) in self.layers.iter().enumerate().filter(|(i, _)| takes(*i)) {
-            debug_assert!(i < self.layers.len());
+        for (_, layer) in self.layers.iter().enumerate().filter(|(i, _)| takes(*i)) {
             match self.options.mode {
                 Mode::Static => {
                     let range = self.ranges.get(&layer.input).copied();
@@ -187,6 +193,6 @@ impl Task<'_> {
                 Mode::Weights => weight_only::write(&mut draft, layer, self.options),
             }
         }
-        draft.finish(self.options)
+        draft.finish(self.ranks)
     }
 }

@@ -8,6 +8,11 @@ mod onnx_file;
 use std::fs;
 use std::path::Path;
 
+use parquet::data_type::{DoubleType, FloatType};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
+
 use call::{fails, folder, json, output, prints, write_f32};
 
 const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
@@ -27,7 +32,48 @@ fn with_data(name: &str) -> std::path::PathBuf {
     fs::write(folder.join("named.csv"), names.join(",") + "\n" + &csv).expect("written");
     fs::write(folder.join("rows.npz"), stored("context.npy", &folder.join("rows.npy")))
         .expect("written");
+    columns(&folder.join("rows.parquet"), &rows);
+    lists(&folder.join("lists.parquet"), &rows);
     folder
+}
+
+fn parquet_file(path: &Path, schema: &str) -> SerializedFileWriter<fs::File> {
+    let schema = parse_message_type(schema).expect("a schema").into();
+    let properties =
+        WriterProperties::builder().set_compression(parquet::basic::Compression::SNAPPY).build();
+    let file = fs::File::create(path).expect("created");
+    SerializedFileWriter::new(file, schema, properties.into()).expect("begun")
+}
+
+/// A Parquet file with a column for each element of a sample.
+fn columns(path: &Path, rows: &[f32]) {
+    let names: String = (0..96).map(|i| format!("REQUIRED DOUBLE lag{i};\n")).collect();
+    let mut file = parquet_file(path, &format!("message table {{ {names} }}"));
+    let mut group = file.next_row_group().expect("a group");
+    for i in 0..96 {
+        let column: Vec<f64> = rows.iter().skip(i).step_by(96).map(|x| f64::from(*x)).collect();
+        let mut writer = group.next_column().expect("a column").expect("one more");
+        writer.typed::<DoubleType>().write_batch(&column, None, None).expect("written");
+        writer.close().expect("whole");
+    }
+    group.close().expect("whole");
+    file.close().expect("whole");
+}
+
+/// A Parquet file with a list for each sample, in a column that is called as the input.
+fn lists(path: &Path, rows: &[f32]) {
+    let schema = "message table { REQUIRED group context (LIST) { REPEATED group list { \
+                  REQUIRED FLOAT element; } } }";
+    let mut file = parquet_file(path, schema);
+    let mut group = file.next_row_group().expect("a group");
+    let mut writer = group.next_column().expect("a column").expect("one");
+    let repeats: Vec<i16> = (0..rows.len()).map(|i| i16::from(i % 96 > 0)).collect();
+    let defined = vec![1; rows.len()];
+    let lists = writer.typed::<FloatType>();
+    lists.write_batch(rows, Some(&defined), Some(&repeats)).expect("written");
+    writer.close().expect("whole");
+    group.close().expect("whole");
+    file.close().expect("whole");
 }
 
 /// A ZIP archive with one file, as numpy.savez writes it.
@@ -48,8 +94,16 @@ fn stored(name: &str, file: &Path) -> Vec<u8> {
 #[test]
 fn every_format_of_data_gives_the_same_file() {
     let folder = with_data("formats");
-    let inputs =
-        ["context=rows.npy", "context=apart.npy", "context=rows.csv", "named.csv", "rows.npz"];
+    let inputs = [
+        "context=rows.npy",
+        "context=apart.npy",
+        "context=rows.csv",
+        "named.csv",
+        "rows.npz",
+        "rows.parquet",
+        "context=rows.parquet",
+        "lists.parquet",
+    ];
     let files = inputs.map(|input| {
         let report = json(&folder, &["quantize", "mlp.onnx", "-o", "out.onnx", "--input", input]);
         assert_eq!(report["layers"].as_array().map(Vec::len), Some(3), "{input}");
@@ -88,7 +142,7 @@ fn a_forecaster_becomes_a_forecaster() {
     let report = json(&folder, &arguments);
     assert!(report["weighted_quantile_loss"][1].as_f64() > Some(0.0), "{report}");
     let forecast = json(&folder, &["forecast", "--model", "small"]);
-    assert_eq!(forecast["model"], "small");
+    assert_eq!(forecast["name"], "small");
     let again = ["quantize", "small", "-o", "other"];
     fails(&folder, &again, 2, "quantized already: it has the operator");
     fails(&folder, &["quantize", &from, "-o", &from], 2, "name another");
@@ -100,13 +154,15 @@ fn mistakes_are_named_and_leave_the_output() {
     fs::write(folder.join("out.onnx"), "as it was").expect("written");
     write_f32(&folder.join("wide.npy"), &[8, 97], &[0.0; 8 * 97]);
     write_f32(&folder.join("nan.npy"), &[1, 96], &[f32::NAN; 96]);
+    fs::write(folder.join("no.parquet"), "PAR1").expect("written");
     fs::write(folder.join("no.npz"), "PK\x05\x06").expect("written");
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 15] = [
         (&["mlp.onnx"], "needs calibration data: give it with --input"),
         (&["mlp.onnx", "--input", "x=rows.npy"], "there is no input \"x\", only [context]"),
         (&["mlp.onnx", "--input", "wide.npy"], "the input is [?, 96] and the array [8, 97]"),
         (&["mlp.onnx", "--input", "nan.npy"], "is not finite on calibration sample 0"),
         (&["mlp.onnx", "--input", "no.npz"], "no NPZ archive"),
+        (&["mlp.onnx", "--input", "no.parquet"], "no Parquet file that can be read"),
         (&["mlp.onnx", "--input", "rows.npy", "--input", "rows.csv"], "is given twice"),
         (&["mlp.onnx", "--input", "gone.npy"], "gone.npy cannot be read"),
         (&["mlp.onnx", "--bits", "4"], "--mode weights"),

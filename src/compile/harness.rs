@@ -100,14 +100,24 @@ pub(crate) fn run_weighted(
     operands: &[Option<Tensor>],
     ranged: &[(usize, usize)],
 ) -> Vec<Tensor> {
-    let given = |i: &usize| !matches!(i, 1 | 2);
+    run_with_constants(op, operands, |i| matches!(i, 1 | 2), ranged)
+}
+
+/// The results of an operator of which these operands are constants.
+pub(crate) fn run_with_constants(
+    op: Op,
+    operands: &[Option<Tensor>],
+    constant: fn(usize) -> bool,
+    ranged: &[(usize, usize)],
+) -> Vec<Tensor> {
+    let given = |i: &usize| !constant(*i);
     let inputs: Vec<&Tensor> = operands
         .iter()
         .enumerate()
         .filter(|(i, _)| given(i))
         .filter_map(|(_, operand)| operand.as_ref())
         .collect();
-    let program = compile(&graph(op, operands, |i| matches!(i, 1 | 2), ranged)).expect("compiles");
+    let program = compile(&graph(op, operands, constant, ranged)).expect("compiles");
     run_program(&program, &inputs)
 }
 

@@ -108,6 +108,7 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
         Op::QuantizedLinear(op) => integer::linear(b, node, op),
         Op::QuantizedConv(op) => integer::conv(b, node, op),
         Op::Chain(op) => integer::chain(b, node, op),
+        Op::MapBytes => integer::map_bytes(b, node),
         Op::TreeEnsemble(op) => classical::tree_ensemble(b, node, op),
         Op::Lookup => classical::lookup(b, node),
         Op::Distances { squared } => classical::distances(b, node, *squared),

@@ -305,6 +305,9 @@ pub enum Op {
     QuantizedConv(QuantizedConv),
     /// What happens to each element, with integers of eight bits on the way.
     Chain(Chain),
+    /// Each byte replaced by that of a table at its place. Operands: eight-bit integers, 256 of
+    /// eight bits.
+    MapBytes,
     /// Decision trees.
     TreeEnsemble(TreeEnsemble),
     /// Where each element stands in a sorted list without repetition, or how long the list is
@@ -393,6 +396,7 @@ impl Op {
             Self::QuantizedLinear(_) => "QuantizedLinear",
             Self::QuantizedConv(_) => "QuantizedConv",
             Self::Chain(_) => "Chain",
+            Self::MapBytes => "MapBytes",
             Self::TreeEnsemble(_) => "TreeEnsemble",
             Self::Lookup => "Lookup",
             Self::Distances { .. } => "CDist",
@@ -539,6 +543,7 @@ impl Op {
             Self::QuantizedLinear(op) => op.infer(&operands),
             Self::QuantizedConv(op) => op.infer(&operands),
             Self::Chain(op) => op.infer(&operands),
+            Self::MapBytes => integer::infer_map(&operands),
             Self::TreeEnsemble(op) => op.infer(&operands),
             Self::Lookup => classical::infer_lookup(&operands),
             Self::Distances { .. } => classical::infer_distances(&operands),

@@ -79,17 +79,43 @@ pub fn pack_quads(
         let first = panel * PANEL;
         let cols = (n - first).min(PANEL);
         for (quad, words) in out.chunks_exact_mut(PANEL).enumerate() {
+            let (row, rows) = (QUAD * quad, (k - QUAD * quad).min(QUAD));
+            // Rows that are whole in memory, or columns; either way the loops are vectors.
+            if col_stride == 1 && cols == PANEL && rows == QUAD {
+                let row = |p| {
+                    let at = (row + p) * row_stride + first;
+                    src[at..].first_chunk().unwrap_or(&[0; PANEL])
+                };
+                interleave([row(0), row(1), row(2), row(3)], words, sums);
+                continue;
+            }
             words.fill(0);
             for (j, (word, sum)) in words.iter_mut().zip(&mut *sums).take(cols).enumerate() {
+                let at = row * row_stride + (first + j) * col_stride;
                 let mut bytes = [0; QUAD];
-                for (p, byte) in (QUAD * quad..k).zip(&mut bytes) {
-                    let x = src[p * row_stride + (first + j) * col_stride];
-                    *sum = sum.wrapping_add(x.into());
-                    *byte = x.cast_unsigned();
+                if row_stride == 1 {
+                    bytes[..rows].copy_from_slice(&src[at..][..rows]);
+                } else {
+                    for (p, byte) in bytes[..rows].iter_mut().enumerate() {
+                        *byte = src[at + p * row_stride];
+                    }
                 }
-                *word = u32::from_le_bytes(bytes);
+                let all: i32 = bytes.iter().map(|x| i32::from(*x)).sum();
+                *sum = sum.wrapping_add(all);
+                *word = u32::from_le_bytes(bytes.map(i8::cast_unsigned));
             }
         }
+    }
+}
+
+/// A line of four rows.
+fn interleave(rows: [&[i8; PANEL]; QUAD], words: &mut [u32], sums: &mut [i32]) {
+    let [a, b, c, d] = rows;
+    for j in 0..PANEL {
+        let bytes = [a[j], b[j], c[j], d[j]];
+        let all: i32 = bytes.iter().map(|x| i32::from(*x)).sum();
+        sums[j] = sums[j].wrapping_add(all);
+        words[j] = u32::from_le_bytes(bytes.map(i8::cast_unsigned));
     }
 }
 

@@ -9,8 +9,10 @@ use super::activation::Activation;
 use super::int8::Grid8;
 use super::simd::{Simd, Vectorized};
 
-/// Most elements that go through the stages at a time.
-const MOST: usize = 64;
+/// Most vectors that go through the stages at a time.
+const MOST_VECTORS: usize = 8;
+/// Most lanes of a vector.
+const MOST_LANES: usize = 16;
 
 /// What is done to an element. Matrices are as the elements: rows of `n`.
 #[derive(Clone, Copy, Debug)]
@@ -121,116 +123,132 @@ impl Chain<'_> {
         col: usize,
         cols: usize,
     ) -> usize {
-        let mut x = [s.splat(0.0); V];
+        let mut x = [[s.splat(0.0); V]; 1];
         let at = row * self.x_row_stride + col;
         match self.x {
             Elements::F32(data) => {
                 let data = &data[at..][..cols];
                 for v in 0..V {
-                    x[v] = load::<S, WHOLE>(s, data, v);
+                    x[0][v] = load::<S, WHOLE>(s, data, v);
                 }
             }
             Elements::Quantized(data, grid) => {
                 let data = &data[at..][..cols];
                 for v in 0..V {
-                    x[v] = number(s, load_bytes::<S, WHOLE>(s, data, v), grid);
+                    x[0][v] = number(s, load_bytes::<S, WHOLE>(s, data, v), grid);
                 }
             }
         }
-        apply::<S, V, WHOLE>(s, self.stages, (row, col, cols), &mut x);
-        store::<S, V, WHOLE>(s, &mut self.output, row * self.n + col, cols, &x);
+        apply::<S, 1, V, WHOLE>(s, self.stages, (row, col, cols), &mut x);
+        store::<S, 1, V, WHOLE>(s, &mut self.output, self.n, (row, col, cols), &x);
         cols
     }
 }
 
-/// Puts `V` vectors through stages: columns from `col` on, of which there are `cols`. If not
-/// `WHOLE`, it is one vector of which there may be a part only.
+/// Puts `R` rows of `V` vectors through stages: rows from `row` and columns from `col` on, of which
+/// there are `cols`. If not `WHOLE`, it is one vector a row of which there may be a part only.
 #[inline(always)]
-pub(in crate::kernels) fn apply<S: Simd, const V: usize, const WHOLE: bool>(
+pub(in crate::kernels) fn apply<S: Simd, const R: usize, const V: usize, const WHOLE: bool>(
     s: S,
     stages: &[Stage<'_>],
     (row, col, cols): (usize, usize, usize),
-    x: &mut [S::F32; V],
+    x: &mut [[S::F32; V]; R],
 ) {
     for stage in stages {
         match *stage {
             Stage::Round(grid) => {
                 let nearest = Nearest::new(s, grid);
-                let steps = nearest.steps(s, x);
-                for v in 0..V {
-                    x[v] = s.mul(steps[v], nearest.scale);
+                let biased = nearest.biased(s, x.as_flattened());
+                for (x, biased) in x.as_flattened_mut().iter_mut().zip(biased) {
+                    *x = s.mul(s.sub(biased, s.splat(BIAS)), nearest.scale);
                 }
             }
             Stage::Times(factor) => {
                 let factor = s.splat(factor);
-                for v in 0..V {
-                    x[v] = s.mul(x[v], factor);
+                for x in x.as_flattened_mut() {
+                    *x = s.mul(*x, factor);
                 }
             }
             Stage::Plus(summand) => {
                 let summand = s.splat(summand);
-                for v in 0..V {
-                    x[v] = s.add(x[v], summand);
+                for x in x.as_flattened_mut() {
+                    *x = s.add(*x, summand);
                 }
             }
             Stage::MulRow(data) => {
                 let data = &data[col..][..cols];
                 for v in 0..V {
-                    x[v] = s.mul(x[v], load::<S, WHOLE>(s, data, v));
+                    let y = load::<S, WHOLE>(s, data, v);
+                    for r in 0..R {
+                        x[r][v] = s.mul(x[r][v], y);
+                    }
                 }
             }
             Stage::AddRow(data) => {
                 let data = &data[col..][..cols];
                 for v in 0..V {
-                    x[v] = s.add(x[v], load::<S, WHOLE>(s, data, v));
+                    let y = load::<S, WHOLE>(s, data, v);
+                    for r in 0..R {
+                        x[r][v] = s.add(x[r][v], y);
+                    }
                 }
             }
             Stage::Add { data, row_stride } => {
-                let data = &data[row * row_stride + col..][..cols];
-                for v in 0..V {
-                    x[v] = s.add(x[v], load::<S, WHOLE>(s, data, v));
+                for r in 0..R {
+                    let data = &data[(row + r) * row_stride + col..][..cols];
+                    for v in 0..V {
+                        x[r][v] = s.add(x[r][v], load::<S, WHOLE>(s, data, v));
+                    }
                 }
             }
             Stage::AddQuantized { data, row_stride, grid } => {
-                let data = &data[row * row_stride + col..][..cols];
-                for v in 0..V {
-                    let bytes = load_bytes::<S, WHOLE>(s, data, v);
-                    x[v] = s.add(x[v], number(s, bytes, grid));
+                for r in 0..R {
+                    let data = &data[(row + r) * row_stride + col..][..cols];
+                    for v in 0..V {
+                        let bytes = load_bytes::<S, WHOLE>(s, data, v);
+                        x[r][v] = s.add(x[r][v], number(s, bytes, grid));
+                    }
                 }
             }
-            Stage::Activate(activation) => activate::<S, V>(s, activation, x),
+            Stage::Activate(activation) => activate(s, activation, x.as_flattened_mut()),
         }
     }
 }
 
-/// Writes `V` vectors of results, from `place` on.
+/// Writes `R` rows of `V` vectors of results among rows of `n`.
 #[inline(always)]
-pub(in crate::kernels) fn store<S: Simd, const V: usize, const WHOLE: bool>(
+pub(in crate::kernels) fn store<S: Simd, const R: usize, const V: usize, const WHOLE: bool>(
     s: S,
     output: &mut Output<'_>,
-    place: usize,
-    cols: usize,
-    x: &[S::F32; V],
+    n: usize,
+    (row, col, cols): (usize, usize, usize),
+    x: &[[S::F32; V]; R],
 ) {
     match output {
         Output::F32(c) => {
-            let c = &mut c[place..][..cols];
-            for v in 0..V {
-                if WHOLE {
-                    s.store(x[v], &mut c[v * S::LANES..]);
-                } else {
-                    s.store_tail(x[v], c);
+            for r in 0..R {
+                let c = &mut c[(row + r) * n + col..][..cols];
+                for v in 0..V {
+                    if WHOLE {
+                        s.store(x[r][v], &mut c[v * S::LANES..]);
+                    } else {
+                        s.store_tail(x[r][v], c);
+                    }
                 }
             }
         }
         Output::Quantized(c, grid) => {
-            let bytes = Nearest::new(s, *grid).bytes(s, x);
-            let c = &mut c[place..][..cols];
-            for v in 0..V {
-                if WHOLE {
-                    s.bytes_store(bytes[v], &mut c[v * S::LANES..]);
-                } else {
-                    s.bytes_store_tail(bytes[v], c);
+            let nearest = Nearest::new(s, *grid);
+            let biased = nearest.biased(s, x.as_flattened());
+            for r in 0..R {
+                let c = &mut c[(row + r) * n + col..][..cols];
+                for v in 0..V {
+                    let bytes = nearest.bytes(s, biased[r * V + v]);
+                    if WHOLE {
+                        s.bytes_store(bytes, &mut c[v * S::LANES..]);
+                    } else {
+                        s.bytes_store_tail(bytes, c);
+                    }
                 }
             }
         }
@@ -249,7 +267,7 @@ fn load_bytes<S: Simd, const WHOLE: bool>(s: S, data: &[u8], v: usize) -> S::U32
 }
 
 #[inline(always)]
-fn activate<S: Simd, const V: usize>(s: S, activation: Activation, x: &mut [S::F32; V]) {
+fn activate<S: Simd>(s: S, activation: Activation, x: &mut [S::F32]) {
     if let Some((low, high)) = activation.clamp() {
         let (low, high) = (s.splat(low), s.splat(high));
         for x in x {
@@ -257,14 +275,29 @@ fn activate<S: Simd, const V: usize>(s: S, activation: Activation, x: &mut [S::F
         }
         return;
     }
-    let mut lanes = [0.0; MOST];
-    let lanes = &mut lanes[..V * S::LANES];
-    for v in 0..V {
-        s.store(x[v], &mut lanes[v * S::LANES..]);
+    // Through memory, so that the functions are compiled once, not into every block.
+    let mut lanes = [0.0; MOST_VECTORS * MOST_LANES];
+    let lanes = &mut lanes[..x.len() * S::LANES];
+    for (x, lanes) in x.iter().zip(lanes.chunks_exact_mut(S::LANES)) {
+        s.store(*x, lanes);
     }
-    activation.apply(s, lanes);
-    for v in 0..V {
-        x[v] = s.load(&lanes[v * S::LANES..]);
+    s.vectorize(Activate { activation, lanes });
+    for (x, lanes) in x.iter_mut().zip(lanes.chunks_exact(S::LANES)) {
+        *x = s.load(lanes);
+    }
+}
+
+struct Activate<'a> {
+    activation: Activation,
+    lanes: &'a mut [f32],
+}
+
+impl Vectorized for Activate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.activation.apply(s, self.lanes);
     }
 }
 
@@ -285,44 +318,58 @@ pub(in crate::kernels) struct Nearest<S: Simd> {
     inverse: S::F32,
     low: S::F32,
     high: S::F32,
-    zero: i32,
+    /// The zero point, as bits of an `i32`.
+    zero: u32,
 }
+
+/// 1.5 * 2^23, of which the last eight bits are zero: a number below 2^22 added to it is rounded to
+/// an integer, halves to even, that stands in the last bits.
+const BIAS: f32 = 12_582_912.0;
 
 impl<S: Simd> Nearest<S> {
     #[inline(always)]
     pub(in crate::kernels) fn new(s: S, grid: Grid8) -> Self {
-        let [low, high] = grid.range().map(|x| s.splat((x - grid.zero) as f32));
-        let inverse = s.splat(1.0 / grid.scale);
-        Self { scale: s.splat(grid.scale), inverse, low, high, zero: grid.zero }
+        let [low, high] = grid.range();
+        let inverse = 1.0 / grid.scale;
+        Self {
+            scale: s.splat(grid.scale),
+            // Others have fewer bits, or none: no product with them is sure.
+            inverse: s.splat(if inverse.is_normal() { inverse } else { f32::NAN }),
+            low: s.splat((low - grid.zero) as f32),
+            high: s.splat((high - grid.zero) as f32),
+            zero: grid.zero.cast_unsigned(),
+        }
     }
 
-    /// The number of steps from zero: integers, and zero for NaN.
+    /// The numbers of steps from zero, [`BIAS`] added; zero for NaN. There are at most
+    /// [`MOST_VECTORS`].
     #[inline(always)]
-    fn steps<const V: usize>(&self, s: S, x: &[S::F32; V]) -> [S::F32; V] {
+    pub(in crate::kernels) fn biased(&self, s: S, x: &[S::F32]) -> [S::F32; MOST_VECTORS] {
         // A product with the inverse is off by less than 2^-14 where it is no more than 255, so that
         // division can give another integer only beside a half.
         let near = s.splat(0.5 - 1.0 / 8192.0);
-        let mut steps = *x;
+        let mut biased = [near; MOST_VECTORS];
         let mut sure = s.le(near, near);
-        for v in 0..V {
-            let q = self.clamped(s, s.mul(x[v], self.inverse));
-            steps[v] = whole(s, q);
-            sure = s.mask_and(sure, s.le(s.abs(s.sub(q, steps[v])), near));
+        for (x, biased) in x.iter().zip(&mut biased) {
+            let q = self.clamped(s, s.mul(*x, self.inverse));
+            *biased = s.add(q, s.splat(BIAS));
+            let rest = s.sub(q, s.sub(*biased, s.splat(BIAS)));
+            sure = s.mask_and(sure, s.le(s.abs(rest), near));
         }
         // NaN is never sure.
         if !s.mask_all(sure) {
-            self.divided(s, x, &mut steps);
+            self.divided(s, x, &mut biased);
         }
-        steps
+        biased
     }
 
     /// The same by division: many times slower.
     #[cold]
     #[inline(always)]
-    fn divided<const V: usize>(&self, s: S, x: &[S::F32; V], steps: &mut [S::F32; V]) {
-        for v in 0..V {
-            let q = whole(s, self.clamped(s, s.div(x[v], self.scale)));
-            steps[v] = s.select(s.eq(q, q), q, s.splat(0.0));
+    fn divided(&self, s: S, x: &[S::F32], biased: &mut [S::F32; MOST_VECTORS]) {
+        for (x, biased) in x.iter().zip(biased) {
+            let q = s.add(self.clamped(s, s.div(*x, self.scale)), s.splat(BIAS));
+            *biased = s.select(s.eq(q, q), q, s.splat(BIAS));
         }
     }
 
@@ -331,24 +378,11 @@ impl<S: Simd> Nearest<S> {
         s.min(self.high, s.max(self.low, q))
     }
 
-    /// The values, each in the lowest byte of its lane.
+    /// The value of a biased number of steps, in the lowest byte of each lane.
     #[inline(always)]
-    pub(in crate::kernels) fn bytes<const V: usize>(&self, s: S, x: &[S::F32; V]) -> [S::U32; V] {
-        let zero = s.i32_splat(self.zero);
-        let mut bytes = [s.u32_splat(0); V];
-        for (byte, steps) in bytes.iter_mut().zip(self.steps(s, x)) {
-            *byte = s.i32_to_u32(s.i32_add(s.round_to_i32(steps), zero));
-        }
-        bytes
+    pub(in crate::kernels) fn bytes(&self, s: S, biased: S::F32) -> S::U32 {
+        s.u32_add(s.to_bits(biased), s.u32_splat(self.zero))
     }
-}
-
-/// The nearest integer, halves to even, of numbers below 2^22.
-#[inline(always)]
-fn whole<S: Simd>(s: S, q: S::F32) -> S::F32 {
-    // 1.5 * 2^23: the sum has no bits behind the point.
-    let magic = s.splat(12_582_912.0);
-    s.sub(s.add(q, magic), magic)
 }
 
 #[cfg(test)]

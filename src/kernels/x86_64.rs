@@ -32,7 +32,7 @@ pub(super) fn detect() -> Level {
     const MASKS_ZMM: u64 = 0b1110_0110;
     const AVX512_VNNI: u32 = 1 << 11;
     const AVX512_BF16: u32 = 1 << 5;
-    const AMX_BF16_TILE: u32 = 1 << 22 | 1 << 24;
+    const AMX_BF16_TILE_INT8: u32 = 1 << 22 | 1 << 24 | 1 << 25;
     const TILES: u64 = 0b11 << 17;
 
     let cpuid = |leaf| cpuid(leaf, 0);
@@ -50,7 +50,8 @@ pub(super) fn detect() -> Level {
     }
     let bf16 = last >= 1 && all(self::cpuid(7, 1).eax, AVX512_BF16);
     // Rows are rounded by AVX512-BF16 before they are tiles.
-    let tiles = bf16 && all(edx, AMX_BF16_TILE) && saved & TILES == TILES && amx::has_palette();
+    let tiles =
+        bf16 && all(edx, AMX_BF16_TILE_INT8) && saved & TILES == TILES && amx::has_palette();
     Level::avx512(bf16, all(ecx, AVX512_VNNI), if tiles { Tiles::Offered } else { Tiles::None })
 }
 

@@ -16,7 +16,7 @@ use super::error::ImportError;
 use super::proto::{SparseTensorProto, TensorProto};
 
 /// The element type with this number in the file, or the name of one that is not supported.
-pub(super) fn element_type(code: i32) -> Result<DType, String> {
+pub(crate) fn element_type(code: i32) -> Result<DType, String> {
     Ok(match code {
         1 => DType::F32,
         2 => DType::U8,
@@ -225,6 +225,8 @@ fn read_external(
         return Err(outside());
     }
     let unreadable = |e: std::io::Error| format!("its external file {location:?}: {e}");
+    // The folder of a file that is named alone.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let root = folder.canonicalize().map_err(unreadable)?;
     let path = root.join(location).canonicalize().map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => {

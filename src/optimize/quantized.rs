@@ -4,13 +4,14 @@
 //! operator in f32, `QuantizeLinear`. A product of two dequantized values, its weights constant,
 //! becomes a product of integers, together with all that follows it up to the next quantized
 //! value ([`linear`]). So do other operators on elements that are quantized on their way
-//! ([`chain`]). What only moves elements moves the integers ([`moves`]).
+//! ([`chain`]), a function of eight bits a table ([`tables`]). What only moves elements moves the integers ([`moves`]).
 
 mod chain;
 mod conv;
 mod follow;
 mod linear;
 mod moves;
+mod tables;
 
 use std::collections::HashMap;
 
@@ -34,7 +35,7 @@ pub(super) fn move_integers(graph: &mut Graph) -> usize {
 pub(super) fn fuse(graph: &mut Graph) -> usize {
     // Products have been made under other shapes since.
     move_integers(graph);
-    each_list(graph, &mut |scope| {
+    let products = each_list(graph, &mut |scope| {
         let products = (0..scope.len()).filter(|i| linear::fuse(scope, *i).is_some()).count();
         (0..scope.len()).for_each(|i| {
             chain::fuse(scope, i);
@@ -44,7 +45,9 @@ pub(super) fn fuse(graph: &mut Graph) -> usize {
             chain::dequantize(scope, i);
         });
         products
-    })
+    });
+    tables::look_up(graph);
+    products
 }
 
 /// An operand or result that is quantized as a whole, with one scale.
@@ -148,7 +151,8 @@ fn keep(graph: &Graph, nodes: &[Node], kept: &mut Vec<Kept>) {
             Op::Linear { .. } | Op::Conv(_) if !w => "its weights are not quantized",
             Op::Conv(ref conv) if conv.group > 1 => "convolutions in groups are computed in f32",
             Op::Linear { .. } | Op::Conv(_) | Op::MatMul | Op::Gemm(_) => {
-                "not eight bits, or scales that differ along what is summed over"
+                "not eight bits, scales that differ along what is summed over, groups, or sums beyond \
+                 32 bits"
             }
             Op::Recurrent(_) => "recurrent layers take integers only as DynamicQuantizeLSTM",
             Op::Attention(_) => "attention is computed in f32",

@@ -19,6 +19,8 @@ pub(super) struct Constants<'m> {
     initializers: HashMap<&'m str, &'m TensorProto>,
     /// The node that gives a value.
     givers: HashMap<&'m str, usize>,
+    /// The nodes that read a value; none for whoever reads it otherwise, a body or an output.
+    readers: HashMap<&'m str, Vec<Option<usize>>>,
     known: RefCell<HashMap<String, Option<Tensor>>>,
 }
 
@@ -26,11 +28,30 @@ impl<'m> Constants<'m> {
     pub(super) fn new(model: &'m Model) -> Self {
         let graph = model.graph();
         let initializers = graph.initializer.iter().map(|t| (t.name.as_str(), t)).collect();
-        let mut givers = HashMap::new();
+        let (mut givers, mut readers) = (HashMap::new(), HashMap::<&str, Vec<_>>::new());
         for (i, node) in graph.node.iter().enumerate() {
             givers.extend(node.output.iter().map(|name| (name.as_str(), i)));
+            node.input.iter().for_each(|name| readers.entry(name).or_default().push(Some(i)));
+            let bodies = node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs));
+            bodies.for_each(|body| reads_of(body, &mut readers));
         }
-        Self { model, initializers, givers, known: RefCell::default() }
+        for info in &graph.output {
+            readers.entry(&info.name).or_default().push(None);
+        }
+        Self { model, initializers, givers, readers, known: RefCell::default() }
+    }
+
+    /// The node at a position.
+    pub(super) fn node(&self, i: usize) -> &'m NodeProto {
+        &self.model.graph().node[i]
+    }
+
+    /// The only node that reads a value, if the value is nothing else.
+    pub(super) fn only_reader(&self, name: &str) -> Option<usize> {
+        match self.readers.get(name).map(Vec::as_slice) {
+            Some([Some(only)]) => Some(*only),
+            _ => None,
+        }
     }
 
     /// The value, if it is constant and can be computed.
@@ -57,7 +78,7 @@ impl<'m> Constants<'m> {
                 continue;
             }
             let i = *self.givers.get(name)?;
-            let node: &NodeProto = &graph.node[i];
+            let node = self.node(i);
             // What a body takes from around it is not among the node's inputs.
             let has_body = node.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty());
             let is_random = node.op_type.starts_with("Random")
@@ -87,5 +108,18 @@ impl<'m> Constants<'m> {
         let dtype = program.outputs().next()?.dtype;
         let shape = session.output_shape(0).ok()?;
         Some(Tensor::from_bytes(dtype, &shape, session.output_bytes(0).ok()?))
+    }
+}
+
+/// Marks what a body reads, its own values included.
+fn reads_of<'m>(body: &'m GraphProto, readers: &mut HashMap<&'m str, Vec<Option<usize>>>) {
+    let outputs = body.output.iter().map(|info| info.name.as_str());
+    let inputs = body.node.iter().flat_map(|node| node.input.iter().map(String::as_str));
+    for name in outputs.chain(inputs) {
+        readers.entry(name).or_default().push(None);
+    }
+    for node in &body.node {
+        let bodies = node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs));
+        bodies.for_each(|body| reads_of(body, readers));
     }
 }

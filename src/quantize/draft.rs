@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use super::error::QuantizeError;
 use super::model::{Model, raw};
 use super::opset;
-use super::options::Options;
 use crate::onnx::proto::{
     AttributeProto, AttributeType, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
     TensorProto,
@@ -124,9 +123,14 @@ impl<'m> Draft<'m> {
         self.instead.entry(at).or_default().push(node);
     }
 
-    /// The old node with other inputs in some places.
+    /// The old node with other inputs in some places. An Einsum that is a layer is a product, and
+    /// becomes one, which runtimes know in integers.
     pub(super) fn with_inputs(&self, at: usize, inputs: &[(usize, &str)]) -> NodeProto {
         let mut node = self.node(at).clone();
+        if node.op_type == "Einsum" {
+            node.op_type = "MatMul".to_owned();
+            node.attribute.clear();
+        }
         for (i, name) in inputs {
             if let Some(slot) = node.input.get_mut(*i) {
                 (*name).clone_into(slot);
@@ -136,7 +140,7 @@ impl<'m> Draft<'m> {
     }
 
     /// The file.
-    pub(super) fn finish(mut self, options: &Options) -> Result<Vec<u8>, QuantizeError> {
+    pub(super) fn finish(mut self, ranks: &opset::Ranks) -> Result<Vec<u8>, QuantizeError> {
         let has = self.model.opset();
         let mut proto = self.model.proto.clone();
         let mut graph = proto.graph.take().unwrap_or_default();
@@ -150,8 +154,7 @@ impl<'m> Draft<'m> {
         }
         graph.initializer.append(&mut self.constants);
         if self.opset > has {
-            let ranks = opset::Ranks::new(self.model, options);
-            opset::raise(&mut graph, &proto.functions, has, self.opset, &ranks)?;
+            opset::raise(&mut graph, &proto.functions, has, self.opset, ranks)?;
         }
         sweep(&mut graph);
         set_versions(&mut proto, &mut graph, self.opset.max(has), self.uses_microsoft);

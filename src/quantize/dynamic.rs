@@ -5,7 +5,7 @@
 //! writes and its optimizer recognises.
 
 use super::draft::{Draft, MICROSOFT, code, int, node};
-use super::layers::{Kind, Layer};
+use super::layers::{self, Kind, Layer};
 use super::options::Options;
 use super::weights::{Integers, symmetric};
 use crate::graph::Tensor;
@@ -111,15 +111,10 @@ fn gemm_bias(draft: &mut Draft<'_>, layer: &Layer, beta: f32) -> Option<String> 
 
 /// A matrix times a factor, its rows the ones that are summed over.
 fn arranged(w: &Tensor, factor: f32, transposed: bool) -> Tensor {
-    let elements = w.as_slice::<f32>().unwrap_or_default();
     let scaled = |x: &f32| if factor == 1.0 { *x } else { x * factor };
-    if !transposed {
-        return Tensor::new(w.shape(), &elements.iter().map(scaled).collect::<Vec<_>>());
-    }
-    let [rows, cols] = [w.shape()[0], w.shape()[1]];
-    let turned: Vec<f32> =
-        (0..elements.len()).map(|i| scaled(&elements[i % rows * cols + i / rows])).collect();
-    Tensor::new(&[cols, rows], &turned)
+    let w = if transposed { layers::transposed(w) } else { w.clone() };
+    let elements = w.as_slice::<f32>().unwrap_or_default();
+    Tensor::new(w.shape(), &elements.iter().map(scaled).collect::<Vec<_>>())
 }
 
 fn conv(draft: &mut Draft<'_>, layer: &Layer, options: &Options) {

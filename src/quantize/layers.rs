@@ -48,8 +48,17 @@ pub(super) struct Layer {
     pub(super) input: String,
     /// What it multiplies by, as f32; a recurrent layer has two.
     pub(super) weights: Vec<Weight>,
-    /// What it adds itself, if that is a constant.
-    pub(super) bias: Option<Tensor>,
+    /// What is added to its result, if that is a constant.
+    pub(super) bias: Option<Bias>,
+}
+
+/// A constant that a layer adds itself, or that the one node which reads its result adds.
+#[derive(Clone, Debug)]
+pub(super) struct Bias {
+    pub(super) tensor: Tensor,
+    /// The node that adds it, and which of its inputs it is.
+    pub(super) node: usize,
+    pub(super) operand: usize,
 }
 
 /// A constant operand of a layer.
@@ -108,6 +117,36 @@ pub(super) fn int(node: &NodeProto, name: &str) -> Option<i64> {
     attribute(node, name).map(|attribute| attribute.i)
 }
 
+/// Whether a node multiplies by a constant of f32.
+fn has_constant_factor(node: &NodeProto, constants: &Constants<'_>) -> bool {
+    let is_float = |x: Tensor| x.dtype() == DType::F32 && x.shape().len() > 1;
+    node.input.iter().any(|name| constants.of(name).is_some_and(is_float))
+}
+
+/// Whether the matrix is transposed, where an Einsum is the product of rows with a matrix:
+/// `...c,cd->...d` or `...c,dc->...d`.
+fn matrix_product(node: &NodeProto) -> Option<bool> {
+    let equation = String::from_utf8(attribute(node, "equation")?.s.clone()).ok()?;
+    let equation: String = equation.chars().filter(|c| !c.is_whitespace()).collect();
+    let (operands, result) = equation.split_once("->")?;
+    let (rows, matrix) = operands.split_once(',')?;
+    let &[first, second] = matrix.as_bytes() else { return None };
+    let (kept, summed) = rows.split_at(rows.len().checked_sub(1)?);
+    let letters = |text: &str| text.bytes().filter(u8::is_ascii_alphabetic).collect::<Vec<_>>();
+    let mut all = [letters(rows), vec![first, second]].concat();
+    all.sort_unstable();
+    all.dedup();
+    // Every letter stands for an axis of its own, but for the one that is summed over.
+    let distinct = all.len() == letters(rows).len() + 1;
+    let (is_transposed, column) = match summed.as_bytes() {
+        [c] if *c == first => (false, second),
+        [c] if *c == second => (true, first),
+        _ => return None,
+    };
+    let expected = [kept.as_bytes(), &[column]].concat();
+    (distinct && result.as_bytes() == expected).then_some(is_transposed)
+}
+
 /// The layer that a node is; none where the mode does not know the operator.
 fn layer(
     node: &NodeProto,
@@ -124,6 +163,12 @@ fn layer(
             Kind::Gemm { alpha: float("alpha"), beta: float("beta"), trans_b }
         }
         "Conv" => Kind::Conv,
+        "Einsum" | "ConvTranspose" if !has_constant_factor(node, constants) => return None,
+        "ConvTranspose" => return Some(Err("is not quantized in any mode".to_owned())),
+        "Einsum" => match matrix_product(node) {
+            Some(_) => Kind::MatMul,
+            None => return Some(Err("is no product of rows with a matrix".to_owned())),
+        },
         "LSTM" | "GRU" | "RNN" => Kind::Recurrent,
         "Gather" if mode == Mode::Weights => Kind::Gather,
         _ => return None,
@@ -182,7 +227,15 @@ fn described(
         if tensor.to_f64s().iter().any(|x| !x.is_finite()) {
             return Err("has weights that are not finite".to_owned());
         }
-        Ok(Weight { name: name.to_owned(), operand: *operand, tensor })
+        let is_transposed = node.op_type == "Einsum" && matrix_product(node) == Some(true);
+        Ok(match is_transposed && tensor.shape().len() == 2 {
+            true => Weight {
+                name: format!("{name}_transposed"),
+                operand: *operand,
+                tensor: transposed(&tensor),
+            },
+            false => Weight { name: name.to_owned(), operand: *operand, tensor },
+        })
     };
     let weights: Vec<Weight> = operands.iter().map(weight).collect::<Result<_, String>>()?;
     let shape = weights[0].tensor.shape();
@@ -195,8 +248,15 @@ fn described(
     if !rank_is_right {
         return Err(format!("has weights of the shape {shape:?}"));
     }
-    let bias = node.input.get(2).filter(|_| matches!(kind, Kind::Gemm { .. } | Kind::Conv));
-    let bias = bias.filter(|name| !name.is_empty()).and_then(|name| constants.of(name));
+    let bias = match kind {
+        Kind::Gemm { .. } | Kind::Conv => {
+            let name = node.input.get(2).filter(|name| !name.is_empty());
+            let tensor = name.and_then(|name| constants.of(name));
+            tensor.map(|tensor| Bias { tensor, node: i, operand: 2 })
+        }
+        Kind::MatMul => added_behind(node, constants),
+        _ => None,
+    };
     Ok(Layer {
         name: node_name(node).to_owned(),
         op: node.op_type.clone(),
@@ -206,6 +266,26 @@ fn described(
         weights,
         bias,
     })
+}
+
+/// What the only reader of a node's result adds to it, if that is constant.
+fn added_behind(node: &NodeProto, constants: &Constants<'_>) -> Option<Bias> {
+    let result = node.output.first()?;
+    let at = constants.only_reader(result)?;
+    let reader = constants.node(at);
+    let is_sum = reader.op_type == "Add" && reader.domain.is_empty();
+    let operand = reader.input.iter().position(|name| name != result).filter(|_| is_sum)?;
+    let tensor = constants.of(&reader.input[operand])?;
+    Some(Bias { tensor, node: at, operand })
+}
+
+/// A matrix with its axes exchanged.
+pub(super) fn transposed(w: &Tensor) -> Tensor {
+    let elements = w.as_slice::<f32>().unwrap_or_default();
+    let [rows, cols] = [w.shape()[0], w.shape()[1]];
+    let turned: Vec<f32> =
+        (0..elements.len()).map(|i| elements[i % rows * cols + i / rows]).collect();
+    Tensor::new(&[cols, rows], &turned)
 }
 
 impl Layer {
@@ -218,6 +298,34 @@ impl Layer {
             Kind::Gemm { trans_b, .. } => Some(usize::from(!trans_b)),
             Kind::Conv | Kind::Gather => Some(0),
             Kind::Recurrent => (shape[0] == 1).then_some(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_einsum_is_a_product_with_a_matrix_or_not() {
+        let of = |equation: &str| {
+            let s = equation.as_bytes().to_vec();
+            let attribute = AttributeProto { name: "equation".into(), s, ..Default::default() };
+            matrix_product(&NodeProto { attribute: vec![attribute], ..Default::default() })
+        };
+        for (equation, expected) in [
+            ("abc,cd->abd", Some(false)),
+            ("ac, dc -> ad", Some(true)),
+            ("...c,cd->...d", Some(false)),
+            ("abc,cd->adb", None),
+            ("abc,cb->ab", None),
+            ("aac,cd->ad", None),
+            ("abc,cd", None),
+            ("bhqd,bhkd->bhqk", None),
+            (",ab->ab", None),
+            ("ab,bc,cd->ad", None),
+        ] {
+            assert_eq!(of(equation), expected, "{equation}");
         }
     }
 }

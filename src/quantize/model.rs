@@ -45,7 +45,6 @@ impl Model {
 
     fn read(bytes: Bytes, folder: Option<&Path>) -> Result<Self, QuantizeError> {
         let mut proto = message(bytes.clone(), DEFAULT_MAX_MEMORY)?;
-        let folder = folder.map(|f| if f.as_os_str().is_empty() { Path::new(".") } else { f });
         let mut file_bytes = bytes.len();
         let graph = proto.graph.get_or_insert_default();
         for tensor in graph.initializer.iter_mut().filter(|tensor| tensor.data_location == 1) {
@@ -89,7 +88,9 @@ impl Model {
     }
 
     /// The file of this model, with its constants in it.
-    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, QuantizeError> {
+    ///
+    /// **Errors**: more than 2 GiB, the most that a file of the format has.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, QuantizeError> {
         self.encode(&self.proto)
     }
 

@@ -6,6 +6,8 @@
 //!
 //! **Source**: the change log of the ONNX operators.
 
+use std::collections::HashMap;
+
 use super::draft::{code, int};
 use super::error::QuantizeError;
 use super::model::{Model, raw};
@@ -76,23 +78,34 @@ const CHANGES: [(&str, i64, Change); 43] = [
 /// Operators that changed later, in ways that are no matter of form.
 const LATER: [(&str, i64); 2] = [("DFT", 20), ("GroupNormalization", 21)];
 
-/// Ranks of values, which a run tells.
-pub(super) struct Ranks<'a> {
-    model: &'a Model,
-    options: &'a Options,
-}
+/// Ranks of the values of which a change asks it.
+pub(super) type Ranks = HashMap<String, usize>;
 
-impl<'a> Ranks<'a> {
-    pub(super) fn new(model: &'a Model, options: &'a Options) -> Self {
-        Self { model, options }
+/// The ranks that the loaded model tells; none where it cannot be loaded. Extents that are open
+/// count for nothing here.
+pub(super) fn ranks(model: &Model, options: &Options) -> Ranks {
+    let flattened = |op: &str| {
+        let mut changes = CHANGES.iter();
+        changes.any(|(name, at, change)| {
+            *name == op && model.opset() < *at && matches!(change, Change::Flattened)
+        })
+    };
+    let nodes = model.graph().node.iter().filter(|node| flattened(&node.op_type));
+    let names: Vec<&str> = nodes.filter_map(|node| Some(node.input.first()?.as_str())).collect();
+    if names.is_empty() {
+        return Ranks::new();
     }
-
-    /// The rank of a value, if the model can be loaded as it is.
-    fn of(&self, name: &str) -> Option<usize> {
-        let samples = Samples::none();
-        let mut observed = Observed::load(self.model, &[name], &samples, self.options).ok()?;
-        observed.rank_of(name)
-    }
+    let with_extent = |extent: usize| {
+        let file = model.to_bytes().ok()?;
+        let open = crate::onnx::names(&file).ok()?.dims;
+        let chosen = options.load.dims();
+        let open = open.into_iter().filter(|dim| !chosen.contains_key(dim));
+        let load = open.fold(options.load.clone(), |load, dim| load.dim(&dim, extent));
+        Observed::load(model, &names, &Samples::none(), &options.clone().load(load)).ok()
+    };
+    let as_chosen = Observed::load(model, &names, &Samples::none(), options).ok();
+    let loaded = as_chosen.or_else(|| [1, 8, 32].into_iter().find_map(with_extent));
+    loaded.map_or_else(Ranks::new, |observed| observed.ranks())
 }
 
 /// Rewrites a graph of operator set `has` for the set `needed`.
@@ -101,7 +114,7 @@ pub(super) fn raise(
     functions: &[FunctionProto],
     has: i64,
     needed: i64,
-    ranks: &Ranks<'_>,
+    ranks: &Ranks,
 ) -> Result<(), QuantizeError> {
     let refuse =
         |op: &str, advice| Err(QuantizeError::Opset { needed, has, op: op.to_owned(), advice });
@@ -135,7 +148,7 @@ pub(super) fn raise(
                 Change::Flattened => {
                     let axis = node.attribute.iter().find(|a| a.name == "axis").map_or(1, |a| a.i);
                     let is_last = axis == -1
-                        || node.input.first().and_then(|x| ranks.of(x))
+                        || node.input.first().and_then(|x| ranks.get(x).copied())
                             == usize::try_from(axis + 1).ok();
                     if !is_last {
                         return refuse(&node.op_type, "export the model for that set");
@@ -172,5 +185,71 @@ fn attribute_to_input(
     match node.input.get_mut(at) {
         Some(slot) => *slot = constant,
         None => node.input.push(constant),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx::proto::{AttributeProto, AttributeType};
+    use crate::quantize::draft::node;
+
+    fn ints(name: &str, ints: &[i64]) -> AttributeProto {
+        let (name, ints) = (name.to_owned(), ints.to_vec());
+        AttributeProto { name, r#type: AttributeType::Ints as i32, ints, ..Default::default() }
+    }
+
+    fn raised(nodes: Vec<NodeProto>, has: i64, needed: i64) -> Result<GraphProto, String> {
+        let mut graph = GraphProto { node: nodes, ..Default::default() };
+        let ranks = Ranks::from([("x".to_owned(), 3)]);
+        let done = raise(&mut graph, &[], has, needed, &ranks);
+        done.map(|()| graph).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn attributes_become_inputs_when_their_version_is_passed() {
+        let mut squeeze = node("Squeeze", &["x"], &["y"], "");
+        squeeze.attribute.push(ints("axes", &[0, 2]));
+        let graph = raised(vec![squeeze.clone()], 11, 13).expect("raised");
+        let [moved] = &graph.node[..] else { panic!("one node") };
+        assert!(moved.attribute.is_empty());
+        assert_eq!(moved.input, ["x", &graph.initializer[0].name]);
+        let data = graph.initializer[0].raw_data.as_deref();
+        assert_eq!(data, Some(&[[0u8; 8], 2i64.to_le_bytes()].concat()[..]));
+        let graph = raised(vec![squeeze.clone()], 13, 21).expect("raised");
+        assert_eq!(graph.node, [squeeze]);
+    }
+
+    #[test]
+    fn a_split_in_equal_parts_says_how_many() {
+        let graph = raised(vec![node("Split", &["x"], &["a", "b", "c"], "")], 11, 21);
+        assert_eq!(graph.expect("raised").node[0].attribute, [int("num_outputs", 3)]);
+    }
+
+    #[test]
+    fn a_softmax_over_the_last_axis_stays_one() {
+        for (axis, is_last) in [(Some(2), true), (Some(-1), true), (Some(1), false), (None, false)]
+        {
+            let mut softmax = node("Softmax", &["x"], &["y"], "");
+            softmax.attribute.extend(axis.map(|axis| int("axis", axis)));
+            let graph = raised(vec![softmax], 11, 13);
+            assert_eq!(graph.is_ok(), is_last, "{axis:?}");
+            if let Ok(graph) = graph {
+                assert_eq!(graph.node[0].attribute, [int("axis", -1)]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_another_meaning_is_refused_also_in_a_body() {
+        let clip = node("Clip", &["x"], &["y"], "");
+        let error = raised(vec![clip.clone()], 10, 13).expect_err("refused");
+        assert!(error.contains("Clip has changed"), "{error}");
+        assert!(raised(vec![clip.clone()], 11, 13).is_ok());
+        let mut branch = node("If", &["c"], &["y"], "");
+        let body = GraphProto { node: vec![clip], ..Default::default() };
+        let name = "then_branch".to_owned();
+        branch.attribute.push(AttributeProto { name, g: Some(body), ..Default::default() });
+        assert!(raised(vec![branch], 10, 13).is_err());
     }
 }

@@ -60,15 +60,22 @@ pub(super) fn write(draft: &mut Draft<'_>, layer: &Layer, range: Range, options:
     });
 
     let mut inputs = vec![(0, &activation[..]), (weight.operand, &dequantized[0][..])];
-    let bias = bias.map(|bias| match bias.iter().all(|b| *b == 0.0) {
-        true => String::new(),
-        false => dequantized_bias(draft, layer, &bias, step, &integers.scales),
-    });
-    if let Some(name) = &bias {
-        inputs.push((2, name));
+    let is_own = layer.bias.as_ref().is_some_and(|bias| bias.node == at);
+    let name = match &bias {
+        Some(bias) if is_own && bias.iter().all(|b| *b == 0.0) => Some(String::new()),
+        Some(bias) => Some(dequantized_bias(draft, layer, bias, step, &integers.scales)),
+        None => None,
+    };
+    if let (Some(bias), Some(name)) = (&layer.bias, &name) {
+        if is_own {
+            inputs.push((bias.operand, name));
+        } else {
+            let sum = draft.with_inputs(bias.node, &[(bias.operand, name)]);
+            draft.put_instead(bias.node, sum);
+        }
     }
     let mut product = draft.with_inputs(at, &inputs);
-    if bias.as_deref() == Some("") {
+    if name.as_deref() == Some("") {
         product.input.truncate(2);
     }
     if matches!(layer.kind, Kind::Gemm { .. }) {
@@ -108,17 +115,18 @@ fn activation(
 /// The constant bias of a layer, one element for each channel of the result.
 fn bias_of(layer: &Layer, beta: f32) -> Option<Vec<f32>> {
     let shape = layer.weights[0].tensor.shape();
-    let channels = shape[match layer.kind {
-        Kind::Gemm { trans_b: false, .. } => 1,
-        Kind::Gemm { .. } | Kind::Conv => 0,
-        _ => return None,
-    }];
-    let bias = layer.bias.as_ref()?;
+    let channels = *match layer.kind {
+        Kind::MatMul if shape.len() == 2 => shape.last(),
+        Kind::Gemm { trans_b: false, .. } => shape.last(),
+        Kind::Gemm { .. } | Kind::Conv => shape.first(),
+        _ => None,
+    }?;
+    let bias = &layer.bias.as_ref()?.tensor;
     let elements = bias.as_slice::<f32>()?;
     let is_row = bias.shape().iter().rev().skip(1).all(|n| *n == 1);
     let spread: Vec<f32> = match elements {
-        [one] => vec![one * beta; channels],
         row if row.len() == channels && is_row => row.iter().map(|b| b * beta).collect(),
+        [one] if layer.kind != Kind::MatMul => vec![one * beta; channels],
         _ => return None,
     };
     spread.iter().all(|b| b.is_finite()).then_some(spread)
@@ -135,6 +143,8 @@ fn floors(bias: &[f32], channels: usize, step: f32) -> Vec<f32> {
     }
 }
 
+/// The bias as integers of 32 bits in steps of the product, which are exact enough; runtimes add
+/// them to the sums.
 fn dequantized_bias(
     draft: &mut Draft<'_>,
     layer: &Layer,
@@ -142,20 +152,24 @@ fn dequantized_bias(
     step: f32,
     weight_scales: &[f32],
 ) -> String {
-    let like = draft.node(layer.node).input.get(2).cloned().unwrap_or_default();
+    let Some(at) = &layer.bias else { return String::new() };
+    let like = draft.node(at.node).input.get(at.operand).cloned().unwrap_or_default();
     let scales: Vec<f32> = weight_scales.iter().map(|s| s * step).collect();
     let scale = |i: usize| if scales.len() == 1 { scales[0] } else { scales[i] };
     let integer =
         |(i, b): (usize, &f32)| (f64::from(*b) / f64::from(scale(i))).round_ties_even() as i32;
     let bytes: Vec<u8> = bias.iter().enumerate().flat_map(|x| integer(x).to_le_bytes()).collect();
-    let q = draft.constant(&format!("{like}_quantized"), code::I32, &[bias.len()], &bytes);
-    let dims: &[usize] = if scales.len() == 1 { &[] } else { &[bias.len()] };
+    // A node that adds it elsewhere may broadcast by its rank.
+    let row = [bias.len()];
+    let shape = if at.node == layer.node { &row[..] } else { at.tensor.shape() };
+    let q = draft.constant(&format!("{like}_quantized"), code::I32, shape, &bytes);
+    let dims = if scales.len() == 1 { &[] } else { &row[..] };
     let scale = draft.floats(&format!("{like}_quantized_scale"), dims, &scales);
     let output = draft.name(&format!("{like}_dequantized"));
     let name = draft.name(&format!("{like}_DequantizeLinear"));
     let mut dequantize = node("DequantizeLinear", &[&q, &scale], &[&output], &name);
     if !dims.is_empty() {
-        dequantize.attribute.push(int("axis", 0));
+        dequantize.attribute.push(int("axis", shape.len() as i64 - 1));
     }
     draft.put_before(layer.node, dequantize);
     output

@@ -1,16 +1,20 @@
 //! Calibration data, and a model run over it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::draft::code;
 use super::error::QuantizeError;
 use super::model::{Model, output};
 use super::options::Options;
-use crate::graph::Tensor;
-use crate::load;
+use crate::graph::{Extent, Tensor};
+use crate::load::{self, LoadError};
 use crate::onnx::proto::{DimensionValue, TypeValue, ValueInfoProto};
+use crate::onnx::{ImportError, element_type};
 use crate::runtime::{BindError, Program, RunError, Session};
 use crate::tensor::DType;
+
+/// What is done with an output: of which sample, at which place, its name and elements.
+type See<'s> = &'s mut dyn FnMut(usize, usize, &str, &[f32]) -> Result<(), QuantizeError>;
 
 /// Inputs of a model, several times.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,7 +62,8 @@ impl Samples {
                     list()
                 )));
             };
-            let column = split(array, info).map_err(|why| {
+            let column = typed(array, info).and_then(|array| split(&array, info));
+            let column = column.map_err(|why| {
                 QuantizeError::Samples(format!("the calibration data of input {name:?} {why}"))
             })?;
             columns.push((name.clone(), column));
@@ -109,12 +114,59 @@ impl Samples {
         Some(self.names.iter().map(String::as_str).zip(set))
     }
 
+    /// Options with the shapes of the inputs, but where a dimension is left to each call.
+    pub(super) fn shaped(&self, options: &load::Options) -> load::Options {
+        if options.dims().values().any(|extent| matches!(extent, Extent::Range(..))) {
+            return options.clone();
+        }
+        let shapes = self.sets.first().into_iter().flat_map(|set| self.names.iter().zip(set));
+        let open = shapes.filter(|(name, _)| !options.bindings().values.contains_key(*name));
+        open.fold(options.clone(), |load, (name, tensor)| load.input_shape(name, tensor.shape()))
+    }
+
+    /// Loads a model for these samples: open dimensions take their sizes from them, and an input
+    /// that decides shapes becomes a constant, that of the first sample.
+    ///
+    /// **Errors** and **cost** as [`load::from_bytes`].
+    pub fn load(
+        &self,
+        onnx: &[u8],
+        options: &load::Options,
+    ) -> Result<Program<'static>, LoadError> {
+        let mut options = self.shaped(options);
+        loop {
+            let error = match load::from_bytes(onnx, &options) {
+                Ok(program) => return Ok(program),
+                Err(error) => error,
+            };
+            let bound = &options.bindings().values;
+            let needed = |name: &str| decides(&error, name) && !bound.contains_key(name);
+            match self.sample(0).and_then(|mut all| all.find(|(name, _)| needed(name))) {
+                Some((name, tensor)) => options = options.bind_value(name, tensor.clone()),
+                None => return Err(error),
+            }
+        }
+    }
+
     /// At most so many of them, evenly over all.
     pub(super) fn thinned(&self, limit: usize) -> Self {
         let len = self.len().min(limit);
         let at = |i: usize| if len > 1 { i * (self.len() - 1) / (len - 1) } else { 0 };
         let sets = (0..len).map(|i| self.sets[at(i)].clone()).collect();
         Self { names: self.names.clone(), sets }
+    }
+}
+
+/// Whether a model asks an input to be a constant.
+fn decides(error: &LoadError, input: &str) -> bool {
+    let LoadError::Import { source, .. } = error else { return false };
+    match source {
+        ImportError::Branch { input: asked, .. } => asked == input,
+        // The operand may be computed from an input, which the hint names.
+        ImportError::NotConstant { input: asked, hint, .. } => {
+            asked == input || hint.contains(&format!("graph input {input:?}"))
+        }
+        _ => false,
     }
 }
 
@@ -126,6 +178,17 @@ fn extents(info: &ValueInfoProto) -> Option<Vec<Option<usize>>> {
         _ => None,
     };
     Some(tensor.shape.as_ref()?.dim.iter().map(|dim| extent(&dim.value)).collect())
+}
+
+/// An array in the element type of its input.
+fn typed(array: &Tensor, info: &ValueInfoProto) -> Result<Tensor, String> {
+    let Some(TypeValue::Tensor(tensor)) = info.r#type.as_ref().and_then(|t| t.value.as_ref())
+    else {
+        return Err("is for an input that is no tensor".to_owned());
+    };
+    let wanted = element_type(tensor.elem_type)?;
+    converted(array, wanted)
+        .ok_or_else(|| format!("is {}, the input {wanted}: save it with that type", array.dtype()))
 }
 
 fn split(array: &Tensor, info: &ValueInfoProto) -> Result<Vec<Tensor>, String> {
@@ -201,24 +264,14 @@ impl Observed {
         samples: &Samples,
         options: &Options,
     ) -> Result<Self, QuantizeError> {
-        let mut load = options.load.clone();
-        let bound: HashSet<&String> = options.load.bindings().values.keys().collect();
-        if let Some(first) = samples.sets.first() {
-            for (name, tensor) in samples.names.iter().zip(first) {
-                if !bound.contains(name) {
-                    load = load.input_shape(name, tensor.shape());
-                }
-            }
-        }
-        let program = load::from_bytes(file, &load)?;
+        let program = samples.load(file, &options.load)?;
         let names = samples.names.clone();
         Ok(Self { program, names })
     }
 
-    /// The rank of an output.
-    pub(super) fn rank_of(&mut self, name: &str) -> Option<usize> {
-        let i = self.program.output_index(name)?;
-        self.program.outputs().nth(i).map(|port| port.rank())
+    /// The rank of each output.
+    pub(super) fn ranks(&self) -> HashMap<String, usize> {
+        self.program.outputs().map(|port| (port.name.to_owned(), port.rank())).collect()
     }
 
     /// Runs the model on each sample and shows the outputs of f32: the sample, the place of the
@@ -226,7 +279,7 @@ impl Observed {
     pub(super) fn run(
         &self,
         samples: &Samples,
-        see: &mut dyn FnMut(usize, usize, &str, &[f32]) -> Result<(), QuantizeError>,
+        see: See<'_>,
         passed: &mut dyn FnMut(usize),
     ) -> Result<(), QuantizeError> {
         let mut session = Session::new(&self.program)?;
@@ -264,14 +317,11 @@ impl Observed {
             let Some(i) = self.program.input_index(name) else { continue };
             let port = self.program.inputs().nth(i);
             let Some(port) = port.filter(|port| !port.is_state()) else { continue };
-            let tensor = converted(tensor, port.dtype).ok_or_else(|| {
-                QuantizeError::Samples(format!(
-                    "the calibration data of input {name:?} is {}, the input {}: save it with \
-                     that type",
-                    tensor.dtype(),
-                    port.dtype
-                ))
-            })?;
+            if tensor.dtype() != port.dtype {
+                let (expected, got) = (port.dtype, tensor.dtype());
+                let error = BindError::DType { expected, got };
+                return Err(QuantizeError::Run(RunError::Bind { port: i, error }));
+            }
             let refused = |error: BindError| {
                 QuantizeError::Samples(format!(
                     "the calibration data of input {name:?} has the shape {:?}: {error}",

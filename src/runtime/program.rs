@@ -309,11 +309,16 @@ impl<'a> Program<'a> {
     #[cfg(target_arch = "x86_64")]
     pub(super) fn uses_amx(&self) -> bool {
         let image = self.image();
-        let most = |rows| image.corner(rows, true).unwrap_or(0);
-        image
-            .walk()
-            .filter_map(|(kernel, words)| product::rows_in_bf16(kernel, words))
-            .any(|rows| usize::try_from(most(rows)).is_ok_and(|rows| rows >= bf16::Way::AMX_ROWS))
+        let pays = |rows, least| {
+            let most = image.corner(rows, true).and_then(|most| usize::try_from(most).ok());
+            most.is_some_and(|most| most >= least)
+        };
+        image.walk().any(|(kernel, words)| {
+            let bytes = integer::rows_in_i8(kernel, words);
+            let pairs = product::rows_in_bf16(kernel, words);
+            bytes.is_some_and(|rows| pays(rows, int8::Way::AMX_ROWS))
+                || pairs.is_some_and(|rows| pays(rows, bf16::Way::AMX_ROWS))
+        })
     }
 
     /// Steps in the order in which they run.

@@ -262,6 +262,8 @@ macro_rules! for_each_kernel {
             DynamicQuantize = 221, "dynamic_quantize", integer::DYNAMIC_QUANTIZE;
             /// Arithmetic of elements one behind the other, integers of eight bits on the way.
             Chain = 222, "chain", integer::CHAIN;
+            /// Each byte replaced by that of a table.
+            MapBytes = 223, "map_bytes", integer::MAP_BYTES;
         }
     };
 }

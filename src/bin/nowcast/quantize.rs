@@ -3,6 +3,7 @@
 mod data;
 mod folder;
 mod latency;
+mod parquet;
 mod report;
 
 use std::io::Write;
@@ -69,8 +70,8 @@ pub(crate) struct QuantizeArgs {
 #[derive(clap::Args)]
 pub(crate) struct DataArgs {
     /// Calibration data of an input, axis 0 counts the samples: NPY, NPZ (an array for each
-    /// input), CSV or Parquet (a row for each sample). NAME may be left out for NPZ, and where the
-    /// model has one input. May be given more than once
+    /// input), CSV or Parquet (a row for each sample). NAME may be left out where the file names
+    /// the inputs, as NPZ does, and where the model has one input. May be given more than once
     #[arg(long, value_name = "[NAME=]FILE")]
     input: Vec<String>,
     /// Calibrate on so many random samples: the ranges are then those of no real data

@@ -5,7 +5,7 @@ use nowcast::forecast::Forecaster;
 use nowcast::graph::Tensor;
 use nowcast::kernels::Level;
 use nowcast::load::Precision;
-use nowcast::runtime::{KERNELS, KernelId, Session};
+use nowcast::runtime::{KERNELS, KernelId, Program, Session};
 use nowcast::tensor::DType;
 use serde::Serialize;
 
@@ -29,7 +29,8 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     against: AgainstArgs,
     /// Largest difference that is allowed, relative to the largest output
-    /// [default: 1e-5; of f16 and bf16 two units in the last place; with weights in bf16 2^-6]
+    /// [default: 1e-5; of f16 and bf16 two units in the last place; with weights in bf16 2^-6, with products of
+    /// integers 2^-5: a rounding that falls to the other side is carried on by all behind it]
     #[arg(long)]
     tolerance: Option<f64>,
     #[command(flatten)]
@@ -45,13 +46,28 @@ pub(crate) struct VerifyArgs {
 /// summand, so that the sum is off by less of the largest one; a few layers add theirs, and an
 /// activation or a norm may double them. Four times 2^-8 leaves room for that, and is still far
 /// below what a wrong weight does.
-fn usual_tolerance(dtype: DType, in_bf16: bool) -> f64 {
-    const WEIGHTS_IN_BF16: f64 = 1.0 / 64.0;
-    match dtype {
-        DType::F32 | DType::F64 if in_bf16 => WEIGHTS_IN_BF16,
-        DType::F16 => 2.0 / f64::from(1 << 10),
-        DType::BF16 => 2.0 / f64::from(1 << 7),
+fn usual_tolerance(dtype: DType, precision: &str) -> f64 {
+    match (dtype, precision) {
+        (DType::F32 | DType::F64, BF16) => 1.0 / 64.0,
+        (DType::F32 | DType::F64, INT8) => 1.0 / 32.0,
+        (DType::F16, _) => 2.0 / f64::from(1 << 10),
+        (DType::BF16, _) => 2.0 / f64::from(1 << 7),
         _ => 1e-5,
+    }
+}
+
+const BF16: &str = Precision::Bf16.name();
+const INT8: &str = "int8";
+
+/// In which type a program has the weights of products.
+fn precision(program: &Program<'_>) -> &'static str {
+    let has = |ids: &[KernelId]| program.steps().any(|step| ids.contains(&step.id));
+    if has(&[KernelId::LinearI8, KernelId::ConvI8]) {
+        INT8
+    } else if has(&[KernelId::LinearBf16]) {
+        BF16
+    } else {
+        Precision::F32.name()
     }
 }
 
@@ -99,7 +115,7 @@ pub(crate) fn run(args: VerifyArgs) -> Result<(), Failure> {
     };
     let against = if itself { "the same in f32" } else { theirs.name() };
     session.run().map_err(|error| Failure::Internal(error.to_string()))?;
-    let in_bf16 = model.program.steps().any(|step| step.id == KernelId::LinearBf16);
+    let precision = precision(&model.program);
 
     let mut outputs = Vec::new();
     for ((name, ours), theirs) in model.outputs(&session)?.into_iter().zip(&expected) {
@@ -115,13 +131,12 @@ pub(crate) fn run(args: VerifyArgs) -> Result<(), Failure> {
         }
         let [difference, rms, largest] = compare(&ours, theirs);
         let [difference, rms] = [difference, rms].map(|d| d.is_finite().then_some(d));
-        let tolerance = args.tolerance.unwrap_or_else(|| usual_tolerance(ours.dtype(), in_bf16));
+        let tolerance = args.tolerance.unwrap_or_else(|| usual_tolerance(ours.dtype(), precision));
         let shape = ours.shape().to_vec();
         outputs.push(Output { name, shape, difference, rms, largest, tolerance });
     }
     let within = |output: &Output| output.difference.is_some_and(|d| d <= output.tolerance);
     let agrees = outputs.iter().all(within);
-    let precision = if in_bf16 { Precision::Bf16 } else { Precision::F32 }.name();
     let report = Report { agrees, against, precision, outputs };
     if args.json {
         output::print_json(&report)?;

@@ -10,7 +10,7 @@ use crate::runtime::KernelId;
 use crate::runtime::record::{Extent, In};
 use crate::runtime::steps::integer::{
     ChainRecord, DynamicQuantizeRecord, GivenRecord, GridWords, LinearI8Record, MOST_STAGES,
-    StageRecord,
+    MapBytesRecord, StageRecord,
 };
 use crate::runtime::steps::product::{ActivationWords, MatrixRows};
 use crate::tensor::DType;
@@ -142,7 +142,9 @@ pub(super) fn stages(
 
 pub(super) fn chain(b: &mut Builder<'_>, node: &Node, op: &Chain) -> Lowered<()> {
     let (x, y) = (operand(node, 0)?, result(node, 0)?);
-    let rows = if op.stages.iter().any(Stage::reads) { None } else { Rows::as_they_lie(b, x)? };
+    // Under other axes elements are taken in their order, and so are those of other operands.
+    let in_order = op.stages.iter().any(Stage::reads) || b.shape(x) != b.shape(y);
+    let rows = if in_order { None } else { Rows::as_they_lie(b, x)? };
     let (x, rows, n, perm) = match rows {
         Some(Rows { memory, rows, n, perm }) => (memory, rows, n, Some(perm)),
         None => {
@@ -162,6 +164,19 @@ pub(super) fn chain(b: &mut Builder<'_>, node: &Node, op: &Chain) -> Lowered<()>
         None => b.write(y),
     };
     b.step(KernelId::Chain, &ChainRecord { x, from, rows, n, stages, given, y });
+    Ok(())
+}
+
+pub(super) fn map_bytes(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
+    let (x, table, y) = (operand(node, 0)?, operand(node, 1)?, result(node, 0)?);
+    let record = MapBytesRecord {
+        signed: [x, y].map(|v| b.dtype(v) == DType::I8),
+        x: b.read(x)?,
+        len: b.extent(&product(b.shape(x))),
+        table: b.read(table)?,
+        y: b.write(y),
+    };
+    b.step(KernelId::MapBytes, &record);
     Ok(())
 }
 

@@ -218,6 +218,15 @@ fn fits(operand: Option<&Fact>, shape: &[Dim], dtype: DType) -> bool {
     operand.is_none_or(|x| x.dtype == dtype && product(&x.shape) == product(shape))
 }
 
+pub(super) fn infer_map(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
+    let (x, table) = (operands.at(0)?, operands.at(1)?);
+    let eight = |fact: &Fact| matches!(fact.dtype, DType::U8 | DType::I8);
+    if !eight(x) || !eight(table) || !product(&table.shape).is(256) {
+        return Err(ShapeError("a table has a byte for each byte".into()));
+    }
+    Ok(vec![Fact { dtype: table.dtype, shape: x.shape.clone() }])
+}
+
 /// Results of DynamicQuantizeLinear: u8 values, their scale and their zero point.
 pub(super) fn infer_dynamic(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
     let x = operands.at(0)?;

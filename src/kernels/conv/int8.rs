@@ -4,7 +4,7 @@
 //! matrix with the weights ([`gemm_i8`]), whose columns are the output channels. Windows that lie
 //! in one piece where channels are side by side are read in place; others are gathered, a block
 //! of positions at a time. Where windows reach into padding, or channels do not lie side by side,
-//! the input is copied once into an [image](image::image).
+//! the input is copied once into an image.
 
 use core::array::from_fn;
 
@@ -12,9 +12,8 @@ use arrayvec::ArrayVec;
 
 use super::Geometry;
 use super::direct::{TapAxis, Taps};
-use super::rows::Walk;
 use crate::kernels::gemm::int8::{GemmI8, Output, PREPARED_ROWS, Stage, gemm_i8};
-use crate::kernels::int8::Grid8;
+use crate::kernels::int8::{Grid8, QUAD};
 use crate::kernels::isa::Level;
 use crate::kernels::simd::Simd;
 
@@ -28,9 +27,6 @@ pub(crate) const MOST_STAGES: usize = 8;
 const BLOCK: usize = 4 * PREPARED_ROWS;
 /// Bytes of gathered rows that stay in a first-level cache beside the weights.
 const GATHERED: usize = 16 << 10;
-/// Bytes of a piece of a copy.
-const PIECE: usize = 16;
-
 /// A convolution in one group: `y = stages(x_scale w_scale sum((x - x_zero) (w - w_zero)))`.
 #[derive(Debug)]
 pub struct ConvI8<'a> {
@@ -64,8 +60,8 @@ pub struct ConvI8<'a> {
 /// Bytes of room that a [`ConvI8`] takes; they grow with the output. `None` if nothing can hold
 /// them.
 pub fn conv_i8_len(geometry: &Geometry) -> Option<usize> {
-    let image = geometry.window.rows_len(geometry.channels)?.checked_add(PIECE)?;
-    image.checked_add(gathered_len(bytes(geometry)?)?)
+    let image = geometry.window.rows_len(geometry.channels)?;
+    image.checked_add(QUAD)?.checked_add(gathered_len(bytes(geometry)?)?)
 }
 
 /// Bytes that a window sees.
@@ -79,9 +75,9 @@ fn block(k: usize) -> usize {
     (tiles * PREPARED_ROWS).clamp(PREPARED_ROWS, BLOCK)
 }
 
-/// Bytes of gathered rows.
+/// Bytes of gathered rows, each of whole quads.
 fn gathered_len(k: usize) -> Option<usize> {
-    k.checked_mul(block(k))?.checked_add(PIECE)
+    k.checked_next_multiple_of(QUAD)?.checked_mul(block(k))
 }
 
 /// Computes a [`ConvI8`].
@@ -133,8 +129,13 @@ pub fn conv_i8<S: Simd>(s: S, level: Level, conv: ConvI8<'_>) {
             };
             let each = lines / depth;
             for line in 0..lines {
-                let at = line / each * steps[0] + line % each * steps[1];
-                product.rows(s, first + line * rows, rows, &data[at..], steps[2]);
+                let a = &data[line / each * steps[0] + line % each * steps[1]..];
+                // Whole quads are faster; weights behind the last are zeros, but where weights
+                // have a zero point the bytes count.
+                let whole = k.next_multiple_of(QUAD);
+                let there = a.len() >= (rows - 1) * steps[2] + whole;
+                product.k = if there && product.zeros.is_none() { whole } else { k };
+                product.rows(s, first + line * rows, rows, a, steps[2]);
             }
             continue;
         }
@@ -146,31 +147,73 @@ pub fn conv_i8<S: Simd>(s: S, level: Level, conv: ConvI8<'_>) {
             stride: 1,
             step: positions_at[d],
         }));
-        let mut walk = Walk { output: window.output, steps, next: [0; 3] };
+        product.k = k.next_multiple_of(QUAD);
+        let to_step = product.k;
         let mut row = 0;
         while row < positions {
             let rows = (positions - row).min(block(k));
-            for i in 0..rows {
-                let (from, to) = (&data[walk.next()..], &mut gathered[i * k..]);
+            let mut i = 0;
+            while i < rows {
+                // Positions of one row of the output, tap by tap.
+                let (line, col) = ((row + i) / cols, (row + i) % cols);
+                let len = (rows - i).min(cols - col);
+                let at = line / height * steps[0] + line % height * steps[1] + col * steps[2];
+                let to = &mut gathered[i * to_step..];
                 for t in 0..taps.len() {
-                    copy(&from[taps.at(t)..], &mut to[t * run..], run);
+                    let (from, to) = (&data[at + taps.at(t)..], &mut to[t * run..]);
+                    Runs { from, from_step: steps[2], to, to_step, run, len }.copy();
                 }
+                if k < to_step {
+                    for to in to.chunks_exact_mut(to_step).take(len) {
+                        to[k..].fill(padding);
+                    }
+                }
+                i += len;
             }
-            product.rows(s, first + row, rows, gathered, k);
+            product.rows(s, first + row, rows, gathered, to_step);
             row += rows;
         }
     }
 }
 
-/// Copies `len` bytes, and where there is room further ones, which are written over.
-#[inline(always)]
-fn copy(from: &[u8], to: &mut [u8], len: usize) {
-    let whole = len.next_multiple_of(PIECE);
-    if from.len() < whole || to.len() < whole {
-        return to[..len].copy_from_slice(&from[..len]);
+/// Runs of bytes that lie a step apart.
+struct Runs<'a> {
+    from: &'a [u8],
+    from_step: usize,
+    to: &'a mut [u8],
+    to_step: usize,
+    /// Bytes of each.
+    run: usize,
+    /// How many there are.
+    len: usize,
+}
+
+impl Runs<'_> {
+    #[inline(always)]
+    fn copy(self) {
+        match self.run {
+            16.. => self.pieces::<16>(),
+            8.. => self.pieces::<8>(),
+            4.. => self.pieces::<4>(),
+            _ => self.pieces::<1>(),
+        }
     }
-    for (to, from) in to[..whole].chunks_exact_mut(PIECE).zip(from.chunks_exact(PIECE)) {
-        to.copy_from_slice(from);
+
+    /// Copies in pieces of `P` bytes, the last of which begins early enough to end with its run.
+    #[inline(always)]
+    fn pieces<const P: usize>(self) {
+        let Self { from, from_step, to, to_step, run, len } = self;
+        for i in 0..len {
+            let (from, to) = (&from[i * from_step..][..run], &mut to[i * to_step..][..run]);
+            let mut at = 0;
+            while at + P <= run {
+                to[at..at + P].copy_from_slice(&from[at..at + P]);
+                at += P;
+            }
+            if at < run {
+                to[run - P..].copy_from_slice(&from[run - P..]);
+            }
+        }
     }
 }
 

@@ -200,16 +200,16 @@ struct Rows<'a> {
 }
 
 /// Walks the windows in the order of the output.
-pub(super) struct Walk {
-    pub(super) output: [usize; 3],
-    pub(super) steps: [usize; 3],
-    pub(super) next: [usize; 3],
+struct Walk {
+    output: [usize; 3],
+    steps: [usize; 3],
+    next: [usize; 3],
 }
 
 impl Walk {
     /// Where the next window begins.
     #[inline(always)]
-    pub(super) fn next(&mut self) -> usize {
+    fn next(&mut self) -> usize {
         let [d, h, w] = self.next;
         let at = d * self.steps[0] + h * self.steps[1] + w * self.steps[2];
         self.next[2] += 1;

@@ -72,14 +72,17 @@ pub enum Way {
     Avx2,
     /// AVX512-VNNI: sums of four products in one instruction.
     Avx512Vnni,
+    /// AMX-INT8: tiles.
+    Amx,
 }
 
 impl Way {
     /// The way for a product of `rows` rows at a level.
     #[inline]
     pub const fn new(level: Level, rows: usize) -> Self {
-        let _ = (rows, Tiles::None);
-        if level.has_avx512_vnni() {
+        if matches!(level.tiles(), Tiles::Allowed) && rows >= Self::AMX_ROWS {
+            Self::Amx
+        } else if level.has_avx512_vnni() {
             Self::Avx512Vnni
         } else if level.has(Isa::Avx2) {
             Self::Avx2
@@ -88,12 +91,17 @@ impl Way {
         }
     }
 
+    /// Fewest rows for AMX: tiles hold 16, and loading them for a few does not pay. Where exactly it
+    /// begins to has not been measured.
+    pub const AMX_ROWS: usize = 12;
+
     /// Its short name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Avx2 => "avx2",
             Self::Avx512Vnni => "avx512vnni",
+            Self::Amx => "amx",
         }
     }
 }
@@ -120,9 +128,11 @@ pub fn gemm_i8_by<S: Simd>(way: Way, s: S, level: Level, mut gemm: GemmI8<'_>) {
     gemm.check();
     match way {
         #[cfg(target_arch = "x86_64")]
-        Way::Avx512Vnni => crate::kernels::x86_64::vnni::gemm(s, level, &mut gemm),
+        Way::Amx => crate::kernels::x86_64::amx::int8::gemm(level, &mut gemm),
         #[cfg(target_arch = "x86_64")]
-        Way::Avx2 => crate::kernels::x86_64::nibbles::gemm(s, level, &mut gemm),
+        Way::Avx512Vnni => crate::kernels::x86_64::vnni::gemm(level, &mut gemm),
+        #[cfg(target_arch = "x86_64")]
+        Way::Avx2 => crate::kernels::x86_64::nibbles::gemm(level, &mut gemm),
         _ => {
             let _ = level;
             plain::gemm(s, &mut gemm);
@@ -177,6 +187,7 @@ impl GemmI8<'_> {
     }
 
     /// What makes the bytes of `A` unsigned: bits of a word to flip, and the number that this adds.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(in crate::kernels) fn unsigned(&self) -> (u32, i32) {
         if self.a_grid.signed { (0x8080_8080, 128) } else { (0, 0) }
@@ -184,6 +195,7 @@ impl GemmI8<'_> {
 }
 
 /// The last bytes of a row, fewer than four, as a word with zeros behind them.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(in crate::kernels) fn last_word(bytes: &[u8]) -> u32 {
     let mut word = [0; QUAD];

@@ -1,7 +1,7 @@
 //! Products of `f32` with weights of eight or four bits.
 //!
 //! Owns [`gemm_narrow`] and the ways in which a CPU computes it. All read a quarter or an eighth of
-//! the bytes that [`gemm_f32`](super::gemm_f32) reads. Where nothing multiplies bytes, weights are
+//! the bytes that [`gemm_f32`] reads. Where nothing multiplies bytes, weights are
 //! widened to `f32`, which is exact, less their zero point, which is exact too, and a sum over the
 //! rows that share a scale is multiplied with it once: in registers, in every tile again, or written
 //! out for many rows. Where there is an instruction for bytes, the other operand is taken apart

@@ -35,19 +35,19 @@ impl Vectorized for Quantize<'_> {
             for v in 0..4 {
                 numbers[v] = s.load(&x[v * S::LANES..]);
             }
-            let bytes = nearest.bytes(s, &numbers);
+            let biased = nearest.biased(s, &numbers);
             for v in 0..4 {
-                s.bytes_store(bytes[v], &mut y[v * S::LANES..]);
+                s.bytes_store(nearest.bytes(s, biased[v]), &mut y[v * S::LANES..]);
             }
         }
         let mut x = x.remainder().chunks_exact(S::LANES);
         let mut y = y.into_remainder().chunks_exact_mut(S::LANES);
         for (x, y) in x.by_ref().zip(y.by_ref()) {
-            let [bytes] = nearest.bytes(s, &[s.load(x)]);
-            s.bytes_store(bytes, y);
+            let biased = nearest.biased(s, &[s.load(x)]);
+            s.bytes_store(nearest.bytes(s, biased[0]), y);
         }
-        let [bytes] = nearest.bytes(s, &[s.load_tail(x.remainder())]);
-        s.bytes_store_tail(bytes, y.into_remainder());
+        let biased = nearest.biased(s, &[s.load_tail(x.remainder())]);
+        s.bytes_store_tail(nearest.bytes(s, biased[0]), y.into_remainder());
     }
 }
 

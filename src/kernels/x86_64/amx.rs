@@ -1,6 +1,7 @@
-//! Products of bf16 on the tiles of AMX: registers of up to 16 rows of 64 bytes.
+//! Products on the tiles of AMX: registers of up to 16 rows of 64 bytes.
 //!
-//! Owns the token [`Amx`], the question whether the process may use tiles, and the product. Its
+//! Owns the token [`Amx`], the question whether the process may use tiles, and the product of bf16;
+//! that of bytes is in `amx/int8.rs`. Its
 //! invariant: outside of [`gemm`] and [`touch`] a thread's tiles are released, so that switching
 //! threads saves none. The instructions are written in assembly, since their intrinsics are not
 //! stable; the compiler uses no tiles itself, so that they keep their contents between two blocks
@@ -22,6 +23,7 @@ use crate::kernels::simd::{Simd, Vectorized};
 
 #[cfg(all(test, target_os = "linux"))]
 mod emulator;
+pub(in crate::kernels) mod int8;
 mod permission;
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) mod tests;
@@ -118,7 +120,8 @@ impl Configured {
 
     /// Writes the results: those of a second tile below the first, those of a second panel beside
     /// it.
-    fn store(&self, sums: &mut Sums) {
+    fn store<T>(&self, sums: &mut Sums<T>) {
+        const { assert!(size_of::<T>() == 4) };
         let second = self.height.min(ROWS) * 2 * PANEL;
         let sums = sums.0.as_mut_ptr();
         // SAFETY: `new` asks for the permission; twice `height` rows of 128 bytes are at most the
@@ -210,9 +213,9 @@ fn column(
     panels
 }
 
-/// Results of up to two tiles by two panels: rows of 32 floats.
+/// Results of up to two tiles by two panels: rows of 32 numbers.
 #[repr(align(64))]
-struct Sums([f32; 4 * TILE]);
+struct Sums<T>([T; 4 * TILE]);
 
 /// One or two tiles of rounded rows, and the one or two panels that they are multiplied with.
 struct Block<'a> {
@@ -233,7 +236,7 @@ struct Sources {
 }
 
 impl Block<'_> {
-    fn multiply(&self, registers: &mut Configured, sums: &mut Sums) {
+    fn multiply(&self, registers: &mut Configured, sums: &mut Sums<f32>) {
         let (pairs, stride) = (self.k.div_ceil(PAIR), rounded_stride(self.k));
         let (tile, panel) = (registers.height * stride, pairs * PANEL);
         // Everything that is read through a pointer below.
@@ -244,12 +247,7 @@ impl Block<'_> {
             a_row_bytes: stride * size_of::<u32>(),
             steps: pairs / ROWS,
         };
-        let run = match (self.tiles, self.panels) {
-            (1, 1) => multiply_1x1,
-            (1, _) => multiply_1x2,
-            (_, 1) => multiply_2x1,
-            _ => multiply_2x2,
-        };
+        let run = bf16(self.tiles, self.panels);
         registers.clear();
         // SAFETY: tiles are configured, for whom the process has the permission. Each step reads 64
         // bytes of each row of `A`, which has whole lines, and 16 lines of each panel.
@@ -272,13 +270,41 @@ impl Block<'_> {
     }
 }
 
-/// A loop over the depth: `$load` and `$multiply` lines for one step of it.
-macro_rules! multiply {
-    ($($name:ident { $($line:literal,)* })*) => {$(
+/// A line of a step along the depth: loads a tile of `A` or `B`, or multiplies two of them.
+macro_rules! line {
+    ($instruction:literal, a0) => {
+        "tileloadd tmm4, [{a0} + {a_stride}]"
+    };
+    ($instruction:literal, a1) => {
+        "tileloadd tmm5, [{a1} + {a_stride}]"
+    };
+    ($instruction:literal, b0) => {
+        "tileloadd tmm6, [{b0} + {b_stride}]"
+    };
+    ($instruction:literal, b1) => {
+        "tileloadd tmm7, [{b1} + {b_stride}]"
+    };
+    ($instruction:literal, a0b0) => {
+        concat!($instruction, " tmm0, tmm4, tmm6")
+    };
+    ($instruction:literal, a0b1) => {
+        concat!($instruction, " tmm1, tmm4, tmm7")
+    };
+    ($instruction:literal, a1b0) => {
+        concat!($instruction, " tmm2, tmm5, tmm6")
+    };
+    ($instruction:literal, a1b1) => {
+        concat!($instruction, " tmm3, tmm5, tmm7")
+    };
+}
+
+/// A loop over the depth, of these lines.
+macro_rules! steps {
+    ($instruction:literal: $($line:ident)*) => {{
         /// # Safety
-        /// The CPU has AMX-BF16 and tiles are configured; each step reads 64 bytes of each row of
-        /// each tile of `A`, and 16 lines of each panel of `B`.
-        unsafe fn $name(sources: &Sources) {
+        /// The CPU has the instruction and tiles are configured; each step reads 64 bytes of each
+        /// row of each tile of `A`, and 16 lines of each panel of `B`.
+        unsafe fn run(sources: &Sources) {
             if sources.steps == 0 {
                 return;
             }
@@ -287,7 +313,7 @@ macro_rules! multiply {
             unsafe {
                 asm!(
                     "2:",
-                    $($line,)*
+                    $(line!($instruction, $line),)*
                     "add {a0}, 64",
                     "add {a1}, 64",
                     "add {b0}, 1024",
@@ -307,39 +333,28 @@ macro_rules! multiply {
                 );
             }
         }
+        run
+    }};
+}
+
+/// Names the loops that multiply by an instruction: one for each number of tiles and of panels.
+macro_rules! multiply {
+    ($($name:ident: $instruction:literal;)*) => {$(
+        fn $name(tiles: usize, panels: usize) -> unsafe fn(&Sources) {
+            match (tiles, panels) {
+                (1, 1) => steps!($instruction: a0 b0 a0b0),
+                (1, _) => steps!($instruction: a0 b0 a0b0 b1 a0b1),
+                (_, 1) => steps!($instruction: a0 b0 a0b0 a1 a1b0),
+                _ => steps!($instruction: a0 b0 a0b0 a1 a1b0 b1 a0b1 a1b1),
+            }
+        }
     )*};
 }
 
 multiply! {
-    multiply_1x1 {
-        "tileloadd tmm4, [{a0} + {a_stride}]",
-        "tileloadd tmm6, [{b0} + {b_stride}]",
-        "tdpbf16ps tmm0, tmm4, tmm6",
-    }
-    multiply_1x2 {
-        "tileloadd tmm4, [{a0} + {a_stride}]",
-        "tileloadd tmm6, [{b0} + {b_stride}]",
-        "tdpbf16ps tmm0, tmm4, tmm6",
-        "tileloadd tmm7, [{b1} + {b_stride}]",
-        "tdpbf16ps tmm1, tmm4, tmm7",
-    }
-    multiply_2x1 {
-        "tileloadd tmm4, [{a0} + {a_stride}]",
-        "tileloadd tmm6, [{b0} + {b_stride}]",
-        "tdpbf16ps tmm0, tmm4, tmm6",
-        "tileloadd tmm5, [{a1} + {a_stride}]",
-        "tdpbf16ps tmm2, tmm5, tmm6",
-    }
-    multiply_2x2 {
-        "tileloadd tmm4, [{a0} + {a_stride}]",
-        "tileloadd tmm6, [{b0} + {b_stride}]",
-        "tdpbf16ps tmm0, tmm4, tmm6",
-        "tileloadd tmm5, [{a1} + {a_stride}]",
-        "tdpbf16ps tmm2, tmm5, tmm6",
-        "tileloadd tmm7, [{b1} + {b_stride}]",
-        "tdpbf16ps tmm1, tmm4, tmm7",
-        "tdpbf16ps tmm3, tmm5, tmm7",
-    }
+    bf16: "tdpbf16ps";
+    unsigned_bytes: "tdpbusd";
+    signed_bytes: "tdpbssd";
 }
 
 /// The epilogue of a block, row by row.

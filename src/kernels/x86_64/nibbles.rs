@@ -25,18 +25,26 @@ const LANES: usize = 8;
 /// Vectors of a panel.
 const VECTORS: usize = PANEL / LANES;
 
-/// Computes a product by AVX2; `s` finishes it.
+/// Sums of prepared rows by panels that are finished together.
+const SUMS: usize = PREPARED_ROWS * PANEL;
+
+/// Computes a product by AVX2.
 ///
 /// **Panics**: if `level` does not prove it.
-pub(in crate::kernels) fn gemm<S: Simd>(s: S, level: Level, gemm: &mut GemmI8<'_>) {
-    let Some(token) = Avx2::from_level(level) else { panic!("no AVX2 at this level") };
-    let panels = gemm.n.div_ceil(PANEL);
-    for first in (0..gemm.m).step_by(PREPARED_ROWS) {
-        let rows = (gemm.m - first).min(PREPARED_ROWS);
-        take_apart(gemm, first, rows);
-        let mut panel = 0;
-        while panel < panels {
-            panel += column(s, token, gemm, (first, rows), panel, panels - panel);
+pub(in crate::kernels) fn gemm(level: Level, gemm: &mut GemmI8<'_>) {
+    let Some(s) = Avx2::from_level(level) else { panic!("no AVX2 at this level") };
+    let (all, (_, shift)) = (gemm.n.div_ceil(PANEL), gemm.unsigned());
+    let mut sums = [0; SUMS];
+    for row in (0..gemm.m).step_by(PREPARED_ROWS) {
+        let rows = (gemm.m - row).min(PREPARED_ROWS);
+        take_apart(gemm, row, rows);
+        let many = PREPARED_ROWS / rows;
+        for panel in (0..all).step_by(many) {
+            let panels = (all - panel).min(many);
+            // SAFETY: the token proves AVX2.
+            unsafe { multiply(s, gemm, rows, panel, panels, &mut sums) };
+            let stride = panels * PANEL;
+            s.vectorize(Finish { gemm, row, rows, panel, panels, sums: &sums, stride, shift });
         }
     }
 }
@@ -63,59 +71,52 @@ fn take_apart(gemm: &mut GemmI8<'_>, first: usize, rows: usize) {
     }
 }
 
-/// Computes as many panels from `panel` on as suit the registers, and says how many.
-fn column<S: Simd>(
-    s: S,
-    token: Avx2,
-    gemm: &mut GemmI8<'_>,
-    (first, len): (usize, usize),
+/// Multiplies all prepared rows with some panels.
+#[target_feature(enable = "avx2,fma")]
+fn multiply(
+    s: Avx2,
+    gemm: &GemmI8<'_>,
+    rows: usize,
     panel: usize,
-    left: usize,
-) -> usize {
-    let mut row = 0;
-    macro_rules! rows {
-        ($panels:literal, $vectors:literal, $tallest:literal; $($mr:literal),*) => {{
-            while row < len {
-                let blocks = (len - row).div_ceil($tallest);
-                let rows = (len - row).div_ceil(blocks);
-                $(if rows >= $mr {
-                    compute::<S, $mr, $vectors>(s, token, gemm, (first, row), panel);
-                    row += $mr;
-                    continue;
-                })*
-            }
-            $panels
-        }};
-    }
-    match (len, left) {
-        (1, 2..) => rows! { 2, 4, 1; 1 },
-        _ => rows! { 1, 2, 3; 3, 2, 1 },
+    panels: usize,
+    sums: &mut [i32; SUMS],
+) {
+    let stride = panels * PANEL;
+    let mut j = 0;
+    while j < panels {
+        if rows == 1 && panels - j >= 2 {
+            let tile = tile::<1, 4>(s, gemm, 0, panel + j);
+            store(s, &tile, &mut sums[j * PANEL..], stride);
+            j += 2;
+            continue;
+        }
+        let mut row = 0;
+        while row < rows {
+            let to = &mut sums[row * stride + j * PANEL..];
+            row += match rows - row {
+                1 => store(s, &tile::<1, 2>(s, gemm, row, panel + j), to, stride),
+                2 | 4 => store(s, &tile::<2, 2>(s, gemm, row, panel + j), to, stride),
+                _ => store(s, &tile::<3, 2>(s, gemm, row, panel + j), to, stride),
+            };
+        }
+        j += 1;
     }
 }
 
-fn compute<S: Simd, const MR: usize, const NV: usize>(
-    s: S,
-    token: Avx2,
-    gemm: &mut GemmI8<'_>,
-    (first, row): (usize, usize),
-    panel: usize,
-) {
-    // SAFETY: the token proves AVX2.
-    let sums = unsafe { tile::<MR, NV>(token, gemm, row, panel) };
-    let len = MR * NV * LANES;
-    // SAFETY: a vector is eight integers.
-    let sums = unsafe { core::slice::from_raw_parts(sums.as_ptr().cast::<i32>(), len) };
-    let (_, shift) = gemm.unsigned();
-    s.vectorize(Finish {
-        gemm,
-        row: first + row,
-        rows: MR,
-        panel,
-        panels: NV / VECTORS,
-        sums,
-        stride: NV * LANES,
-        shift,
-    });
+/// Writes rows, and says how many there are.
+#[inline(always)]
+fn store<const MR: usize, const NV: usize>(
+    s: Avx2,
+    tile: &[[__m256i; NV]; MR],
+    to: &mut [i32],
+    stride: usize,
+) -> usize {
+    for i in 0..MR {
+        for v in 0..NV {
+            s.i32_store(tile[i][v], &mut to[i * stride + v * LANES..]);
+        }
+    }
+    MR
 }
 
 /// `MR` prepared rows by `NV` vectors of columns.

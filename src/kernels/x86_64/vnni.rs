@@ -1,15 +1,16 @@
 //! Products of fours of bytes by `vpdpbusd`: AVX512-VNNI.
 //!
-//! The instruction multiplies unsigned bytes with signed ones; rows of signed bytes have their top
-//! bits flipped in registers.
+//! The instruction multiplies unsigned bytes with signed ones; rows of signed bytes are copied with
+//! their top bits flipped.
 #![allow(clippy::needless_range_loop, reason = "an index says which row, panel or chain")]
 
 use core::arch::x86_64::*;
+use core::slice;
 
 use super::Avx512;
 use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::finish::Finish;
-use crate::kernels::gemm::int8::{GemmI8, last_word};
+use crate::kernels::gemm::int8::{GemmI8, PREPARED_ROWS, last_word};
 use crate::kernels::int8::QUAD;
 use crate::kernels::isa::Level;
 use crate::kernels::simd::Simd;
@@ -29,35 +30,61 @@ impl Avx512Vnni {
     }
 }
 
-/// Computes a product by AVX512-VNNI; `s` finishes it.
+/// Computes a product by AVX512-VNNI.
 ///
 /// **Panics**: if `level` does not prove it.
-pub(in crate::kernels) fn gemm<S: Simd>(s: S, level: Level, gemm: &mut GemmI8<'_>) {
-    let Some(token) = Avx512Vnni::from_level(level) else { panic!("no AVX512-VNNI at this level") };
+pub(in crate::kernels) fn gemm(level: Level, gemm: &mut GemmI8<'_>) {
+    let Some(s) = Avx512Vnni::from_level(level) else { panic!("no AVX512-VNNI at this level") };
     let panels = gemm.n.div_ceil(PANEL);
-    let mut panel = 0;
-    while panel < panels {
-        panel += column(s, token, gemm, panel, panels - panel);
+    for first in (0..gemm.m).step_by(PREPARED_ROWS) {
+        let rows = (gemm.m - first).min(PREPARED_ROWS);
+        let prepared = gemm.k > 0 && (gemm.a_grid.signed || !gemm.k.is_multiple_of(QUAD));
+        if prepared {
+            flip_rows(gemm, first, rows);
+        }
+        let mut panel = 0;
+        while panel < panels {
+            panel += column(s, gemm, (first, rows, prepared), panel, panels - panel);
+        }
     }
 }
 
-/// Computes as many panels from `panel` on as suit the registers, and says how many.
-fn column<S: Simd>(
-    s: S,
-    token: Avx512Vnni,
+/// Writes rows as words of unsigned bytes, padded with what zeros of `B` are multiplied with.
+fn flip_rows(gemm: &mut GemmI8<'_>, first: usize, rows: usize) {
+    let (quads, (flip, _)) = (gemm.k.div_ceil(QUAD), gemm.unsigned());
+    for i in 0..rows {
+        let row = &gemm.a[(first + i) * gemm.a_row_stride..][..gemm.k];
+        let (words, last) = row.as_chunks::<QUAD>();
+        let to = &mut gemm.scratch[i * quads..][..quads];
+        for (word, to) in words.iter().zip(&mut *to) {
+            *to = u32::from_le_bytes(*word) ^ flip;
+        }
+        if let Some(to) = to.get_mut(words.len()) {
+            *to = last_word(last) ^ flip;
+        }
+    }
+}
+
+/// Computes as many panels from `panel` on as suit the registers, and says how many. There are
+/// `len` rows from `first` on, which may be prepared.
+fn column(
+    s: Avx512Vnni,
     gemm: &mut GemmI8<'_>,
+    (first, len, prepared): (usize, usize, bool),
     panel: usize,
     left: usize,
 ) -> usize {
     let mut row = 0;
-    /// Tiles of at most `$tallest` rows; of those listed, the tallest that fits.
+    /// Tiles of the tallest of those listed that fits.
     macro_rules! rows {
-        ($panels:literal, $tallest:literal; $($mr:literal in $ch:literal),*) => {{
-            while row < gemm.m {
-                let blocks = (gemm.m - row).div_ceil($tallest);
-                let rows = (gemm.m - row).div_ceil(blocks);
-                $(if rows >= $mr {
-                    Tile::<$mr, $panels, $ch>::compute(s, token, gemm, row, panel);
+        ($panels:literal; $($mr:literal in $ch:literal),*) => {{
+            while row < len {
+                $(if len - row >= $mr {
+                    // SAFETY: the token proves AVX-512 and AVX512-VNNI.
+                    let sums = unsafe {
+                        tile::<$mr, $panels, $ch>(s.0, gemm, (first, row, prepared), panel)
+                    };
+                    finish(s, gemm, first + row, panel, &sums);
                     row += $mr;
                     continue;
                 })*
@@ -65,102 +92,100 @@ fn column<S: Simd>(
             $panels
         }};
     }
-    match (gemm.m, left) {
-        (1, 4..) => rows! { 4, 1; 1 in 2 },
-        (..=6, 4..) => rows! { 4, 6; 6 in 1, 5 in 1, 4 in 1, 3 in 1, 2 in 1, 1 in 2 },
+    match (len, left) {
+        (1, 4..) => rows! { 4; 1 in 4 },
+        (..=6, 4..) => rows! { 4; 6 in 1, 5 in 1, 4 in 1, 3 in 1, 2 in 1 },
         (_, 2..) => rows! {
-            2, 12; 12 in 1, 11 in 1, 10 in 1, 9 in 1, 8 in 1, 7 in 1, 6 in 1, 5 in 1, 4 in 1,
-            3 in 1, 2 in 2, 1 in 4
+            2; 12 in 1, 11 in 1, 10 in 1, 9 in 1, 8 in 1, 7 in 1, 6 in 1, 5 in 1, 4 in 1, 3 in 1,
+            2 in 2, 1 in 4
         },
-        _ => rows! { 1, 12; 12 in 1, 6 in 1, 4 in 1, 2 in 4, 1 in 8 },
+        _ => rows! { 1; 12 in 1, 6 in 1, 4 in 1, 2 in 4, 1 in 8 },
     }
+}
+
+fn finish<const MR: usize, const P: usize>(
+    s: Avx512Vnni,
+    gemm: &mut GemmI8<'_>,
+    row: usize,
+    panel: usize,
+    sums: &[[__m512i; P]; MR],
+) {
+    // SAFETY: a vector is 16 integers.
+    let sums = unsafe { slice::from_raw_parts(sums.as_ptr().cast(), MR * P * PANEL) };
+    let (stride, (_, shift)) = (P * PANEL, gemm.unsigned());
+    s.0.vectorize(Finish { gemm, row, rows: MR, panel, panels: P, sums, stride, shift });
 }
 
 /// `MR` rows by `P` panels; the sum over `k` is split into `CH` chains, so that few rows still
 /// keep enough instructions in flight.
-struct Tile<const MR: usize, const P: usize, const CH: usize>;
-
-impl<const MR: usize, const P: usize, const CH: usize> Tile<MR, P, CH> {
-    fn compute<S: Simd>(s: S, token: Avx512Vnni, gemm: &mut GemmI8<'_>, row: usize, panel: usize) {
-        // SAFETY: the token proves AVX-512 and AVX512-VNNI.
-        let sums = unsafe { Self::sums(token.0, gemm, row, panel) };
-        let len = MR * P * PANEL;
-        // SAFETY: a vector is 16 integers.
-        let sums = unsafe { core::slice::from_raw_parts(sums.as_ptr().cast::<i32>(), len) };
-        let (_, shift) = gemm.unsigned();
-        s.vectorize(Finish {
-            gemm,
-            row,
-            rows: MR,
-            panel,
-            panels: P,
-            sums,
-            stride: P * PANEL,
-            shift,
-        });
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
+fn tile<const MR: usize, const P: usize, const CH: usize>(
+    s: Avx512,
+    gemm: &GemmI8<'_>,
+    (first, row, prepared): (usize, usize, bool),
+    panel: usize,
+) -> [[__m512i; P]; MR] {
+    let quads = gemm.k.div_ceil(QUAD);
+    let (rows, stride, row) = if prepared {
+        (bytes(gemm.scratch), quads * QUAD, row)
+    } else {
+        (gemm.a, gemm.a_row_stride, first + row)
+    };
+    let (mut a, mut b) = ([&[][..]; MR], [&[][..]; P]);
+    for i in 0..MR {
+        if quads > 0 {
+            a[i] = &rows[(row + i) * stride..].as_chunks::<QUAD>().0[..quads];
+        }
     }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
-    fn sums(s: Avx512, gemm: &GemmI8<'_>, row: usize, panel: usize) -> [[__m512i; P]; MR] {
-        let (quads, rest) = (gemm.k / QUAD, gemm.k % QUAD);
-        let (mut a, mut b) = ([&[][..]; MR], [&[][..]; P]);
-        let (mut last_a, mut last_b) = ([0; MR], [&[][..]; P]);
-        for i in 0..MR {
-            let (words, last) = gemm.row(row + i).as_chunks::<QUAD>();
-            (a[i], last_a[i]) = (&words[..quads], last_word(last));
-        }
-        for j in 0..P {
-            (b[j], last_b[j]) = gemm.panel(panel + j).split_at(quads * PANEL);
-        }
-        let flip = s.u32_splat(gemm.unsigned().0);
-        let mut sums = [[[s.u32_splat(0); P]; MR]; CH];
-        // No closure here: it would be compiled without the instructions.
-        let mut q = 0;
-        while q + CH <= quads {
-            for c in 0..CH {
-                let (mut x, mut words) = ([flip; MR], [flip; P]);
-                for j in 0..P {
-                    words[j] = s.u32_load(&b[j][(q + c) * PANEL..][..PANEL]);
-                }
-                for i in 0..MR {
-                    x[i] = s.u32_xor(s.u32_splat(u32::from_le_bytes(a[i][q + c])), flip);
-                    for j in 0..P {
-                        sums[c][i][j] = _mm512_dpbusd_epi32(sums[c][i][j], x[i], words[j]);
-                    }
-                }
-            }
-            q += CH;
-        }
-        // Each four that is left to a chain of its own.
-        for c in 0..CH {
-            if q < quads {
-                for i in 0..MR {
-                    let x = s.u32_xor(s.u32_splat(u32::from_le_bytes(a[i][q])), flip);
-                    for j in 0..P {
-                        let words = s.u32_load(&b[j][q * PANEL..][..PANEL]);
-                        sums[c][i][j] = _mm512_dpbusd_epi32(sums[c][i][j], x, words);
-                    }
-                }
-                q += 1;
-            }
-        }
-        if rest > 0 {
-            for i in 0..MR {
-                let x = s.u32_xor(s.u32_splat(last_a[i]), flip);
-                for j in 0..P {
-                    let words = s.u32_load(last_b[j]);
-                    sums[0][i][j] = _mm512_dpbusd_epi32(sums[0][i][j], x, words);
-                }
-            }
-        }
-        let mut tile = sums[0];
-        for i in 0..MR {
+    for j in 0..P {
+        b[j] = &gemm.panel(panel + j)[..quads * PANEL];
+    }
+    let mut sums = [[[s.u32_splat(0); P]; MR]; CH];
+    /// Adds the products of four columns of `A` with four rows of the panels to a chain. A function
+    /// would keep the sums in memory.
+    macro_rules! step {
+        ($chain:expr, $q:expr) => {
+            let mut words = [s.u32_splat(0); P];
             for j in 0..P {
-                for c in 1..CH {
-                    tile[i][j] = s.u32_add(tile[i][j], sums[c][i][j]);
+                words[j] = s.u32_load(&b[j][$q * PANEL..][..PANEL]);
+            }
+            for i in 0..MR {
+                let x = s.u32_splat(u32::from_le_bytes(a[i][$q]));
+                for j in 0..P {
+                    let sum = &mut sums[$chain][i][j];
+                    *sum = _mm512_dpbusd_epi32(*sum, x, words[j]);
                 }
             }
-        }
-        tile
+        };
     }
+    let mut q = 0;
+    while q + CH <= quads {
+        for c in 0..CH {
+            step!(c, q + c);
+        }
+        q += CH;
+    }
+    // Each four that is left to a chain of its own.
+    for c in 0..CH {
+        if q < quads {
+            step!(c, q);
+            q += 1;
+        }
+    }
+    let mut tile = sums[0];
+    for i in 0..MR {
+        for j in 0..P {
+            for c in 1..CH {
+                tile[i][j] = s.u32_add(tile[i][j], sums[c][i][j]);
+            }
+        }
+    }
+    tile
+}
+
+/// The bytes of words.
+#[inline(always)]
+fn bytes(words: &[u32]) -> &[u8] {
+    // SAFETY: the same memory, of which any bits are bytes.
+    unsafe { slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
 }

@@ -64,8 +64,10 @@ pub(super) fn conv_integer(call: &mut Call) -> Imported {
     }
     let x = centred(call, x, call.optional(2), 1)?;
     let w = centred(call, w, call.optional(3), 0)?;
-    // Double precision holds every sum of 32 bits exactly.
-    let (x, w) = (call.cast(x, DType::F64)?, call.cast(w, DType::F64)?);
+    // Single precision holds the sums of few products exactly, double precision all of 32 bits.
+    let taps = product(&call.shape(w)[1..]).fixed().unwrap_or(i64::MAX);
+    let float = if taps <= (1 << 24) / (255 * 255) { DType::F32 } else { DType::F64 };
+    let (x, w) = (call.cast(x, float)?, call.cast(w, float)?);
     let y = convolution(call, x, w, None)?;
     Ok(vec![call.cast(y, DType::I32)?])
 }

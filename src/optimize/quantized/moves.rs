@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 
-use crate::graph::ops::{Grid8, Quantization, Unary};
-use crate::graph::{Fact, Graph, Node, Op, ValueId};
+use crate::graph::ops::{Grid8, PadMode, Quantization, Unary};
+use crate::graph::{Fact, Graph, Node, Op, Tensor, ValueId};
 
 use super::super::dequantized as constants;
 use super::super::fold::evaluate;
@@ -115,7 +115,9 @@ fn rewrite(graph: &mut Graph, nodes: Vec<Node>) -> Vec<Node> {
                     node = turned;
                 }
             }
-            (op, Some(source)) if moves(op) && node.inputs.len() == 1 => {
+            (op, Some(source))
+                if moves(op) && node.inputs.len() == 1 || pads_with_zeros(graph, &node) =>
+            {
                 let (Some(y), Quantized { q, scale, zero }) = (node.outputs[0], &source.quantized)
                 else {
                     written.push(node);
@@ -127,6 +129,11 @@ fn rewrite(graph: &mut Graph, nodes: Vec<Node>) -> Vec<Node> {
                     Fact { dtype: graph.value(q).dtype, shape: graph.value(y).shape.clone() };
                 let moved = graph.add_value(node.name.clone(), &fact);
                 let name = node.name.clone();
+                if let Op::Pad(_) = node.op {
+                    let bytes = [grid.zero as u8];
+                    let zero = Tensor::from_bytes(grid.dtype(), &[], &bytes);
+                    node.inputs = vec![None, Some(graph.add_constant("zero", zero))];
+                }
                 node.inputs[0] = Some(q);
                 node.outputs[0] = Some(moved);
                 written.push(node);
@@ -168,6 +175,16 @@ fn turned_weights(
     turned.inputs[0] = Some(graph.add_constant(name, tensor));
     turned.outputs = vec![Some(y)];
     Some(turned)
+}
+
+/// Whether a node puts zeros around its operand.
+fn pads_with_zeros(graph: &Graph, node: &Node) -> bool {
+    let zero = |v: ValueId| {
+        let value = graph.value(v).constant.as_ref();
+        value.is_some_and(|value| value.to_f64s().iter().all(|x| *x == 0.0))
+    };
+    matches!(&node.op, Op::Pad(pad) if pad.mode == PadMode::Constant)
+        && node.inputs.get(1).copied().flatten().is_none_or(zero)
 }
 
 /// Whether an operator only moves elements of its one operand.

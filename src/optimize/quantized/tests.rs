@@ -4,7 +4,7 @@ use super::super::fixture::Formula;
 use super::super::linear;
 use super::*;
 use crate::graph::Tensor;
-use crate::graph::ops::{Given, Stage, Unary};
+use crate::graph::ops::{Activation, Conv, Given, Stage, Unary};
 
 /// Quantizes to integers of the type of `zero`.
 fn quantize(f: &mut Formula, x: ValueId, scale: f32, zero: u8) -> ValueId {
@@ -42,11 +42,11 @@ fn run(graph: &mut Graph) -> usize {
 }
 
 fn product(graph: &Graph) -> &QuantizedLinear {
-    let products = graph.nodes.iter().filter_map(|node| match &node.op {
+    let mut products = graph.nodes.iter().rev().filter_map(|node| match &node.op {
         Op::QuantizedLinear(op) => Some(op),
         _ => None,
     });
-    products.last().expect("a product")
+    products.next().expect("a product")
 }
 
 #[test]
@@ -174,6 +174,25 @@ fn transposed_weights_are_weights() {
 }
 
 #[test]
+fn a_function_of_eight_bits_is_a_table() {
+    let (mut f, x) = Formula::of(&[3, 20]);
+    let a = round(&mut f, x, 0.05, 128);
+    let w = weights(&mut f, [20, 17], 1);
+    let y = f.op(Op::MatMul, &[a, w]);
+    let y = round(&mut f, y, 0.5, 130);
+    let y = f.unary(Unary::Gelu, y);
+    let y = round(&mut f, y, 0.25, 3);
+    let w = weights(&mut f, [17, 5], 1);
+    let z = f.op(Op::MatMul, &[y, w]);
+    f.output(z);
+    let b = f.unary(Unary::Sigmoid, a);
+    let b = round(&mut f, b, 1.0 / 255.0, 0);
+    f.output(b);
+    let wanted = ["Chain", "QuantizedLinear", "MapBytes", "QuantizedLinear", "Chain"];
+    f.becomes(run, &wanted);
+}
+
+#[test]
 fn two_computed_operands_stay_in_f32() {
     let (mut f, x) = Formula::of(&[8, 8]);
     let a = round(&mut f, x, 0.05, 128);
@@ -183,4 +202,86 @@ fn two_computed_operands_stay_in_f32() {
     f.output(y);
     let graph = f.becomes(run, &["Chain", "Sin", "Chain", "MatMul"]);
     assert!(kept(&graph)[0].reason.starts_with("both operands are computed"));
+}
+
+/// A convolution with weights of i8 in rows of an axis, one scale for each output channel.
+fn conv(f: &mut Formula, x: ValueId, shape: &[usize], dilation: usize, group: usize) -> ValueId {
+    let data: Vec<i8> =
+        (0..shape.iter().product()).map(|i: usize| ((i * 37 + 11) % 255) as u8 as i8).collect();
+    let q = f.graph.add_constant("weights", Tensor::new(shape, &data));
+    let scales = f.row(shape[0], 0.25);
+    let op = Quantization { axis: 0, block: 0, integer: DType::I8 };
+    let w = f.op(Op::DequantizeLinear(op), &[q, scales]);
+    let bias = f.row(shape[0], 0.5);
+    let space = shape.len() - 2;
+    let window = Conv {
+        kernel: shape[2..].to_vec(),
+        strides: vec![1; space],
+        dilations: vec![dilation; space],
+        pads_before: shape[2..].iter().map(|taps| (taps - 1) * dilation).collect(),
+        pads_after: vec![0; space],
+        group,
+        activation: Activation::None,
+    };
+    f.op(Op::Conv(window), &[x, w, bias])
+}
+
+#[test]
+fn convolutions_stay_in_integers() {
+    for shape in [&[2, 5, 13][..], &[1, 5, 6, 7]] {
+        let (mut f, x) = Formula::of(&shape.iter().map(|n| *n as i64).collect::<Vec<_>>());
+        let x = round(&mut f, x, 0.05, 128);
+        let taps = vec![3; shape.len() - 2];
+        let first: Vec<usize> = [8, 5].into_iter().chain(taps.iter().copied()).collect();
+        let second: Vec<usize> = [8, 8].into_iter().chain(taps).collect();
+        let y = conv(&mut f, x, &first, 1, 1);
+        let y = f.unary(Unary::Relu, y);
+        let y = round(&mut f, y, 3.0, 0);
+        let z = conv(&mut f, y, &second, 2, 1);
+        let z = round(&mut f, z, 30.0, 100);
+        let z = f.add(z, y);
+        let z = f.unary(Unary::Relu, z);
+        let z = round(&mut f, z, 25.0, 0);
+        f.output(z);
+        let wanted = ["Chain", "QuantizedConv", "QuantizedConv"];
+        let graph = f.becomes(run, &wanted);
+        let Op::QuantizedConv(last) = &graph.nodes[2].op else { panic!() };
+        assert_eq!(last.stages.len(), 4 + usize::from(last.given == Given::Float));
+    }
+}
+
+#[test]
+fn groups_of_convolutions_stay_in_f32() {
+    let (mut f, x) = Formula::of(&[1, 6, 9]);
+    let x = round(&mut f, x, 0.05, 128);
+    let y = conv(&mut f, x, &[6, 2, 3], 1, 3);
+    f.output(y);
+    let mut graph = f.graph.clone();
+    run(&mut graph);
+    let kept = kept(&graph);
+    assert_eq!(kept.len(), 1);
+    assert!(kept[0].reason.contains("in groups"), "{}", kept[0].reason);
+}
+
+#[test]
+fn a_reshape_of_elements_that_lie_transposed_takes_them_in_order() {
+    let (mut f, x) = Formula::of(&[3, 8]);
+    let y = f.op(Op::Transpose { perm: vec![1, 0] }, &[x]);
+    let y = f.unary(Unary::Relu, y);
+    let y = f.op(Op::Reshape { shape: vec![4.into(), 2.into(), 3.into()] }, &[y]);
+    let y = round(&mut f, y, 0.25, 3);
+    f.output(y);
+    f.becomes(run, &["Transpose", "Chain"]);
+}
+
+#[test]
+fn sums_beyond_32_bits_stay_in_f32() {
+    let (mut f, x) = Formula::of(&[1, 40_000]);
+    let x = round(&mut f, x, 0.05, 128);
+    let w = weights(&mut f, [40_000, 1], 1);
+    let y = f.op(Op::MatMul, &[x, w]);
+    f.output(y);
+    let mut graph = f.graph.clone();
+    run(&mut graph);
+    assert!(!graph.nodes.iter().any(|node| matches!(node.op, Op::QuantizedLinear(_))));
 }

@@ -39,6 +39,12 @@ impl GridWords {
     fn dtype(&self) -> DType {
         byte(self.signed)
     }
+
+    /// Whether what stands for zero is a value of the type.
+    fn fits(&self) -> Option<()> {
+        let [low, high] = self.grid().range();
+        require((low..=high).contains(&self.zero))
+    }
 }
 
 fn byte(signed: bool) -> DType {
@@ -106,6 +112,10 @@ variants! {
 }
 
 impl GivenRecord {
+    fn fits(&self) -> Option<()> {
+        if let Self::Quantized(grid) = self { grid.fits() } else { Some(()) }
+    }
+
     fn dtype(&self) -> DType {
         match self {
             Self::Float => DType::F32,
@@ -156,6 +166,7 @@ impl LinearI8Record {
             Some(scratch) => reach.holds::<u32>(scratch, room)?,
             None => require(room == 0)?,
         }
+        self.given.fits()?;
         reach.holds_as(&self.y, self.given.dtype(), count(&[rows, n])?)
     }
 }
@@ -205,7 +216,11 @@ fn stages_fit(stages: &[StageRecord], reach: &Reach<'_>, rows: usize, n: usize) 
         match stage {
             StageRecord::MulRow(row) | StageRecord::AddRow(row) => reach.holds::<f32>(row, n)?,
             StageRecord::Add(from) => from.fits_as(reach, DType::F32, rows, n)?,
-            StageRecord::AddQuantized(from, grid) => from.fits_as(reach, grid.dtype(), rows, n)?,
+            StageRecord::AddQuantized(from, grid) => {
+                grid.fits()?;
+                from.fits_as(reach, grid.dtype(), rows, n)?;
+            }
+            StageRecord::Round(grid) => grid.fits()?,
             _ => {}
         }
     }
@@ -232,6 +247,8 @@ impl ChainRecord {
         self.x.fits_as(reach, from, rows, n)?;
         stages_fit(&self.stages, reach, rows, n)?;
         require(self.given != GivenRecord::Sums())?;
+        self.from.as_ref().map_or(Some(()), GridWords::fits)?;
+        self.given.fits()?;
         reach.holds_as(&self.y, self.given.dtype(), count(&[rows, n])?)
     }
 }
@@ -259,6 +276,43 @@ fn chain_of<S: Simd>(step: Step<'_>) {
     };
     let output = given(record.given, record.y, &operands);
     chain(s, Chain { rows, n, x, x_row_stride, stages: &stages, output });
+}
+
+crate::record! {
+    /// Each byte replaced by that of a table at its place.
+    pub(crate) struct MapBytesRecord {
+        pub(crate) x: In,
+        pub(crate) len: Extent,
+        pub(crate) table: In,
+        /// Whether the bytes are `i8`: those that are read, those that are written.
+        pub(crate) signed: [bool; 2],
+        pub(crate) y: Out,
+    }
+}
+
+impl MapBytesRecord {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        let (len, [from, to]) = (reach.extent(self.len)?, self.signed.map(byte));
+        reach.holds_as(&self.x, from, len)?;
+        reach.holds_as(&self.table, to, TABLE)?;
+        reach.holds_as(&self.y, to, len)
+    }
+}
+
+/// Entries of a table.
+const TABLE: usize = 1 << u8::BITS;
+
+pub(crate) static MAP_BYTES: Kernel = kernel!(MapBytes, MapBytesRecord::fits, map_bytes);
+
+fn map_bytes(step: Step<'_>) {
+    let (record, operands) = step.decode::<MapBytesRecord>();
+    let len = operands.extent(record.len);
+    let x = &operands.read::<u8>(record.x)[..len];
+    let y = &mut operands.write::<u8>(record.y)[..len];
+    let Some(table) = operands.read::<u8>(record.table).first_chunk::<TABLE>() else { return };
+    for (x, y) in x.iter().zip(y) {
+        *y = table[usize::from(*x)];
+    }
 }
 
 #[inline(always)]

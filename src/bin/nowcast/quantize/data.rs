@@ -9,7 +9,7 @@ use nowcast::load::{self, Options};
 use nowcast::quantize::{Calibration, Forecasts, Model, Samples};
 use nowcast::sampling::PathAddress;
 
-use super::{DataArgs, read_model, refused, warn};
+use super::{DataArgs, parquet, read_model, refused, warn};
 use crate::arrays::{Array, read_input};
 use crate::failure::Failure;
 use crate::forecast::observations::Observations;
@@ -153,15 +153,22 @@ fn read_arrays(given: &[String], source: &Source) -> Result<Vec<(String, Tensor)
                     },
                 }
             }
+            (Some("parquet" | "pq"), name) => {
+                let only = inputs.first().filter(|_| inputs.len() == 1).cloned();
+                let columns = match &name {
+                    Some(_) => parquet::read(path, &[])?,
+                    None => parquet::read(path, &inputs)?,
+                };
+                let named = |(column, tensor): (Option<String>, Tensor)| {
+                    let name = column.or_else(|| name.clone()).or_else(|| only.clone());
+                    Ok((name.ok_or_else(|| unnamed(text, &inputs))?, tensor))
+                };
+                columns.into_iter().map(named).collect::<Result<_, Failure>>()?
+            }
             (_, Some(name)) => vec![(name, table(path)?)],
             (_, None) => match &inputs[..] {
                 [only] => vec![(only.clone(), table(path)?)],
-                names => {
-                    return Err(Failure::User(format!(
-                        "--input {text}: name the input: it is one of [{}]",
-                        names.join(", ")
-                    )));
-                }
+                names => return Err(unnamed(text, names)),
             },
         };
         for (name, array) in more {
@@ -174,12 +181,16 @@ fn read_arrays(given: &[String], source: &Source) -> Result<Vec<(String, Tensor)
     Ok(arrays)
 }
 
+fn unnamed(text: &str, names: &[String]) -> Failure {
+    let names = names.join(", ");
+    Failure::User(format!("--input {text}: name the input: it is one of [{names}]"))
+}
+
 /// One array: NPY as it is, rows of numbers otherwise.
 fn table(path: &Path) -> Result<Tensor, Failure> {
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("csv") => {
             let Array { shape, elements } = Array::read_table(path)?;
-            let elements: Vec<f32> = elements.iter().map(|x| *x as f32).collect();
             Ok(Tensor::new(&shape, &elements))
         }
         _ => npy::read(path),

@@ -86,3 +86,6 @@ fn by_taps(weights: &Tensor, channels: usize) -> Tensor {
         .collect();
     Tensor::from_bytes(weights.dtype(), &[n, k], &turned)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Convolution with constant weights: which direct kernel, and how operands and result lie.
 
 use crate::graph::dim::Dim;
-use crate::graph::ops::Conv;
+use crate::graph::ops::{Conv, Stage};
 use crate::graph::{Node, Op, Tensor, ValueId};
 use crate::kernels::conv::{Geometry, Window, pack_taps_f32, packed_taps_len};
 use crate::kernels::gemm::PANEL;
@@ -199,8 +199,11 @@ pub(in super::super) fn largest(b: &Builder<'_>, op: &Conv, from: &[Dim], to: &[
 fn keeps_order(b: &Builder<'_>, y: ValueId) -> bool {
     let mut readers = b.graph.nodes.iter().filter(|node| node.inputs.contains(&Some(y)));
     let is_output = b.graph.outputs.iter().any(|port| port.value == y);
-    let takes = |op: &Op| {
-        matches!(op, Op::Conv(_) | Op::Reduce(_) | Op::Transpose { .. } | Op::Reshape { .. })
+    let takes = |op: &Op| match op {
+        Op::Conv(_) | Op::QuantizedConv(_) | Op::Reduce(_) => true,
+        Op::Transpose { .. } | Op::Reshape { .. } => true,
+        Op::Chain(chain) => !chain.stages.iter().any(Stage::reads),
+        _ => false,
     };
     !is_output && readers.all(|node| takes(&node.op))
 }

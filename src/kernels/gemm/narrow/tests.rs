@@ -134,8 +134,8 @@ fn check(m: usize, n: usize, k: usize, options: u64, (bits, block, zeros): Form,
 }
 
 fn form(seed: usize) -> Form {
-    let bits = if seed % 2 == 0 { Bits::Four } else { Bits::Eight };
-    (bits, [8, 16, 32, 1 << 20][seed / 2 % 4], seed / 8 % 2 == 0)
+    let bits = if seed.is_multiple_of(2) { Bits::Four } else { Bits::Eight };
+    (bits, [8, 16, 32, 1 << 20][seed / 2 % 4], (seed / 8).is_multiple_of(2))
 }
 
 #[test]

@@ -197,14 +197,19 @@ unsafe fn step(registers: &mut Registers, tiles: &mut Tiles) -> Option<()> {
             multiply(tiles, reg, low, third & 7)?;
             1
         }
+        // TDPBUSD, TDPBSSD
+        (1 | 3, 0x5e, true) => {
+            multiply_bytes(tiles, reg, low, third & 7, prefix == 3)?;
+            1
+        }
         _ => return None,
     };
     registers[libc::REG_RIP as usize] += 4 + bytes as libc::greg_t;
     Some(())
 }
 
-/// Adds to tile `c` the product of `a` and `b`; shapes that do not suit are no instruction.
-fn multiply(tiles: &mut Tiles, c: usize, a: usize, b: usize) -> Option<()> {
+/// Rows, columns and depth of a product of tiles; shapes that do not suit are no instruction.
+fn shape(tiles: &Tiles, c: usize, a: usize, b: usize) -> Option<[usize; 3]> {
     let (rows, cols, depth) = (tiles.rows[c], tiles.row_bytes[c] / 4, tiles.row_bytes[a] / 4);
     let suits = tiles.rows[a] == rows
         && tiles.rows[b] == depth
@@ -213,26 +218,49 @@ fn multiply(tiles: &mut Tiles, c: usize, a: usize, b: usize) -> Option<()> {
         && c != a
         && c != b
         && a != b;
-    if !suits {
-        return None;
-    }
-    let number = |tile: &[[u8; 64]; 16], i: usize, j: usize, h: usize| {
-        let at = 4 * j + 2 * h;
-        widen(u16::from_le_bytes([tile[i][at], tile[i][at + 1]]))
+    suits.then_some([rows, cols, depth])
+}
+
+/// Four bytes of a tile.
+fn word(tile: &mut [[u8; 64]; 16], i: usize, j: usize) -> &mut [u8; 4] {
+    &mut tile[i].as_chunks_mut().0[j]
+}
+
+/// Adds to tile `c` the product of the pairs of `a` and `b`.
+fn multiply(tiles: &mut Tiles, c: usize, a: usize, b: usize) -> Option<()> {
+    let [rows, cols, depth] = shape(tiles, c, a, b)?;
+    let number = |[_0, _1, _2, _3]: [u8; 4], h: usize| {
+        widen(u16::from_le_bytes(if h == 0 { [_0, _1] } else { [_2, _3] }))
     };
     for i in 0..rows {
         for j in 0..cols {
-            let at = 4 * j..4 * j + 4;
-            let mut bytes = [0; 4];
-            bytes.copy_from_slice(&tiles.data[c][i][at.clone()]);
-            let mut sum = f32::from_le_bytes(bytes);
+            let mut sum = f32::from_le_bytes(*word(&mut tiles.data[c], i, j));
             for p in 0..depth {
+                let (x, y) = (*word(&mut tiles.data[a], i, p), *word(&mut tiles.data[b], p, j));
                 for h in 0..2 {
-                    let (x, y) = (number(&tiles.data[a], i, p, h), number(&tiles.data[b], p, j, h));
-                    sum = libm::fmaf(x, y, sum);
+                    sum = libm::fmaf(number(x, h), number(y, h), sum);
                 }
             }
-            tiles.data[c][i][at].copy_from_slice(&sum.to_le_bytes());
+            *word(&mut tiles.data[c], i, j) = sum.to_le_bytes();
+        }
+    }
+    Some(())
+}
+
+/// Adds to tile `c` the product of the fours of bytes of `a`, signed or not, and of `b`, signed.
+fn multiply_bytes(tiles: &mut Tiles, c: usize, a: usize, b: usize, signed: bool) -> Option<()> {
+    let [rows, cols, depth] = shape(tiles, c, a, b)?;
+    for i in 0..rows {
+        for j in 0..cols {
+            let mut sum = i32::from_le_bytes(*word(&mut tiles.data[c], i, j));
+            for p in 0..depth {
+                let (x, y) = (*word(&mut tiles.data[a], i, p), *word(&mut tiles.data[b], p, j));
+                for (x, y) in x.into_iter().zip(y) {
+                    let x = if signed { x.cast_signed().into() } else { i32::from(x) };
+                    sum = sum.wrapping_add(x * i32::from(y.cast_signed()));
+                }
+            }
+            *word(&mut tiles.data[c], i, j) = sum.to_le_bytes();
         }
     }
     Some(())

@@ -66,6 +66,7 @@ impl ConvI8Record {
             Some(scratch) => reach.holds::<u32>(scratch, scratch_len(output, k)?)?,
             None => require(scratch_len(output, k)? == 0)?,
         }
+        self.given.fits()?;
         reach.holds_as(&self.y, self.given.dtype(), count(&[rows, outputs])?)
     }
 }
