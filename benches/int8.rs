@@ -26,8 +26,8 @@ struct Case {
     n: usize,
     a: Vec<f32>,
     bytes: Vec<u8>,
-    panels: Vec<f32>,
-    quads: Vec<u32>,
+    panels: &'static [f32],
+    quads: &'static [u32],
     sums: Vec<i32>,
     scales: Vec<f32>,
     bias: Vec<f32>,
@@ -54,7 +54,7 @@ impl Vectorized for Run<'_> {
                 k,
                 a_row_stride: k,
                 a: &case.a,
-                b: &case.panels,
+                b: case.panels,
                 b_k_stride: PANEL,
                 b_panel_stride: PANEL * k,
                 bias: Bias::PerCol(&case.bias),
@@ -72,7 +72,7 @@ impl Vectorized for Run<'_> {
             a: &case.bytes,
             a_row_stride: k,
             a_grid: A,
-            b: &case.quads,
+            b: case.quads,
             b_sums: &case.sums,
             b_scale: &case.scales,
             b_zero: None,
@@ -82,6 +82,14 @@ impl Vectorized for Run<'_> {
         };
         gemm_i8_by(way, s, level, product);
     }
+}
+
+/// A copy that begins at a cache line, as in an arena.
+fn aligned<T: Copy + Default>(data: &[T]) -> &'static [T] {
+    let room = vec![T::default(); data.len() + 64].leak();
+    let skip = room.as_ptr().align_offset(64);
+    room[skip..][..data.len()].copy_from_slice(data);
+    &room[skip..][..data.len()]
 }
 
 /// Seconds of a call: of some in a row.
@@ -102,7 +110,7 @@ fn measure(mut call: impl FnMut()) -> f64 {
 
 impl Case {
     fn new(m: usize, k: usize, n: usize) -> Self {
-        let byte = |i: usize| (i * 2_654_435_761 >> 7) as u8;
+        let byte = |i: usize| ((i * 2_654_435_761) >> 7) as u8;
         let bytes: Vec<u8> = (0..m * k).map(byte).collect();
         let weights: Vec<i8> = (0..k * n).map(|i| byte(i + 5) as i8).collect();
         let a = bytes.iter().map(|x| (A.value(*x) - A.zero) as f32 * A.scale).collect();
@@ -118,8 +126,8 @@ impl Case {
             n,
             a,
             bytes,
-            panels,
-            quads,
+            panels: aligned(&panels),
+            quads: aligned(&quads),
             sums,
             scales: vec![B_SCALE; cols],
             bias: (0..n).map(|i| i as f32 / n as f32).collect(),

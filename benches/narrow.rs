@@ -8,7 +8,10 @@ use std::time::Instant;
 
 use nowcast::kernels::bf16::{pack_pairs, packed_pairs_len, round};
 use nowcast::kernels::gemm::bf16::{GemmBf16, gemm_bf16, rounded_len};
-use nowcast::kernels::gemm::narrow::{GemmNarrow, UNPACKED_ROWS, gemm_narrow_by, unpacked_len};
+use nowcast::kernels::gemm::narrow::digits::digits_len;
+use nowcast::kernels::gemm::narrow::{
+    GemmNarrow, UNPACKED_ROWS, Way, gemm_narrow_by, unpacked_len,
+};
 use nowcast::kernels::gemm::{Activation, Bias, GemmF32, PANEL, gemm_f32};
 use nowcast::kernels::narrow::{Bits, NarrowWeights, block_len};
 use nowcast::kernels::pack::{pack_panels_f32, packed_len};
@@ -29,6 +32,7 @@ struct Case {
     scales: Vec<f32>,
     zeros: Vec<f32>,
     unpacked: Vec<f32>,
+    digits: (Vec<u8>, Vec<f32>),
     c: Vec<f32>,
 }
 
@@ -36,8 +40,8 @@ struct Case {
 enum Choice {
     F32,
     Bf16,
-    /// The bits, whether there are zero points, whether panels are written out.
-    Narrow(Bits, bool, bool),
+    /// The bits, whether there are zero points, the way.
+    Narrow(Bits, bool, Way),
 }
 
 struct Run<'a>(&'a mut Case, Level, Choice);
@@ -73,7 +77,7 @@ impl Vectorized for Run<'_> {
                     let b = part(&case.pairs, case.layers, layer);
                     gemm_bf16(s, level, GemmBf16 { product, b, rounded: &mut case.rounded });
                 }
-                Choice::Narrow(bits, zeros, written) => {
+                Choice::Narrow(bits, zeros, way) => {
                     let words = &case.words[usize::from(bits == Bits::Eight)];
                     let weights = NarrowWeights {
                         bits,
@@ -83,7 +87,9 @@ impl Vectorized for Run<'_> {
                         zeros: if zeros { part(&case.zeros, case.layers, layer) } else { &[] },
                     };
                     let unpacked = &mut case.unpacked;
-                    gemm_narrow_by(written, s, GemmNarrow { product, weights, unpacked });
+                    let digits = (&mut case.digits.0[..], &mut case.digits.1[..]);
+                    let gemm = GemmNarrow { product, weights, unpacked, digits };
+                    gemm_narrow_by(way, s, level, gemm);
                 }
             }
         }
@@ -106,6 +112,7 @@ impl Case {
             bits.pack(&integers, k, n, n, 1, &mut words);
             words.repeat(layers)
         });
+        let (bytes, sums) = digits_len(m, k, block).unwrap();
         let blocks = block_len(k, n, block).unwrap() * layers;
         Self {
             m,
@@ -121,6 +128,7 @@ impl Case {
             scales: vec![0.125; blocks],
             zeros: vec![0.0; blocks],
             unpacked: vec![0.0; unpacked_len(UNPACKED_ROWS, k).unwrap()],
+            digits: (vec![0; bytes], vec![0.0; sums]),
             c: vec![0.0; m * n],
         }
     }
@@ -162,10 +170,22 @@ fn main() {
         let level = best.at_most(isa);
         choices.extend([Choice::F32, Choice::Bf16].map(|choice| (level, choice)));
         for bits in [Bits::Eight, Bits::Four] {
-            choices.push((level, Choice::Narrow(bits, false, false)));
-            choices.push((level, Choice::Narrow(bits, true, false)));
-            choices.push((level, Choice::Narrow(bits, false, true)));
+            choices.push((level, Choice::Narrow(bits, false, Way::Widened)));
+            choices.push((level, Choice::Narrow(bits, true, Way::Widened)));
+            choices.push((level, Choice::Narrow(bits, false, Way::WrittenOut)));
         }
+    }
+    if best.has_avx512_vnni() {
+        choices.extend([
+            (best, Choice::F32),
+            (best, Choice::Bf16),
+            (best, Choice::Narrow(Bits::Eight, false, Way::Digits)),
+            (best, Choice::Narrow(Bits::Eight, true, Way::Digits)),
+            (best, Choice::Narrow(Bits::Eight, false, Way::WrittenOut)),
+            (best, Choice::Narrow(Bits::Four, false, Way::Digits)),
+            (best, Choice::Narrow(Bits::Four, true, Way::Digits)),
+            (best, Choice::Narrow(Bits::Four, false, Way::WrittenOut)),
+        ]);
     }
     let argument = |i: usize| std::env::args().nth(i).and_then(|n| n.parse().ok());
     let rounds = argument(1).unwrap_or(60);
@@ -192,11 +212,15 @@ fn main() {
                     }
                 }
                 let block = if block > k { "-".to_owned() } else { block.to_string() };
-                let width = choices.len() / 2;
+                let width = 8;
                 for (choices, times) in choices.chunks(width).zip(times.chunks(width)) {
                     print!(
                         "| {} {m}x{k}x{n}, {layers}, {block} | {:.0} |",
-                        choices[0].0.isa(),
+                        if choices[2].1 == Choice::Narrow(Bits::Eight, false, Way::Digits) {
+                            "digits"
+                        } else {
+                            choices[0].0.isa().name()
+                        },
                         times[0] * 1e9
                     );
                     for time in &times[1..] {

@@ -330,9 +330,11 @@ impl<S: Simd> Nearest<S> {
     #[inline(always)]
     pub(in crate::kernels) fn new(s: S, grid: Grid8) -> Self {
         let [low, high] = grid.range();
+        let inverse = 1.0 / grid.scale;
         Self {
             scale: s.splat(grid.scale),
-            inverse: s.splat(1.0 / grid.scale),
+            // Others have fewer bits, or none: no product with them is sure.
+            inverse: s.splat(if inverse.is_normal() { inverse } else { f32::NAN }),
             low: s.splat((low - grid.zero) as f32),
             high: s.splat((high - grid.zero) as f32),
             zero: grid.zero.cast_unsigned(),

@@ -9,6 +9,7 @@ pub(crate) mod amx;
 mod avx2;
 mod avx512;
 pub(super) mod avx512_bf16;
+pub(super) mod digits;
 pub(super) mod nibbles;
 pub(super) mod vnni;
 

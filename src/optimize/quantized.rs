@@ -151,7 +151,8 @@ fn keep(graph: &Graph, nodes: &[Node], kept: &mut Vec<Kept>) {
             Op::Linear { .. } | Op::Conv(_) if !w => "its weights are not quantized",
             Op::Conv(ref conv) if conv.group > 1 => "convolutions in groups are computed in f32",
             Op::Linear { .. } | Op::Conv(_) | Op::MatMul | Op::Gemm(_) => {
-                "not eight bits, or scales that differ along what is summed over"
+                "not eight bits, scales that differ along what is summed over, groups, or sums beyond \
+                 32 bits"
             }
             Op::Recurrent(_) => "recurrent layers take integers only as DynamicQuantizeLSTM",
             Op::Attention(_) => "attention is computed in f32",

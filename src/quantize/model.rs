@@ -88,7 +88,9 @@ impl Model {
     }
 
     /// The file of this model, with its constants in it.
-    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, QuantizeError> {
+    ///
+    /// **Errors**: more than 2 GiB, the most that a file of the format has.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, QuantizeError> {
         self.encode(&self.proto)
     }
 

@@ -1,17 +1,20 @@
 //! Calibration data, and a model run over it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::draft::code;
 use super::error::QuantizeError;
 use super::model::{Model, output};
 use super::options::Options;
-use crate::graph::Tensor;
-use crate::load;
-use crate::onnx::element_type;
+use crate::graph::{Extent, Tensor};
+use crate::load::{self, LoadError};
 use crate::onnx::proto::{DimensionValue, TypeValue, ValueInfoProto};
+use crate::onnx::{ImportError, element_type};
 use crate::runtime::{BindError, Program, RunError, Session};
 use crate::tensor::DType;
+
+/// What is done with an output: of which sample, at which place, its name and elements.
+type See<'s> = &'s mut dyn FnMut(usize, usize, &str, &[f32]) -> Result<(), QuantizeError>;
 
 /// Inputs of a model, several times.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -111,12 +114,38 @@ impl Samples {
         Some(self.names.iter().map(String::as_str).zip(set))
     }
 
-    /// Options with the shapes of the inputs.
+    /// Options with the shapes of the inputs, but where a dimension is left to each call.
     pub(super) fn shaped(&self, options: &load::Options) -> load::Options {
-        let bound: HashSet<&String> = options.bindings().values.keys().collect();
+        if options.dims().values().any(|extent| matches!(extent, Extent::Range(..))) {
+            return options.clone();
+        }
         let shapes = self.sets.first().into_iter().flat_map(|set| self.names.iter().zip(set));
-        let open = shapes.filter(|(name, _)| !bound.contains(name));
+        let open = shapes.filter(|(name, _)| !options.bindings().values.contains_key(*name));
         open.fold(options.clone(), |load, (name, tensor)| load.input_shape(name, tensor.shape()))
+    }
+
+    /// Loads a model for these samples: open dimensions take their sizes from them, and an input
+    /// that decides shapes becomes a constant, that of the first sample.
+    ///
+    /// **Errors** and **cost** as [`load::from_bytes`].
+    pub fn load(
+        &self,
+        onnx: &[u8],
+        options: &load::Options,
+    ) -> Result<Program<'static>, LoadError> {
+        let mut options = self.shaped(options);
+        loop {
+            let error = match load::from_bytes(onnx, &options) {
+                Ok(program) => return Ok(program),
+                Err(error) => error,
+            };
+            let bound = &options.bindings().values;
+            let needed = |name: &str| decides(&error, name) && !bound.contains_key(name);
+            match self.sample(0).and_then(|mut all| all.find(|(name, _)| needed(name))) {
+                Some((name, tensor)) => options = options.bind_value(name, tensor.clone()),
+                None => return Err(error),
+            }
+        }
     }
 
     /// At most so many of them, evenly over all.
@@ -125,6 +154,19 @@ impl Samples {
         let at = |i: usize| if len > 1 { i * (self.len() - 1) / (len - 1) } else { 0 };
         let sets = (0..len).map(|i| self.sets[at(i)].clone()).collect();
         Self { names: self.names.clone(), sets }
+    }
+}
+
+/// Whether a model asks an input to be a constant.
+fn decides(error: &LoadError, input: &str) -> bool {
+    let LoadError::Import { source, .. } = error else { return false };
+    match source {
+        ImportError::Branch { input: asked, .. } => asked == input,
+        // The operand may be computed from an input, which the hint names.
+        ImportError::NotConstant { input: asked, hint, .. } => {
+            asked == input || hint.contains(&format!("graph input {input:?}"))
+        }
+        _ => false,
     }
 }
 
@@ -222,8 +264,7 @@ impl Observed {
         samples: &Samples,
         options: &Options,
     ) -> Result<Self, QuantizeError> {
-        let load = samples.shaped(&options.load);
-        let program = load::from_bytes(file, &load)?;
+        let program = samples.load(file, &options.load)?;
         let names = samples.names.clone();
         Ok(Self { program, names })
     }
@@ -238,7 +279,7 @@ impl Observed {
     pub(super) fn run(
         &self,
         samples: &Samples,
-        see: &mut dyn FnMut(usize, usize, &str, &[f32]) -> Result<(), QuantizeError>,
+        see: See<'_>,
         passed: &mut dyn FnMut(usize),
     ) -> Result<(), QuantizeError> {
         let mut session = Session::new(&self.program)?;

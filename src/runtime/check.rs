@@ -33,7 +33,7 @@ pub(crate) use flow::{MAX_ITERATIONS, MAX_NESTING};
 pub(crate) use reach::{Reach, count, require};
 
 /// Operands of one step.
-const MAX_OPERANDS: usize = 24;
+const MAX_OPERANDS: usize = 28;
 
 /// Checks an image whose header has been read.
 pub(super) fn check(image: &Image<'_>, kernels: &Kernels) -> Result<(), ImageError> {

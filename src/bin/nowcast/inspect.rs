@@ -49,6 +49,7 @@ struct Report {
     isa: &'static str,
     /// Instructions beyond that: products of pairs of bf16.
     avx512_bf16: bool,
+    avx512_vnni: bool,
     /// Tiles of AMX; they are asked for where a step would use them.
     amx: &'static str,
     /// Steps by kernel.
@@ -230,6 +231,7 @@ impl Report {
             stack_bytes: needs.stack_bytes,
             isa: level.isa().name(),
             avx512_bf16: level.has_avx512_bf16(),
+            avx512_vnni: level.has_avx512_vnni(),
             amx: level.tiles().name(),
             kernels,
             steps: if explain {
@@ -289,12 +291,17 @@ impl Report {
             self.constant_bytes,
             self.stack_bytes
         )?;
-        let bf16 = if self.avx512_bf16 { " with avx512bf16" } else { "" };
+        let beyond = match (self.avx512_bf16, self.avx512_vnni) {
+            (true, true) => " with avx512bf16 and avx512vnni",
+            (true, false) => " with avx512bf16",
+            (false, true) => " with avx512vnni",
+            (false, false) => "",
+        };
         let amx = match self.amx {
             "none" => String::new(),
             amx => format!("; tiles of amx {amx}"),
         };
-        writeln!(out, "Instruction set\n  {}{bf16}{amx}", self.isa)?;
+        writeln!(out, "Instruction set\n  {}{beyond}{amx}", self.isa)?;
         if !self.passes.is_empty() {
             writeln!(out, "Passes")?;
         }

@@ -142,7 +142,9 @@ pub(super) fn stages(
 
 pub(super) fn chain(b: &mut Builder<'_>, node: &Node, op: &Chain) -> Lowered<()> {
     let (x, y) = (operand(node, 0)?, result(node, 0)?);
-    let rows = if op.stages.iter().any(Stage::reads) { None } else { Rows::as_they_lie(b, x)? };
+    // Under other axes elements are taken in their order, and so are those of other operands.
+    let in_order = op.stages.iter().any(Stage::reads) || b.shape(x) != b.shape(y);
+    let rows = if in_order { None } else { Rows::as_they_lie(b, x)? };
     let (x, rows, n, perm) = match rows {
         Some(Rows { memory, rows, n, perm }) => (memory, rows, n, Some(perm)),
         None => {

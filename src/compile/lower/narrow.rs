@@ -3,6 +3,7 @@
 use crate::graph::ops::WeightOnlyLinear;
 use crate::graph::{Node, Tensor, ValueId};
 use crate::kernels::gemm::PANEL;
+use crate::kernels::gemm::narrow::digits::digits_len;
 use crate::kernels::gemm::narrow::unpacked_len;
 use crate::kernels::narrow::{Bits, block_len};
 use crate::runtime::KernelId;
@@ -92,7 +93,10 @@ pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: &WeightOnlyLinear) ->
     let linear = linear_record(b, node, op.activation, (k, n), packed)?;
     let len = unpacked_len(rows, k).ok_or("the operand is too large")?;
     let unpacked = (len > 0).then(|| b.scratch(DType::F32, len));
-    let record = LinearNarrowRecord { linear, block: block as u32, scales, zeros, unpacked };
+    let (bytes, sums) = digits_len(rows, k, block).ok_or("the operand is too large")?;
+    let (digits, digit_sums) = (b.scratch(DType::U8, bytes), b.scratch(DType::F32, sums));
+    let block = block as u32;
+    let record = LinearNarrowRecord { linear, block, scales, zeros, unpacked, digits, digit_sums };
     let kernel = if bits == Bits::Four { KernelId::LinearW4 } else { KernelId::LinearW8 };
     b.step(kernel, &record);
     Ok(())

@@ -4,7 +4,7 @@
 //! matrix with the weights ([`gemm_i8`]), whose columns are the output channels. Windows that lie
 //! in one piece where channels are side by side are read in place; others are gathered, a block
 //! of positions at a time. Where windows reach into padding, or channels do not lie side by side,
-//! the input is copied once into an [image](image::image).
+//! the input is copied once into an image.
 
 use core::array::from_fn;
 

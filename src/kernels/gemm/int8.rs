@@ -187,6 +187,7 @@ impl GemmI8<'_> {
     }
 
     /// What makes the bytes of `A` unsigned: bits of a word to flip, and the number that this adds.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(in crate::kernels) fn unsigned(&self) -> (u32, i32) {
         if self.a_grid.signed { (0x8080_8080, 128) } else { (0, 0) }
@@ -194,6 +195,7 @@ impl GemmI8<'_> {
 }
 
 /// The last bytes of a row, fewer than four, as a word with zeros behind them.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(in crate::kernels) fn last_word(bytes: &[u8]) -> u32 {
     let mut word = [0; QUAD];

@@ -1,19 +1,24 @@
 //! Products of `f32` with weights of eight or four bits.
 //!
-//! Owns [`gemm_narrow`]. Weights are widened to `f32`, which is exact, less their zero point, which
-//! is exact too, and multiplied with the `f32` of the other operand; a sum over the rows that share
-//! a scale is multiplied with it once. Few rows widen in registers, in every tile again, and so read
-//! a quarter or an eighth of the bytes that [`gemm_f32`](super::gemm_f32) reads; many rows are
-//! multiplied with panels that are written out as `f32` once for all of them.
+//! Owns [`gemm_narrow`] and the ways in which a CPU computes it. All read a quarter or an eighth of
+//! the bytes that [`gemm_f32`] reads. Where nothing multiplies bytes, weights are
+//! widened to `f32`, which is exact, less their zero point, which is exact too, and a sum over the
+//! rows that share a scale is multiplied with it once: in registers, in every tile again, or written
+//! out for many rows. Where there is an instruction for bytes, the other operand is taken apart
+//! instead ([`digits`]).
 #![allow(clippy::needless_range_loop, reason = "an index says which lane, row or dimension")]
 
 use super::tile::{by_columns, finish};
 use super::{Bias, GemmF32, PANEL, begin, gemm_f32};
+use crate::kernels::isa::Level;
 use crate::kernels::narrow::{Bits, NarrowWeights, block_len};
 use crate::kernels::simd::{Simd, Vectorized};
 
+pub mod digits;
 #[cfg(test)]
 mod tests;
+
+use digits::{DIGIT_ROWS, Rows};
 
 /// A [`GemmF32`] whose `B` has eight or four bits.
 #[derive(Debug)]
@@ -24,6 +29,49 @@ pub struct GemmNarrow<'a> {
     pub weights: NarrowWeights<'a>,
     /// Room for panels written out: [`unpacked_len`] elements, or none where nothing is.
     pub unpacked: &'a mut [f32],
+    /// Room for digits: [`digits_len`](digits::digits_len) bytes, and floats for what belongs to
+    /// them.
+    pub digits: (&'a mut [u8], &'a mut [f32]),
+}
+
+/// How a product with weights of few bits is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Weights are widened in registers.
+    Widened,
+    /// Weights are written out as `f32`, some panels at a time.
+    WrittenOut,
+    /// Rows are taken apart into digits that AVX512-VNNI multiplies; those that would lose by it
+    /// are multiplied with widened weights.
+    Digits,
+}
+
+impl Way {
+    /// The way for a product of `rows` rows, each a sum of `k`, at a level.
+    ///
+    /// Digits count in steps of a row's largest element: they are not for sums of a few, which may be
+    /// of numbers of any kind that a model is given.
+    pub const fn new(level: Level, rows: usize, k: usize) -> Self {
+        if level.has_avx512_vnni() && k >= Self::FEWEST_DIGITS {
+            Self::Digits
+        } else if rows >= UNPACKED_ROWS {
+            Self::WrittenOut
+        } else {
+            Self::Widened
+        }
+    }
+
+    /// Fewest elements in a row that is taken apart.
+    pub const FEWEST_DIGITS: usize = 64;
+
+    /// Its short name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Widened => "widened",
+            Self::WrittenOut => "written out",
+            Self::Digits => "digits",
+        }
+    }
 }
 
 /// Panels that are written out at a time.
@@ -42,40 +90,74 @@ pub const fn unpacked_len(m: usize, k: usize) -> Option<usize> {
     k.checked_mul(UNPACKED_PANELS * PANEL)
 }
 
-/// Computes a [`GemmNarrow`].
+/// Computes a [`GemmNarrow`] in the way that suits `level` and the number of rows.
 ///
-/// **Shapes and units**: as the structs say; `m`, `n` or `k` may be zero.
+/// **Shapes and units**: as the structs say; `m`, `n` or `k` may be zero. `s` is of the instruction
+/// set of `level`.
 ///
 /// **Panics**: if a slice is too short for its shape and strides, a block is no multiple of the
 /// rows in a word, or rows of `C` overlap.
 ///
 /// **Cost**: `m n k` multiply-adds, no allocation. Each panel of `B` is widened once for every
-/// eight rows (AVX-512; four elsewhere), or once in all from [`UNPACKED_ROWS`] on.
-pub fn gemm_narrow<S: Simd>(s: S, gemm: GemmNarrow<'_>) {
-    let many = gemm.product.m >= UNPACKED_ROWS;
-    gemm_narrow_by(many, s, gemm);
+/// eight rows (AVX-512; five elsewhere), or once in all from [`UNPACKED_ROWS`] on.
+pub fn gemm_narrow<S: Simd>(s: S, level: Level, gemm: GemmNarrow<'_>) {
+    gemm_narrow_by(Way::new(level, gemm.product.m, gemm.product.k), s, level, gemm);
 }
 
-/// [`gemm_narrow`] with panels written out, or not, whatever the number of rows.
+/// [`gemm_narrow`] in a given way.
 ///
-/// **Panics**: as there; if there is no room for panels.
-pub fn gemm_narrow_by<S: Simd>(written: bool, s: S, mut gemm: GemmNarrow<'_>) {
+/// **Panics**: as there; if `level` does not have the way; if there is no room for it.
+pub fn gemm_narrow_by<S: Simd>(way: Way, s: S, level: Level, mut gemm: GemmNarrow<'_>) {
     let GemmF32 { n, k, .. } = gemm.product;
     if !begin(&gemm.product) {
         return;
     }
     let NarrowWeights { bits, words, block, scales, zeros } = gemm.weights;
     assert!(bits.packed_len(k, n).is_some_and(|len| words.len() >= len), "B is too short");
-    assert!(block.is_multiple_of(bits.rows()), "blocks end within a word");
+    assert!(block > 0 && block.is_multiple_of(bits.rows()), "blocks end within a word");
     let room = |all: &[f32]| block_len(k, n, block).is_some_and(|len| all.len() >= len);
     assert!(room(scales) && (zeros.is_empty() || room(zeros)), "scales are missing");
-    match (bits, written, zeros.is_empty()) {
-        (Bits::Four, false, true) => widened::<S, Nibbles, false>(s, &mut gemm),
-        (Bits::Four, false, false) => widened::<S, Nibbles, true>(s, &mut gemm),
-        (Bits::Eight, false, true) => widened::<S, Bytes, false>(s, &mut gemm),
-        (Bits::Eight, false, false) => widened::<S, Bytes, true>(s, &mut gemm),
-        (Bits::Four, true, _) => written_out::<S, Nibbles>(s, &mut gemm),
-        (Bits::Eight, true, _) => written_out::<S, Bytes>(s, &mut gemm),
+    match (way, bits) {
+        (Way::Widened, _) => widened(s, &mut gemm),
+        (Way::WrittenOut, Bits::Four) => written_out::<S, Nibbles>(s, &mut gemm),
+        (Way::WrittenOut, Bits::Eight) => written_out::<S, Bytes>(s, &mut gemm),
+        (Way::Digits, _) => by_digits(s, level, &mut gemm),
+    }
+}
+
+/// Multiplies digits where rows have them.
+fn by_digits<S: Simd>(s: S, level: Level, gemm: &mut GemmNarrow<'_>) {
+    let GemmF32 { m, k, a_row_stride, c_row_stride, .. } = gemm.product;
+    let (bytes, sums) = core::mem::take(&mut gemm.digits);
+    for first in (0..m).step_by(DIGIT_ROWS) {
+        let len = (m - first).min(DIGIT_ROWS);
+        let mut rows = Rows::new(len, k, &gemm.weights, bytes, sums);
+        let a = &gemm.product.a[(first * a_row_stride).min(gemm.product.a.len())..];
+        let apart = (0..len).all(|i| {
+            let x = if k == 0 { &[] } else { &a[i * a_row_stride..] };
+            rows.take_apart(s, i, x)
+        });
+        #[cfg(target_arch = "x86_64")]
+        if apart {
+            crate::kernels::x86_64::digits::gemm(level, gemm, &rows, (first, len));
+            continue;
+        }
+        let _ = (level, apart);
+        let product = GemmF32 {
+            m: len,
+            a,
+            bias: match gemm.product.bias {
+                Bias::PerRow(bias) => Bias::PerRow(&bias[first..]),
+                bias => bias,
+            },
+            c: &mut gemm.product.c[first * c_row_stride..],
+            ..gemm.product
+        };
+        let weights = gemm.weights;
+        widened(
+            s,
+            &mut GemmNarrow { product, weights, unpacked: &mut [], digits: Default::default() },
+        );
     }
 }
 
@@ -291,7 +373,16 @@ fn step<
     }
 }
 
-fn widened<S: Simd, W: Word, const ZEROS: bool>(s: S, gemm: &mut GemmNarrow<'_>) {
+fn widened<S: Simd>(s: S, gemm: &mut GemmNarrow<'_>) {
+    match (gemm.weights.bits, gemm.weights.zeros.is_empty()) {
+        (Bits::Four, true) => widened_from::<S, Nibbles, false>(s, gemm),
+        (Bits::Four, false) => widened_from::<S, Nibbles, true>(s, gemm),
+        (Bits::Eight, true) => widened_from::<S, Bytes, false>(s, gemm),
+        (Bits::Eight, false) => widened_from::<S, Bytes, true>(s, gemm),
+    }
+}
+
+fn widened_from<S: Simd, W: Word, const ZEROS: bool>(s: S, gemm: &mut GemmNarrow<'_>) {
     let rows = 0..gemm.product.m;
     by_columns(
         s,
@@ -361,7 +452,7 @@ fn column<S: Simd, W: Word, const ZEROS: bool>(
 
 /// Writes panels out and multiplies all rows with them.
 fn written_out<S: Simd, W: Word>(s: S, gemm: &mut GemmNarrow<'_>) {
-    let GemmNarrow { product, weights, unpacked } = gemm;
+    let GemmNarrow { product, weights, unpacked, .. } = gemm;
     let (n, k, all) = (product.n, product.k, product.n.div_ceil(PANEL));
     let unpacked = &mut unpacked[..UNPACKED_PANELS * PANEL * k];
     let mut panel = 0;

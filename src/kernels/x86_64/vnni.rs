@@ -17,11 +17,16 @@ use crate::kernels::simd::Simd;
 
 /// The token of AVX512-VNNI.
 #[derive(Clone, Copy, Debug)]
-struct Avx512Vnni(Avx512);
+pub(super) struct Avx512Vnni(Avx512);
 
 impl Avx512Vnni {
-    fn from_level(level: Level) -> Option<Self> {
+    pub(super) fn from_level(level: Level) -> Option<Self> {
         Avx512::from_level(level).filter(|_| level.has_avx512_vnni()).map(Self)
+    }
+
+    /// The token of what it is beyond.
+    pub(super) fn avx512(self) -> Avx512 {
+        self.0
     }
 }
 

@@ -1,7 +1,7 @@
 //! Recurrent layers.
 
-use crate::graph::Op;
-use crate::graph::ops::{Cell, CellActivation, Direction, Recurrent};
+use crate::graph::ops::{Cell, CellActivation, Direction, QuantizedLstm, Recurrent};
+use crate::graph::{Op, ValueId};
 
 use super::super::call::{Call, Imported};
 
@@ -89,6 +89,15 @@ pub(super) fn rounded_lstm(call: &mut Call) -> Imported {
     layer(call, cell)
 }
 
+/// An LSTM on integers: its data and weights are quantized, and these are their scales and zero
+/// points.
+pub(super) fn quantized_lstm(call: &mut Call, grids: &[Option<ValueId>]) -> Imported {
+    let cell = lstm(call, false)?;
+    let (op, mut operands) = parts(call, cell, 1)?;
+    operands.extend(grids);
+    call.emit(Op::QuantizedLstm(QuantizedLstm(op)), &operands)
+}
+
 /// The layer of this name with the operands and attributes of the node.
 pub(super) fn recurrent_of(call: &mut Call, name: &str) -> Imported {
     let cell = match name {
@@ -100,6 +109,12 @@ pub(super) fn recurrent_of(call: &mut Call, name: &str) -> Imported {
 }
 
 fn layer(call: &mut Call, cell: Cell) -> Imported {
+    let (op, operands) = parts(call, cell, 2)?;
+    call.emit(Op::Recurrent(op), &operands)
+}
+
+/// The layer and its operands; `axis` of the recurrent weights is that of the states.
+fn parts(call: &mut Call, cell: Cell, axis: usize) -> Imported<(Recurrent, Vec<Option<ValueId>>)> {
     let direction = match call.string_or("direction", "forward")? {
         "forward" => Direction::Forward,
         "reverse" => Direction::Reverse,
@@ -119,7 +134,7 @@ fn layer(call: &mut Call, cell: Cell) -> Imported {
         batch_major: call.flag("layout", false)?,
     };
     let (x, w, r) = (call.input(0)?, call.input(1)?, call.input(2)?);
-    let hidden = call.shape(r).last().and_then(crate::graph::Dim::fixed);
+    let hidden = call.shape(r).get(axis).and_then(crate::graph::Dim::fixed);
     if let Some(stated) = call.int("hidden_size")?
         && hidden != Some(stated)
     {
@@ -128,5 +143,5 @@ fn layer(call: &mut Call, cell: Cell) -> Imported {
     let mut operands = vec![Some(x), Some(w), Some(r)];
     let last = if matches!(cell, Cell::Lstm { .. }) { 8 } else { 6 };
     operands.extend((3..last).map(|i| call.optional(i)));
-    call.emit(Op::Recurrent(op), &operands)
+    Ok((op, operands))
 }

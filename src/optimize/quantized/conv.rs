@@ -6,7 +6,7 @@ use crate::graph::{Dim, Op, ValueId};
 use super::super::pattern::Scope;
 use super::dequantized;
 use super::follow::Way;
-use super::linear::{Form, Product, Weights, epilogue};
+use super::linear::{Form, Product, Weights, epilogue, sums_fit};
 
 /// A convolution of two dequantized operands in one group.
 pub(super) fn of_dequantized(scope: &mut Scope<'_>, i: usize) -> Option<Product> {
@@ -20,6 +20,8 @@ pub(super) fn of_dequantized(scope: &mut Scope<'_>, i: usize) -> Option<Product>
     let mut x = dequantized(scope, x)?;
     let (q, scales, zeros) = Weights::of(scope, scope.made(w)?, 0)?;
     let n = scope.shape(w)[0].fixed()?;
+    let terms = scope.shape(w)[1..].iter().map(Dim::fixed);
+    sums_fit(terms.map(|n| n.unwrap_or(i64::MAX)).fold(1, i64::saturating_mul))?;
     let way = Way::new(Some(n), i, y).with_axes_behind(conv.kernel.len());
     let way = epilogue(scope, way, operands, conv.activation)?;
     let mut window = Conv { activation: Activation::None, ..conv };

@@ -43,10 +43,18 @@ fn of_dequantized(scope: &mut Scope<'_>, i: usize) -> Option<Product> {
     let weights = scope.made(w)?;
     let (q, scales, zeros) = Weights::of(scope, weights, usize::from(!transposed))?;
     let n = scope.shape(w)[usize::from(!transposed)].fixed()?;
+    sums_fit(scope.shape(w)[usize::from(transposed)].fixed()?)?;
     let operands = [Some(x.q), Some(x.scale), x.zero, Some(q), Some(scales), zeros];
     let way = Way::new(Some(n), i, y);
     let way = epilogue(scope, way, (bias, residual), activation)?;
     Some(Product { operands, form: Form::Linear { transposed }, way })
+}
+
+/// Whether 32 bits hold the sum of so many products, whatever the integers are: in f32 it would not
+/// wrap.
+pub(super) fn sums_fit(terms: i64) -> Option<()> {
+    // With its zero point taken off, eight bits are up to 255 on either side.
+    (terms.checked_mul(255 * 255)? <= i64::from(i32::MAX)).then_some(())
 }
 
 /// A product with what an operator in f32 has done to its result.

@@ -42,11 +42,11 @@ fn run(graph: &mut Graph) -> usize {
 }
 
 fn product(graph: &Graph) -> &QuantizedLinear {
-    let products = graph.nodes.iter().filter_map(|node| match &node.op {
+    let mut products = graph.nodes.iter().rev().filter_map(|node| match &node.op {
         Op::QuantizedLinear(op) => Some(op),
         _ => None,
     });
-    products.last().expect("a product")
+    products.next().expect("a product")
 }
 
 #[test]
@@ -261,4 +261,27 @@ fn groups_of_convolutions_stay_in_f32() {
     let kept = kept(&graph);
     assert_eq!(kept.len(), 1);
     assert!(kept[0].reason.contains("in groups"), "{}", kept[0].reason);
+}
+
+#[test]
+fn a_reshape_of_elements_that_lie_transposed_takes_them_in_order() {
+    let (mut f, x) = Formula::of(&[3, 8]);
+    let y = f.op(Op::Transpose { perm: vec![1, 0] }, &[x]);
+    let y = f.unary(Unary::Relu, y);
+    let y = f.op(Op::Reshape { shape: vec![4.into(), 2.into(), 3.into()] }, &[y]);
+    let y = round(&mut f, y, 0.25, 3);
+    f.output(y);
+    f.becomes(run, &["Transpose", "Chain"]);
+}
+
+#[test]
+fn sums_beyond_32_bits_stay_in_f32() {
+    let (mut f, x) = Formula::of(&[1, 40_000]);
+    let x = round(&mut f, x, 0.05, 128);
+    let w = weights(&mut f, [40_000, 1], 1);
+    let y = f.op(Op::MatMul, &[x, w]);
+    f.output(y);
+    let mut graph = f.graph.clone();
+    run(&mut graph);
+    assert!(!graph.nodes.iter().any(|node| matches!(node.op, Op::QuantizedLinear(_))));
 }

@@ -1,6 +1,7 @@
 //! Products of f32 with weights of eight and four bits.
 
 use crate::kernels::Simd;
+use crate::kernels::gemm::narrow::digits::digits_len;
 use crate::kernels::gemm::narrow::{GemmNarrow, gemm_narrow, unpacked_len};
 use crate::kernels::narrow::{Bits, NarrowWeights, block_len};
 use crate::runtime::check::{Reach, require};
@@ -21,6 +22,9 @@ crate::record! {
         pub(crate) zeros: Option<In>,
         /// Room for panels, where there may be so many rows that they are written out.
         pub(crate) unpacked: Option<Scratch>,
+        /// Room for the digits of rows, and for what belongs to them.
+        pub(crate) digits: Scratch,
+        pub(crate) digit_sums: Scratch,
     }
 }
 
@@ -37,6 +41,9 @@ impl LinearNarrowRecord {
             Some(unpacked) => reach.holds::<f32>(unpacked, len)?,
             None => require(len == 0)?,
         }
+        let (bytes, sums) = digits_len(rows, k, block)?;
+        reach.holds::<u8>(&self.digits, bytes)?;
+        reach.holds::<f32>(&self.digit_sums, sums)?;
         self.linear.fits_but_weights(reach)
     }
 
@@ -66,8 +73,9 @@ fn linear_w4<S: Simd>(step: Step<'_>) {
 #[inline(always)]
 fn linear<S: Simd>(step: Step<'_>, bits: Bits) {
     let (record, operands) = step.decode::<LinearNarrowRecord>();
-    let LinearNarrowRecord { linear, block, scales, zeros, unpacked } = record;
-    let Some(s) = S::from_level(operands.level()) else { return };
+    let LinearNarrowRecord { linear, block, scales, zeros, unpacked, digits, digit_sums } = record;
+    let level = operands.level();
+    let Some(s) = S::from_level(level) else { return };
     let weights = NarrowWeights {
         bits,
         words: operands.read(In(linear.w.0)),
@@ -77,6 +85,7 @@ fn linear<S: Simd>(step: Step<'_>, bits: Bits) {
     };
     if let Some(product) = product_of(linear, &operands) {
         let unpacked = unpacked.map_or(&mut [][..], |unpacked| operands.scratch(unpacked));
-        gemm_narrow(s, GemmNarrow { product, weights, unpacked });
+        let digits = (operands.scratch(digits), operands.scratch(digit_sums));
+        gemm_narrow(s, level, GemmNarrow { product, weights, unpacked, digits });
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nowcast::graph::Tensor;
-use nowcast::load::{self, Options};
+use nowcast::load::Options;
 use nowcast::quantize::Samples;
 use nowcast::runtime::{Program, Session};
 
@@ -29,21 +29,11 @@ pub(super) fn measure(
     samples: &Samples,
     options: &Options,
 ) -> Result<Latency, Failure> {
-    let mut options = options.clone();
     let sample = || samples.sample(0).into_iter().flatten();
-    for (name, tensor) in sample() {
-        if !options.bindings().values.contains_key(name) {
-            options = options.input_shape(name, tensor.shape());
-        }
-    }
-    let user = |error: load::LoadError| Failure::User(error.to_string());
-    let float = match (&source.file, &source.bytes) {
-        (Some(path), _) => load::from_path(path, &options).map_err(user)?,
-        (None, bytes) => {
-            load::from_bytes(bytes.as_deref().unwrap_or_default(), &options).map_err(user)?
-        }
-    };
-    let quantized = load::from_bytes(quantized, &options).map_err(user)?;
+    let user = |error: &dyn std::fmt::Display| Failure::User(error.to_string());
+    let float = source.model.to_bytes().map_err(|error| user(&error))?;
+    let float = samples.load(&float, options).map_err(|error| user(&error))?;
+    let quantized = samples.load(quantized, options).map_err(|error| user(&error))?;
     let mut sessions = [session(&float)?, session(&quantized)?];
     let internal = |error: &dyn std::fmt::Display| Failure::Internal(error.to_string());
     for session in &mut sessions {

@@ -4,25 +4,39 @@ extern crate std;
 
 use super::*;
 use crate::kernels::gemm::Activation;
+use crate::kernels::gemm::narrow::digits::digits_len;
 use crate::kernels::suite::{Rng, assert_close, levels};
 use crate::kernels::{Level, dispatch};
 use proptest::prelude::*;
 use std::{format, vec, vec::Vec};
 
-struct Run<'a>(bool, GemmNarrow<'a>);
+struct Run<'a>(Way, Level, GemmNarrow<'a>);
 
 impl Vectorized for Run<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        gemm_narrow_by(self.0, s, self.1);
+        gemm_narrow_by(self.0, s, self.1, self.2);
     }
+}
+
+/// The levels, each with the ways that it has.
+fn ways() -> Vec<(Level, Way)> {
+    let all = levels().into_iter().chain([Level::detect()]);
+    all.flat_map(|level| {
+        let digits = level.has_avx512_vnni().then_some(Way::Digits);
+        [Some(Way::Widened), Some(Way::WrittenOut), digits]
+            .into_iter()
+            .flatten()
+            .map(move |way| (level, way))
+    })
+    .collect()
 }
 
 /// The bits, the rows that share a scale, and whether there are zero points.
 type Form = (Bits, usize, bool);
 
-fn check(m: usize, n: usize, k: usize, options: u64, (bits, block, zeros): Form, level: Level) {
+fn check(m: usize, n: usize, k: usize, options: u64, (bits, block, zeros): Form, on: (Level, Way)) {
     let rng = &mut Rng::new((m * 1_000_000 + n * 1000 + k) as u64);
     let (a_gap, c_gap) = if options & 1 == 0 { (0, 0) } else { (3, 2) };
     let (lda, ldc) = (k + a_gap, n + c_gap);
@@ -85,9 +99,12 @@ fn check(m: usize, n: usize, k: usize, options: u64, (bits, block, zeros): Form,
     };
     let scales = by_block(&|i| scale[i]);
     let zeros = if zeros { by_block(&|i| zero[i].into()) } else { Vec::new() };
-    for written in [false, true] {
+    let (level, way) = on;
+    let (bytes, sums) = digits_len(m, k, block).unwrap();
+    let (mut bytes, mut sums) = (vec![77; bytes], vec![f32::NAN; sums]);
+    {
         let mut unpacked = vec![f32::NAN; unpacked_len(UNPACKED_ROWS, k).unwrap()];
-        let mut got = c.clone();
+        let mut got = c;
         let product = GemmF32 {
             m,
             n,
@@ -104,10 +121,11 @@ fn check(m: usize, n: usize, k: usize, options: u64, (bits, block, zeros): Form,
             c_row_stride: ldc,
         };
         let weights = NarrowWeights { bits, words: &words, block, scales: &scales, zeros: &zeros };
-        let gemm = GemmNarrow { product, weights, unpacked: &mut unpacked };
-        dispatch(level, Run(written, gemm));
+        let digits = (&mut bytes[..], &mut sums[..]);
+        let gemm = GemmNarrow { product, weights, unpacked: &mut unpacked, digits };
+        dispatch(level, Run(way, level, gemm));
         let what = format!(
-            "{m}x{n}x{k} options {options:b} {bits:?} by {block} {} zeros {} {written}",
+            "{m}x{n}x{k} options {options:b} {bits:?} by {block} {} zeros {} {way:?}",
             zeros.len(),
             level.isa()
         );
@@ -116,13 +134,13 @@ fn check(m: usize, n: usize, k: usize, options: u64, (bits, block, zeros): Form,
 }
 
 fn form(seed: usize) -> Form {
-    let bits = if seed % 2 == 0 { Bits::Four } else { Bits::Eight };
-    (bits, [8, 16, 32, 1 << 20][seed / 2 % 4], seed / 8 % 2 == 0)
+    let bits = if seed.is_multiple_of(2) { Bits::Four } else { Bits::Eight };
+    (bits, [8, 16, 32, 1 << 20][seed / 2 % 4], (seed / 8).is_multiple_of(2))
 }
 
 #[test]
 fn every_small_shape() {
-    for level in levels() {
+    for level in ways() {
         for m in 0..=13 {
             for n in [0, 1, 15, 16, 17, 31, 33, 48] {
                 for k in [0, 1, 2, 3, 8, 17, 31, 33, 66] {
@@ -136,8 +154,8 @@ fn every_small_shape() {
 
 #[test]
 fn a_weight_at_its_zero_point_is_nothing() {
-    // What multiplies it may be as large as it likes.
-    for level in levels() {
+    // What multiplies it may be as large as it likes, but for digits, which count in steps of it.
+    for (level, way) in ways().into_iter().filter(|(_, way)| *way != Way::Digits) {
         for bits in [Bits::Four, Bits::Eight] {
             let (m, n, k) = (2, 3, 9);
             let mut b = vec![5; k * n];
@@ -147,7 +165,8 @@ fn a_weight_at_its_zero_point_is_nothing() {
             let (scales, zeros) = (vec![0.1; 2 * PANEL], vec![5.0; 2 * PANEL]);
             let mut a = vec![1e30f32; m * k];
             (a[1], a[k + 1]) = (2.0, 3.0);
-            for written in [false, true] {
+            {
+                let (mut bytes, mut sums) = (vec![77; 2 * 48], vec![f32::NAN; 2 * 10]);
                 let mut unpacked = vec![f32::NAN; unpacked_len(UNPACKED_ROWS, k).unwrap()];
                 let mut c = vec![0.0; m * n];
                 let product = GemmF32 {
@@ -167,8 +186,9 @@ fn a_weight_at_its_zero_point_is_nothing() {
                 };
                 let weights =
                     NarrowWeights { bits, words: &words, block: 8, scales: &scales, zeros: &zeros };
-                let gemm = GemmNarrow { product, weights, unpacked: &mut unpacked };
-                dispatch(level, Run(written, gemm));
+                let digits = (&mut bytes[..], &mut sums[..]);
+                let gemm = GemmNarrow { product, weights, unpacked: &mut unpacked, digits };
+                dispatch(level, Run(way, level, gemm));
                 assert_close(&c, &[0.2, 0.2, 0.2, 0.3, 0.3, 0.3], 1e-6, level.isa().name());
             }
         }
@@ -181,8 +201,8 @@ proptest! {
     fn any_shape(
         m in 0..40usize, n in 0..140usize, k in 0..90usize, options: u64, seed in 0..16usize
     ) {
-        for level in levels() {
-            check(m, n, k, options, form(seed), level);
+        for way in ways() {
+            check(m, n, k, options, form(seed), way);
         }
     }
 }

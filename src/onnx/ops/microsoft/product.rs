@@ -185,7 +185,13 @@ pub(in super::super) fn n_bits(call: &mut Call) -> Imported {
     let whole = unpacked(call, b, bits)?;
     let whole = call.reshape(whole, vec![Dim::Fixed(cols), Dim::Fixed(blocks * block)])?;
     let whole = call.slice(whole, 1, Dim::Fixed(0), Dim::Fixed(rows))?;
-    let quantization = Quantization { axis: 1, block: block as usize, integer: DType::U8 };
+    // Integers are turned, not what they mean, so that a product may read them as they are.
+    let turned = |call: &mut Call, x: ValueId| match single {
+        true => Ok(x),
+        false => call.transpose(x, vec![1, 0]),
+    };
+    let whole = call.transpose(whole, vec![1, 0])?;
+    let quantization = Quantization { axis: 0, block: block as usize, integer: DType::U8 };
     let op = Op::DequantizeLinear(quantization);
     let middle = f64::from(1u32 << (bits - 1));
     let weights = match call.optional(3) {
@@ -195,6 +201,7 @@ pub(in super::super) fn n_bits(call: &mut Call) -> Imported {
             let zero = unpacked(call, zero, bits)?;
             let zero = call.slice(zero, 1, Dim::Fixed(0), Dim::Fixed(blocks))?;
             let zero = call.reshape(zero, stored)?;
+            let (scales, zero) = (turned(call, scales)?, turned(call, zero)?);
             call.one(op, &[whole, scales, zero])?
         }
         Some(zero) => {
@@ -202,6 +209,7 @@ pub(in super::super) fn n_bits(call: &mut Call) -> Imported {
             let zero = call.reshape(zero, stored)?;
             let zero = call.binary(Binary::Mul, zero, scales)?;
             let zero = call.reshape(zero, grid)?;
+            let scales = turned(call, scales)?;
             let all = call.one(op, &[whole, scales])?;
             let zero = call.unsqueeze(zero, &[2])?;
             let wide = vec![Dim::Fixed(cols), Dim::Fixed(blocks), Dim::Fixed(block)];
@@ -209,15 +217,16 @@ pub(in super::super) fn n_bits(call: &mut Call) -> Imported {
             let flat = vec![Dim::Fixed(cols), Dim::Fixed(blocks * block)];
             let zero = call.reshape(zero, flat)?;
             let zero = call.slice(zero, 1, Dim::Fixed(0), Dim::Fixed(rows))?;
+            let zero = call.transpose(zero, vec![1, 0])?;
             call.binary(Binary::Sub, all, zero)?
         }
         None => {
             let zero = call.scalar(DType::U8, middle);
             let zero = call.one(Op::Fill { shape: stored }, &[zero])?;
+            let (scales, zero) = (turned(call, scales)?, turned(call, zero)?);
             call.one(op, &[whole, scales, zero])?
         }
     };
-    let weights = call.transpose(weights, vec![1, 0])?;
     let mut y = call.one(Op::MatMul, &[a, weights])?;
     if let Some(bias) = call.optional(5) {
         y = call.binary(Binary::Add, y, bias)?;

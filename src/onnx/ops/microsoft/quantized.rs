@@ -218,9 +218,14 @@ fn scaled_product(
     if !call.shape(a_scale).is_empty() {
         return call.fail("more than one scale for the first operand is not supported");
     }
-    let a = integer::centred(call, a, a_zero, rows.saturating_sub(2))?;
-    let b = integer::centred(call, b, b_zero, cols.saturating_sub(1))?;
-    let y = call.one(Op::MatMul, &[a, b])?;
+    let y = match integer::sums(call, [a, b], [a_zero, b_zero])? {
+        Some(y) => y,
+        None => {
+            let a = integer::centred(call, a, a_zero, rows.saturating_sub(2))?;
+            let b = integer::centred(call, b, b_zero, cols.saturating_sub(1))?;
+            call.one(Op::MatMul, &[a, b])?
+        }
+    };
     let scale = call.binary(Binary::Mul, a_scale, b_scale)?;
     let y = call.cast(y, call.dtype_of(scale))?;
     let mut y = call.binary(Binary::Mul, y, scale)?;
@@ -245,8 +250,20 @@ pub(in super::super) fn dynamic_matmul(call: &mut Call) -> Imported {
 }
 
 /// An LSTM with weights of eight bits, and data that is rounded to eight bits of its range: the
-/// sequence once, the state in every step.
+/// sequence once, the state in every step. Weights that are not constant are rounded, not integers.
 pub(in super::super) fn lstm(call: &mut Call) -> Imported {
+    let constant = [1, 2, 8, 9, 10, 11]
+        .into_iter()
+        .all(|i| call.input(i).is_ok_and(|v| call.builder.constant(v).is_some()));
+    if constant {
+        let x = call.input(0)?;
+        let [x, scale, zero] = dynamic_range(call, x)?;
+        let given = call.inputs[8..12].to_vec();
+        call.inputs.truncate(8);
+        call.inputs[0] = Some(x);
+        call.version = LIKE_VERSION;
+        return recurrent::quantized_lstm(call, &[&[Some(scale), Some(zero)], &given[..]].concat());
+    }
     let mut turned = Vec::new();
     for (weights, scale) in [(1, 8), (2, 10)] {
         let (x, zero) = (call.input(weights)?, call.input(scale + 1)?);

@@ -18,7 +18,7 @@ fn window(kernel: &[usize], stride: usize, dilation: usize, pads: [usize; 2]) ->
 
 fn bytes(dtype: DType, shape: &[usize], seed: usize) -> Tensor {
     let len: usize = shape.iter().product();
-    let bytes: Vec<u8> = (0..len).map(|i| ((i + seed) * 40_503 >> 5) as u8).collect();
+    let bytes: Vec<u8> = (0..len).map(|i| (((i + seed) * 40_503) >> 5) as u8).collect();
     Tensor::from_bytes(dtype, shape, &bytes)
 }
 
