@@ -235,6 +235,9 @@ fn flattened(shape: &[usize], declared: &[Option<usize>]) -> Option<Vec<usize>> 
     (shape.len() == 2 && sample.iter().product::<usize>() == shape[1]).then_some(sample)
 }
 
+/// Looks at an output of a sample: the sample, the place of the output, its name and elements.
+pub(super) type See<'a> = dyn FnMut(usize, usize, &str, &[f32]) -> Result<(), QuantizeError> + 'a;
+
 /// A model that is loaded for samples, with some of its values as outputs.
 pub(super) struct Observed {
     program: Program<'static>,
@@ -276,7 +279,7 @@ impl Observed {
     pub(super) fn run(
         &self,
         samples: &Samples,
-        see: &mut dyn FnMut(usize, usize, &str, &[f32]) -> Result<(), QuantizeError>,
+        see: &mut See<'_>,
         passed: &mut dyn FnMut(usize),
     ) -> Result<(), QuantizeError> {
         let mut session = Session::new(&self.program)?;
