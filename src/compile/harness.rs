@@ -41,7 +41,7 @@ fn graph(
 }
 
 /// Runs a program twice on every level: the results of the last run, which must be those of all.
-fn run_program(program: &Program<'_>, inputs: &[&Tensor]) -> Vec<Tensor> {
+pub(crate) fn run_program(program: &Program<'_>, inputs: &[&Tensor]) -> Vec<Tensor> {
     let mut results: Option<Vec<Tensor>> = None;
     for isa in Isa::ALL {
         let level = Level::detect().at_most(isa);

@@ -39,9 +39,11 @@ pub(super) fn input_fits(
     strides: &[Extent; 5],
     geometry: &Geometry,
 ) -> Option<()> {
-    require(reach.extent(offset)? <= len)?;
     let [depth, height, width] = geometry.window.input;
     let all = count(&[geometry.groups, geometry.channels])?;
+    // Of nothing, any place is as good.
+    let none = [geometry.batch, all, depth, height, width].contains(&0);
+    require(reach.extent(offset)? <= len || none)?;
     let mut axes = [geometry.batch, all, depth, height, width].map(|extent| (extent, 0));
     for (axis, stride) in axes.iter_mut().zip(*strides) {
         axis.1 = reach.stride(stride)?;
@@ -111,7 +113,7 @@ fn direct<S: Simd>(step: Step<'_>, kernel: fn(S, DirectF32<'_>)) {
     let geometry = record.sizes.geometry(|e| operands.extent(e));
     let conv = DirectF32 {
         geometry: &geometry,
-        x: &operands.read(record.x)[operands.extent(record.x_offset)..],
+        x: operands.read(record.x).get(operands.extent(record.x_offset)..).unwrap_or(&[]),
         x_strides: record.x_strides.map(|stride| operands.extent(stride)),
         weights: operands.read(record.weights),
         bias: record.bias.map_or(&[], |bias| operands.read(bias)),

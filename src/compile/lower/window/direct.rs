@@ -166,7 +166,10 @@ pub(in super::super) fn strided(
     x: ValueId,
 ) -> Lowered<(In, Extent, [Extent; 5])> {
     let backwards = |stride: &Dim| stride.bounds(&b.graph.variables).0 < 0;
-    if b.place(x)?.strides.iter().any(backwards) {
+    let (place, shape) = (b.place(x)?, b.shape(x));
+    // The kernels walk along space from element to element: one that is repeated is written out.
+    let repeated = |axis: usize| !shape[axis].is(1) && place.strides[axis].is(0);
+    if place.strides.iter().any(backwards) || (2..shape.len()).any(repeated) {
         b.read(x)?;
     }
     let (memory, place) = b.view(x)?;

@@ -1,8 +1,8 @@
 use std::slice::from_ref;
 
 use super::super::super::harness::{
-    assert_same, check, check_ranged, doubled, f32s, i64s, noise, refusal, run, run_ranged,
-    run_weighted,
+    assert_same, check, check_ranged, doubled, f32s, i64s, noise, refusal, run, run_program,
+    run_ranged, run_weighted,
 };
 use super::*;
 use crate::graph::ops::Activation;
@@ -193,4 +193,31 @@ fn doubles_have_no_activation() {
     let op = Op::Conv(Conv { activation: Activation::Relu, ..plain(&[1]) });
     let text = refusal(op, &operands).to_string();
     assert!(text.contains("no activation or residual"), "{text}");
+}
+
+/// An operand whose elements along space are one that is repeated, and margins around it.
+#[test]
+fn repeated_elements_of_space() {
+    use crate::graph::{Dim, Fact, Graph, Port};
+    for (channels, kernel, pads) in [(8, 2, 1), (1, 3, 1), (3, 3, 2)] {
+        let column = noise(&[1, channels, 1], 5);
+        let whole: Vec<f32> = column.to_f64s().iter().flat_map(|x| [*x as f32; 5]).collect();
+        let whole = Tensor::new(&[1, channels, 5], &whole);
+        let w = noise(&[2, channels, kernel], 7);
+        let op = Op::Conv(Conv { pads_before: vec![pads], ..plain(&[kernel]) });
+        let want = run_weighted(op.clone(), &[Some(whole), Some(w.clone())], &[]);
+
+        let mut graph = Graph::default();
+        let dims = |shape: &[usize]| shape.iter().map(|n| Dim::Fixed(*n as i64)).collect();
+        let fact = Fact { dtype: DType::F32, shape: dims(&[1, channels, 1]) };
+        let x = graph.add_value("x", &fact);
+        graph.inputs.push(Port { name: "x".into(), value: x });
+        let w = graph.add_constant("w", w);
+        let expand = Op::Expand { shape: dims(&[1, channels, 5]) };
+        let x = graph.add_node("expand", expand, &[Some(x)], &[]).expect("suits")[0];
+        let y = graph.add_node("conv", op, &[Some(x), Some(w)], &[]).expect("suits")[0];
+        graph.outputs.push(Port { name: "y".into(), value: y });
+        let program = crate::compile::compile(&graph).expect("compiles");
+        assert_same(&run_program(&program, &[&column]), &want);
+    }
 }

@@ -90,7 +90,7 @@ fn conv_of_i8<S: Simd>(step: Step<'_>) {
         level,
         ConvI8 {
             geometry: &geometry,
-            x: &operands.read::<u8>(record.x)[operands.extent(record.x_offset)..],
+            x: operands.read(record.x).get(operands.extent(record.x_offset)..).unwrap_or(&[]),
             x_strides: record.x_strides.map(|stride| operands.extent(stride)),
             x_grid: Grid8 { scale, zero, signed: record.signed },
             weights: operands.read(record.w),
