@@ -1,11 +1,33 @@
-//! The token of AArch64. Advanced SIMD is part of the architecture, so nothing is detected.
+//! The token of AArch64, and how a CPU is found to have what lies beyond it. Advanced SIMD itself is
+//! part of the architecture.
 #![allow(unsafe_code, reason = "instructions that a token proves")]
 
 use core::arch::aarch64::*;
 
+use super::isa::Level;
+
+pub(super) mod int8;
 mod neon;
 
 pub use neon::Neon;
+
+/// Advanced SIMD, and what was found beyond it.
+pub(super) fn detect() -> Level {
+    Level::neon(has_dotprod())
+}
+
+/// Whether there is `SDOT`. User code cannot ask the CPU, only the operating system, which is what
+/// `std` does.
+#[cfg(feature = "std")]
+fn has_dotprod() -> bool {
+    std::arch::is_aarch64_feature_detected!("dotprod")
+}
+
+/// Whether the build relies on `SDOT`: without `std`, there is nobody to ask.
+#[cfg(not(feature = "std"))]
+const fn has_dotprod() -> bool {
+    cfg!(target_feature = "dotprod")
+}
 
 macro_rules! scalar {
     ($($name:ident($($arg:ident),*: $ty:ty) = $body:expr;)*) => {$(

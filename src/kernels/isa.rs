@@ -89,7 +89,9 @@ impl Tiles {
 pub struct Level {
     isa: Isa,
     avx512_bf16: bool,
-    avx512_vnni: bool,
+    /// An instruction that sums products of four bytes: AVX512-VNNI, or `SDOT`. One flag for both
+    /// keeps a level in a register.
+    dots: bool,
     tiles: Tiles,
 }
 
@@ -97,12 +99,13 @@ impl Level {
     /// The best level of this CPU, as far as the operating system saves its registers.
     ///
     /// **Cost**: on x86-64 a few `CPUID` instructions, which a hypervisor may trap (tens of
-    /// microseconds): ask once, at set-up.
+    /// microseconds): ask once, at set-up. On AArch64, without `std`, nothing is asked: a level has
+    /// what the build relies on.
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         return super::x86_64::detect();
         #[cfg(target_arch = "aarch64")]
-        return Self::plain(Isa::Neon);
+        return super::aarch64::detect();
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         Self::scalar()
     }
@@ -114,13 +117,19 @@ impl Level {
 
     /// What an instruction set names, and nothing beyond it.
     pub(super) const fn plain(isa: Isa) -> Self {
-        Self { isa, avx512_bf16: false, avx512_vnni: false, tiles: Tiles::None }
+        Self { isa, avx512_bf16: false, dots: false, tiles: Tiles::None }
     }
 
     /// AVX-512, and these instructions beyond it.
     #[cfg(target_arch = "x86_64")]
     pub(super) const fn avx512(avx512_bf16: bool, avx512_vnni: bool, tiles: Tiles) -> Self {
-        Self { isa: Isa::Avx512, avx512_bf16, avx512_vnni, tiles }
+        Self { isa: Isa::Avx512, avx512_bf16, dots: avx512_vnni, tiles }
+    }
+
+    /// Advanced SIMD, and these instructions beyond it.
+    #[cfg(target_arch = "aarch64")]
+    pub(super) const fn neon(neon_dotprod: bool) -> Self {
+        Self { dots: neon_dotprod, ..Self::plain(Isa::Neon) }
     }
 
     /// This level, lowered to `limit` if `limit` is not above it: the very instruction set, without
@@ -173,7 +182,12 @@ impl Level {
 
     /// Whether AVX512-VNNI may be used: sums of products of four bytes.
     pub const fn has_avx512_vnni(self) -> bool {
-        self.avx512_vnni
+        self.dots && matches!(self.isa, Isa::Avx512)
+    }
+
+    /// Whether `SDOT` of AArch64 may be used: sums of products of four bytes.
+    pub const fn has_neon_dotprod(self) -> bool {
+        self.dots && matches!(self.isa, Isa::Neon)
     }
 
     /// Whether the tiles of AMX may be used, with products of pairs of bf16.
@@ -213,6 +227,13 @@ mod tests {
             assert_eq!(more.at_most(Isa::Avx512), avx512);
             assert_eq!(more.without_amx(), Level::avx512(true, true, Tiles::None));
         }
+        #[cfg(target_arch = "aarch64")]
+        assert_eq!(Level::neon(true).at_most(Isa::Neon), Level::plain(Isa::Neon));
+    }
+
+    #[test]
+    fn a_level_fits_a_register() {
+        assert_eq!(size_of::<Level>(), 4);
     }
 
     #[cfg(all(feature = "std", target_arch = "x86_64"))]

@@ -13,9 +13,6 @@ use crate::onnx::{ImportError, element_type};
 use crate::runtime::{BindError, Program, RunError, Session};
 use crate::tensor::DType;
 
-/// What is done with an output: of which sample, at which place, its name and elements.
-type See<'s> = &'s mut dyn FnMut(usize, usize, &str, &[f32]) -> Result<(), QuantizeError>;
-
 /// Inputs of a model, several times.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Samples {
@@ -238,6 +235,9 @@ fn flattened(shape: &[usize], declared: &[Option<usize>]) -> Option<Vec<usize>> 
     (shape.len() == 2 && sample.iter().product::<usize>() == shape[1]).then_some(sample)
 }
 
+/// Looks at an output of a sample: the sample, the place of the output, its name and elements.
+pub(super) type See<'a> = dyn FnMut(usize, usize, &str, &[f32]) -> Result<(), QuantizeError> + 'a;
+
 /// A model that is loaded for samples, with some of its values as outputs.
 pub(super) struct Observed {
     program: Program<'static>,
@@ -279,7 +279,7 @@ impl Observed {
     pub(super) fn run(
         &self,
         samples: &Samples,
-        see: See<'_>,
+        see: &mut See<'_>,
         passed: &mut dyn FnMut(usize),
     ) -> Result<(), QuantizeError> {
         let mut session = Session::new(&self.program)?;

@@ -37,8 +37,9 @@ pub(super) fn search(
     };
     let loss = judge.loss(&whole)?;
     let limit = task.options.max_loss.unwrap_or(f64::INFINITY);
-    // A loss that is no number is too much.
-    let is_too_much = loss.per_cent.is_nan() || loss.per_cent > limit;
+    // A loss that is no number is too much, too.
+    let is_enough = loss.per_cent <= limit;
+    let is_too_much = !is_enough;
     if task.options.table || is_too_much {
         for (i, layer) in layers.iter_mut().enumerate() {
             watch(Progress { stage: Stage::Measuring, done: i, parts: count });

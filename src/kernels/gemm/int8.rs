@@ -74,6 +74,10 @@ pub enum Way {
     Avx512Vnni,
     /// AMX-INT8: tiles.
     Amx,
+    /// Advanced SIMD: products in 16 bits, each widened.
+    Neon,
+    /// `SDOT` of AArch64: sums of four products in one instruction.
+    NeonDotprod,
 }
 
 impl Way {
@@ -86,6 +90,10 @@ impl Way {
             Self::Avx512Vnni
         } else if level.has(Isa::Avx2) {
             Self::Avx2
+        } else if level.has_neon_dotprod() {
+            Self::NeonDotprod
+        } else if level.has(Isa::Neon) {
+            Self::Neon
         } else {
             Self::Plain
         }
@@ -102,6 +110,8 @@ impl Way {
             Self::Avx2 => "avx2",
             Self::Avx512Vnni => "avx512vnni",
             Self::Amx => "amx",
+            Self::Neon => "neon",
+            Self::NeonDotprod => "neondotprod",
         }
     }
 }
@@ -133,6 +143,10 @@ pub fn gemm_i8_by<S: Simd>(way: Way, s: S, level: Level, mut gemm: GemmI8<'_>) {
         Way::Avx512Vnni => crate::kernels::x86_64::vnni::gemm(level, &mut gemm),
         #[cfg(target_arch = "x86_64")]
         Way::Avx2 => crate::kernels::x86_64::nibbles::gemm(level, &mut gemm),
+        #[cfg(target_arch = "aarch64")]
+        Way::NeonDotprod => crate::kernels::aarch64::int8::gemm_dotprod(level, &mut gemm),
+        #[cfg(target_arch = "aarch64")]
+        Way::Neon => crate::kernels::aarch64::int8::gemm(level, &mut gemm),
         _ => {
             let _ = level;
             plain::gemm(s, &mut gemm);
@@ -192,10 +206,17 @@ impl GemmI8<'_> {
     pub(in crate::kernels) fn unsigned(&self) -> (u32, i32) {
         if self.a_grid.signed { (0x8080_8080, 128) } else { (0, 0) }
     }
+
+    /// What makes the bytes of `A` signed: bits of a word to flip, and the number that this adds.
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    pub(in crate::kernels) fn signed(&self) -> (u32, i32) {
+        if self.a_grid.signed { (0, 0) } else { (0x8080_8080, -128) }
+    }
 }
 
 /// The last bytes of a row, fewer than four, as a word with zeros behind them.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 pub(in crate::kernels) fn last_word(bytes: &[u8]) -> u32 {
     let mut word = [0; QUAD];

@@ -34,6 +34,12 @@ fn ways() -> Vec<(Level, Way)> {
         if level.tiles() == Tiles::Allowed {
             ways.push((level, Way::Amx));
         }
+        if level.has(Isa::Neon) {
+            ways.push((level, Way::Neon));
+        }
+        if level.has_neon_dotprod() {
+            ways.push((level, Way::NeonDotprod));
+        }
     }
     ways
 }
@@ -287,6 +293,8 @@ fn the_way_is_the_best_that_is_proven() {
         let best = match (level.has_avx512_vnni(), level.has(Isa::Avx2)) {
             (true, _) => Way::Avx512Vnni,
             (_, true) => Way::Avx2,
+            _ if level.has_neon_dotprod() => Way::NeonDotprod,
+            _ if level.has(Isa::Neon) => Way::Neon,
             _ => Way::Plain,
         };
         assert_eq!(Way::new(level, 1), best);
@@ -294,6 +302,7 @@ fn the_way_is_the_best_that_is_proven() {
         assert_eq!(Way::new(level, 64), if amx { Way::Amx } else { best });
         assert_ne!(Way::new(level.without_amx(), 64), Way::Amx);
         assert_ne!(Way::new(level.at_most(Isa::Avx512), 1), Way::Avx512Vnni);
+        assert_ne!(Way::new(level.at_most(Isa::Neon), 1), Way::NeonDotprod);
     }
     assert_eq!(scratch_len(1, 100), Some(50));
     assert_eq!(scratch_len(64, 7), Some(48));
