@@ -47,12 +47,14 @@ pub enum Way {
 }
 
 impl Way {
-    /// The way for a product of `rows` rows, each a sum of `k`, at a level.
+    /// The way for a product of `rows` rows, each a sum of `k` in blocks of `block`, at a level.
     ///
     /// Digits count in steps of a row's largest element: they are not for sums of a few, which may be
-    /// of numbers of any kind that a model is given.
-    pub const fn new(level: Level, rows: usize, k: usize) -> Self {
-        if level.has_avx512_vnni() && k >= Self::FEWEST_DIGITS {
+    /// of numbers of any kind that a model is given. Nor are they for many rows and short blocks,
+    /// at whose ends three sums are to be put together (`benches/record/weight-only.md`).
+    pub const fn new(level: Level, rows: usize, k: usize, block: usize) -> Self {
+        let long = block >= Self::LONG_BLOCK || rows < Self::MANY_ROWS;
+        if level.has_avx512_vnni() && k >= Self::FEWEST_DIGITS && long {
             Self::Digits
         } else if rows >= UNPACKED_ROWS {
             Self::WrittenOut
@@ -63,6 +65,10 @@ impl Way {
 
     /// Fewest elements in a row that is taken apart.
     pub const FEWEST_DIGITS: usize = 64;
+
+    /// Fewest rows for which short blocks are written out, and the shortest that are not short.
+    const MANY_ROWS: usize = 32;
+    const LONG_BLOCK: usize = 128;
 
     /// Its short name.
     pub const fn name(self) -> &'static str {
@@ -101,7 +107,8 @@ pub const fn unpacked_len(m: usize, k: usize) -> Option<usize> {
 /// **Cost**: `m n k` multiply-adds, no allocation. Each panel of `B` is widened once for every
 /// eight rows (AVX-512; five elsewhere), or once in all from [`UNPACKED_ROWS`] on.
 pub fn gemm_narrow<S: Simd>(s: S, level: Level, gemm: GemmNarrow<'_>) {
-    gemm_narrow_by(Way::new(level, gemm.product.m, gemm.product.k), s, level, gemm);
+    let GemmF32 { m, k, .. } = gemm.product;
+    gemm_narrow_by(Way::new(level, m, k, gemm.weights.block), s, level, gemm);
 }
 
 /// [`gemm_narrow`] in a given way.

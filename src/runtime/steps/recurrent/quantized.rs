@@ -197,8 +197,8 @@ impl Cell for Lstm<'_> {
         let (n, units) = (layer.hidden, m.before.len() / m.rows);
         let columns = self.weights.n;
         let state = &mut self.state[..m.rows * n];
-        let grid = if n == units {
-            dynamic_quantize(s, m.before, state)
+        let grid = if n == units || m.rows == 1 {
+            dynamic_quantize(s, &m.before[..m.rows * n], state)
         } else {
             // The range is that of the states, without what fills up the last group.
             for (row, from) in m.before.chunks_exact(units).enumerate() {
