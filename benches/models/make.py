@@ -67,7 +67,7 @@ def cases(folder):
         ("tcn", "causal Conv1d x5, 32 x 128", 0.4, None),
         ("lstm", "LSTM 8-64, 32 steps", None, None),
         ("odd-mlp", "MLP 30-100-100-7", None, None),
-        ("odd-encoder-d100", "encoder d 100, 4 heads, window 77", None, None),
+        ("odd-encoder-d100", "encoder d 100, window 77", None, None),
     ]:
         source = folder / f"{name}.onnx"
         if name != "lstm":
