@@ -113,15 +113,16 @@ impl Pass {
         places
     }
 
-    /// Whether a product is no slower than in f32 on any CPU: one row is bound by the bytes of its
-    /// weights, and many share the cost of widening them. A few are bound by what widening costs
-    /// unless weights come from far away.
+    /// Whether a product is no slower than in f32 on any CPU. One row is bound by the bytes of its
+    /// weights, where a cache near by does not hold them; a few rows are by what widening costs,
+    /// unless weights come from far away; many are bound by multiply-adds, so that fewer bytes gain
+    /// nothing. Where the number of rows is chosen later and may be one, that is what counts.
     fn pays(&self, graph: &Graph, node: &Node) -> bool {
         let y = node.outputs.first().copied().flatten().map(|y| &graph.value(y).shape);
         let rows = y.and_then(|shape| shape.split_last()).map(|(_, rows)| count(rows));
-        let most = rows.map_or(1, |rows| rows.bounds(&graph.variables).1);
-        let few = (2..UNPACKED_ROWS as i64).contains(&most);
-        self.bytes >= FAR || self.bytes >= NEAR && !few
+        let (least, most) = rows.map_or((1, 1), |rows| rows.bounds(&graph.variables));
+        let (one, few) = (least <= 1, most < UNPACKED_ROWS as i64);
+        one && self.bytes >= NEAR || few && self.bytes >= FAR
     }
 }
 
