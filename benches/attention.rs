@@ -4,9 +4,10 @@
 //! the fraction of its limit, and the time of the same in parts: keys packed, product, scale,
 //! softmax, product. All runs are interleaved and the fastest of each counts.
 
+mod timing;
+
 use std::cell::Cell;
 use std::hint::black_box;
-use std::time::Instant;
 
 use nowcast::kernels::attention::{
     AttentionF32, MaskRows, Rows, Unseeing, attention_f32, scratch_len,
@@ -187,20 +188,8 @@ impl Vectorized for InParts<'_> {
 struct Best(f64);
 
 impl Best {
-    fn measure(&mut self, mut call: impl FnMut()) {
-        let mut calls = 1;
-        loop {
-            let start = Instant::now();
-            for _ in 0..calls {
-                call();
-            }
-            let seconds = start.elapsed().as_secs_f64();
-            if seconds > 2e-5 {
-                self.0 = self.0.min(seconds / f64::from(calls));
-                return;
-            }
-            calls *= 2;
-        }
+    fn measure(&mut self, call: impl FnMut()) {
+        self.0 = self.0.min(timing::seconds(call));
     }
 }
 

@@ -5,7 +5,7 @@
 //! result to eight bits. Then what rounding and its inverse take alone. The runs are interleaved
 //! and the fastest of each counts. Every answer is checked before the clock starts.
 
-use std::time::Instant;
+mod timing;
 
 use nowcast::kernels::ceiling::{MultiplyAdds, Stream};
 use nowcast::kernels::gemm::int8::{GemmI8, Output, Stage, Way, gemm_i8_by, scratch_len};
@@ -90,22 +90,6 @@ fn aligned<T: Copy + Default>(data: &[T]) -> &'static [T] {
     let skip = room.as_ptr().align_offset(64);
     room[skip..][..data.len()].copy_from_slice(data);
     &room[skip..][..data.len()]
-}
-
-/// Seconds of a call: of some in a row.
-fn measure(mut call: impl FnMut()) -> f64 {
-    let mut calls = 1;
-    loop {
-        let start = Instant::now();
-        for _ in 0..calls {
-            call();
-        }
-        let seconds = start.elapsed().as_secs_f64();
-        if seconds > 5e-5 {
-            return seconds / f64::from(calls);
-        }
-        calls *= 2;
-    }
 }
 
 impl Case {
@@ -201,7 +185,8 @@ fn main() {
         let mut times = vec![f64::INFINITY; choices.len()];
         for _ in 0..rounds {
             for (time, (level, choice)) in times.iter_mut().zip(&choices) {
-                *time = time.min(measure(|| dispatch(*level, Run(&mut case, *level, *choice))));
+                *time =
+                    time.min(timing::seconds(|| dispatch(*level, Run(&mut case, *level, *choice))));
             }
         }
         print!("| {m}x{k}x{n} |");
@@ -216,14 +201,14 @@ fn main() {
         for _ in 0..rounds {
             for (i, rows) in [Rows::Quantize, Rows::Dynamic, Rows::Dequantize].iter().enumerate() {
                 let call = || dispatch(level, RunRows(*rows, &mut x, &mut y));
-                times[i] = times[i].min(measure(call));
+                times[i] = times[i].min(timing::seconds(call));
             }
             let steps = 1000;
             let mut count = 0;
-            let seconds = measure(|| count = dispatch(level, MultiplyAdds { steps }));
+            let seconds = timing::seconds(|| count = dispatch(level, MultiplyAdds { steps }));
             times[3] = times[3].min(seconds / count as f64);
             let big = vec![1.0; 1 << 16];
-            times[4] = times[4].min(measure(|| dispatch(level, Stream(&big))));
+            times[4] = times[4].min(timing::seconds(|| dispatch(level, Stream(&big))));
         }
         println!(
             "{}: quantize, dynamic, dequantize: {:.0}, {:.0}, {:.0} ns for 4096; {:.1} G multiply-adds/s; {:.0} GB/s",

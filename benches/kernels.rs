@@ -6,9 +6,10 @@
 //! and the fastest of each counts, so the ratios hold on a busy machine. Criterion follows.
 //! Every answer is checked before the clock starts.
 
+mod timing;
+
 use std::cell::Cell;
 use std::hint::black_box;
-use std::time::Instant;
 
 use criterion::{Criterion, Throughput};
 use nowcast::kernels::ceiling::{MultiplyAdds, Stream};
@@ -158,20 +159,8 @@ impl Case {
 struct Best(f64);
 
 impl Best {
-    fn measure(&mut self, mut call: impl FnMut()) {
-        let mut calls = 1;
-        loop {
-            let start = Instant::now();
-            for _ in 0..calls {
-                call();
-            }
-            let seconds = start.elapsed().as_secs_f64();
-            if seconds > 2e-5 {
-                self.0 = self.0.min(seconds / f64::from(calls));
-                return;
-            }
-            calls *= 2;
-        }
+    fn measure(&mut self, call: impl FnMut()) {
+        self.0 = self.0.min(timing::seconds(call));
     }
 }
 

@@ -4,7 +4,7 @@
 //! sizes of weights. The runs are interleaved and the fastest of each counts. Every answer is
 //! checked before the clock starts.
 
-use std::time::Instant;
+mod timing;
 
 use nowcast::kernels::bf16::{pack_pairs, packed_pairs_len, round};
 use nowcast::kernels::gemm::bf16::{GemmBf16, gemm_bf16, rounded_len};
@@ -133,22 +133,6 @@ impl Case {
         }
     }
 
-    /// Seconds for all layers: the best of some calls.
-    fn measure(&mut self, level: Level, choice: Choice) -> f64 {
-        let mut calls = 1;
-        loop {
-            let start = Instant::now();
-            for _ in 0..calls {
-                dispatch(level, Run(self, level, choice));
-            }
-            let seconds = start.elapsed().as_secs_f64();
-            if seconds > 3e-5 {
-                return seconds / f64::from(calls);
-            }
-            calls *= 2;
-        }
-    }
-
     fn check(&mut self, choices: &[(Level, Choice)]) {
         dispatch(Level::scalar(), Run(self, Level::scalar(), Choice::F32));
         let wanted = self.c.clone();
@@ -208,7 +192,9 @@ fn main() {
                 let mut times = vec![f64::INFINITY; choices.len()];
                 for _ in 0..rounds {
                     for (time, (level, choice)) in times.iter_mut().zip(&choices) {
-                        *time = time.min(case.measure(*level, *choice));
+                        *time = time.min(timing::seconds(|| {
+                            dispatch(*level, Run(&mut case, *level, *choice))
+                        }));
                     }
                 }
                 let block = if block > k { "-".to_owned() } else { block.to_string() };

@@ -104,6 +104,12 @@ pub const PASSES: &[Pass] = &[
         does: "products computed with what follows them: factors, bias, residual, activation",
         run: linear::fuse,
     },
+    // Products have been made under other shapes since.
+    Pass {
+        name: "integers",
+        does: "a node less where integers are moved, not what they stand for",
+        run: quantized::move_integers,
+    },
     Pass {
         name: "quantized",
         does: "products of quantized values computed with integers, with what follows them",

@@ -9,8 +9,10 @@
 
 use core::fmt;
 
+mod grid;
 mod small;
 
+pub use grid::Grid8;
 pub use small::{Bf16, F16, Rounding, Towards, narrow, widen};
 
 /// The element type of a tensor.

@@ -24,13 +24,14 @@ use crate::tensor::{DType, Rounding};
 
 use super::dim::{Dim, Variable};
 
+pub use crate::tensor::Grid8;
 pub use attention::{Attention, Mask, Unseeing};
 pub use classical::SvmPairs;
 pub use dynamic::{Measure, NonMaxSuppression, Unique};
 pub use elementwise::{Binary, Compare, Logic, Unary};
 pub use flow::{Block, Branches, Collected, Loop};
 pub use index::{ArgReduce, Scatter, TopK};
-pub use integer::{Chain, Given, Grid8, QuantizedConv, QuantizedLinear, Stage};
+pub use integer::{Chain, Given, QuantizedConv, QuantizedLinear, Stage};
 pub use movement::{Pad, PadMode, SliceAxis};
 pub use product::{Activation, Conv, Gemm, MaxPositions, Pool, PoolKind, WeightOnlyLinear};
 pub use quantize::Quantization;

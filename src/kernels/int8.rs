@@ -1,7 +1,7 @@
 //! Eight-bit values that stand for numbers, and weights packed in fours of them.
 //!
-//! Owns [`Grid8`], the one layout of packed eight-bit weights, and the loops between numbers and
-//! bytes in `int8/rows.rs`. Weights are signed, in panels of 16 columns, a word for each column
+//! Owns the one layout of packed eight-bit weights, and the loops between numbers and bytes in
+//! `int8/rows.rs`. Weights are signed, in panels of 16 columns, a word for each column
 //! that holds the elements of four rows, the upper row in its lowest byte. A line of 64 bytes is
 //! an operand of `vpdpbusd`, four of `SDOT`, and a row of an AMX tile alike. So one file serves
 //! them all.
@@ -10,35 +10,11 @@ use super::gemm::PANEL;
 
 mod rows;
 
+pub use crate::tensor::Grid8;
 pub use rows::{dequantize_rows, dynamic_quantize, quantize_rows, range_f32};
 
 /// Rows in a word.
 pub const QUAD: usize = 4;
-
-/// How eight-bit values stand for numbers: `(q - zero) * scale`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Grid8 {
-    /// The distance of two neighbours.
-    pub scale: f32,
-    /// The value that stands for zero, in the range of the type.
-    pub zero: i32,
-    /// Whether bytes are `i8` rather than `u8`.
-    pub signed: bool,
-}
-
-impl Grid8 {
-    /// Smallest and largest value of the type.
-    #[inline(always)]
-    pub const fn range(self) -> [i32; 2] {
-        if self.signed { [-128, 127] } else { [0, 255] }
-    }
-
-    /// The value of a byte.
-    #[inline(always)]
-    pub const fn value(self, byte: u8) -> i32 {
-        if self.signed { byte.cast_signed() as i32 } else { byte as i32 }
-    }
-}
 
 /// Words of a packed `k` by `n` matrix: the last panel is padded to 16 columns, the last rows to
 /// four.

@@ -9,6 +9,9 @@ use super::activation::Activation;
 use super::int8::Grid8;
 use super::simd::{Simd, Vectorized};
 
+/// Most stages of a step.
+pub const MOST_STAGES: usize = 8;
+
 /// Most vectors that go through the stages at a time.
 const MOST_VECTORS: usize = 8;
 /// Most lanes of a vector.

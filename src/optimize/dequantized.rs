@@ -4,8 +4,9 @@
 //! integers. Before the passes only what is no matrix is folded, biases above all; behind the
 //! passes that take integers, the rest.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
+use crate::graph::ops::Quantization;
 use crate::graph::{Graph, Node, Op, ValueId};
 
 use super::fold::evaluate;
@@ -64,17 +65,29 @@ fn folded(graph: &mut Graph, node: &Node) -> bool {
     true
 }
 
+/// A dequantized constant.
+pub(super) struct Integers {
+    pub(super) op: Quantization,
+    pub(super) data: ValueId,
+    pub(super) scale: ValueId,
+    pub(super) zero: Option<ValueId>,
+}
+
 /// The values that are dequantized constants, those in blocks included.
-pub(super) fn constants(graph: &Graph) -> HashSet<ValueId> {
-    fn walk(graph: &Graph, nodes: &[Node], found: &mut HashSet<ValueId>) {
+pub(super) fn constants(graph: &Graph) -> HashMap<ValueId, Integers> {
+    fn walk(graph: &Graph, nodes: &[Node], found: &mut HashMap<ValueId, Integers>) {
         for node in nodes {
-            if is_constant(graph, node) {
-                found.extend(node.outputs.iter().flatten());
-            }
             node.op.blocks().for_each(|block| walk(graph, &block.nodes, found));
+            if let (Op::DequantizeLinear(op), &[Some(y)], &[Some(data), Some(scale), ..]) =
+                (&node.op, &node.outputs[..], &node.inputs[..])
+                && is_constant(graph, node)
+            {
+                let zero = node.inputs.get(2).copied().flatten();
+                found.insert(y, Integers { op: *op, data, scale, zero });
+            }
         }
     }
-    let mut found = HashSet::new();
+    let mut found = HashMap::new();
     walk(graph, &graph.nodes, &mut found);
     found
 }

@@ -10,12 +10,12 @@
 pub(super) mod follow;
 mod product;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::graph::{Fact, Graph, Node, Op, Tensor, ValueId};
 use crate::tensor::DType;
 
-use super::dequantized;
+use super::dequantized::{self, Integers};
 use follow::Step;
 use product::{Product, column_shape};
 
@@ -31,7 +31,7 @@ struct Pass<'g> {
     /// How often each value of the original graph is read.
     uses: Vec<u32>,
     /// Constants in all but their type: they stay quantized until somebody has taken them so.
-    dequantized: HashSet<ValueId>,
+    dequantized: HashMap<ValueId, Integers>,
     /// Weights of fewer or more axes than two, on the left or not, as the matrices they are.
     matrices: HashMap<(ValueId, bool), ValueId>,
 }

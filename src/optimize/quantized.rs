@@ -33,8 +33,6 @@ pub(super) fn move_integers(graph: &mut Graph) -> usize {
 
 /// Runs the pass: how many products take integers now.
 pub(super) fn fuse(graph: &mut Graph) -> usize {
-    // Products have been made under other shapes since.
-    move_integers(graph);
     let products = each_list(graph, &mut |scope| {
         let products = (0..scope.len()).filter(|i| linear::fuse(scope, *i).is_some()).count();
         (0..scope.len()).for_each(|i| {
@@ -151,8 +149,7 @@ fn keep(graph: &Graph, nodes: &[Node], kept: &mut Vec<Kept>) {
             Op::Linear { .. } | Op::Conv(_) if !w => "its weights are not quantized",
             Op::Conv(ref conv) if conv.group > 1 => "convolutions in groups are computed in f32",
             Op::Linear { .. } | Op::Conv(_) | Op::MatMul | Op::Gemm(_) => {
-                "not eight bits, scales that differ along what is summed over, groups, or sums beyond \
-                 32 bits"
+                "not eight bits, scales that differ along what is summed over, or sums beyond 32 bits"
             }
             Op::Recurrent(_) => "recurrent layers take integers only as DynamicQuantizeLSTM",
             Op::Attention(_) => "attention is computed in f32",

@@ -13,7 +13,7 @@ use crate::graph::{Fact, Graph, Node, Op, ValueId};
 use crate::kernels::gemm::narrow::UNPACKED_ROWS;
 use crate::tensor::DType;
 
-use super::dequantized::is_constant;
+use super::dequantized::{self, Integers};
 
 /// Blocks of scales end where a word of packed weights does, whatever bits these have.
 const WORD_ROWS: usize = 8;
@@ -30,8 +30,12 @@ const LARGE_TABLE: usize = 1 << 18;
 
 /// Runs the pass: products and tables that read integers now.
 pub(super) fn narrow(graph: &mut Graph) -> usize {
-    let mut pass = Pass { found: HashMap::new(), bytes: 0 };
-    pass.collect(graph, &graph.nodes);
+    let mut found = dequantized::constants(graph);
+    found.retain(|y, integers| {
+        let eight = matches!(graph.value(integers.data).dtype, DType::I8 | DType::U8);
+        eight && graph.value(*y).dtype == DType::F32
+    });
+    let mut pass = Pass { found, bytes: 0 };
     let mut read = HashSet::new();
     pass.count(graph, &graph.nodes, &mut read);
     let mut nodes = std::mem::take(&mut graph.nodes);
@@ -47,34 +51,7 @@ struct Pass {
     bytes: usize,
 }
 
-/// Integers of a dequantized constant.
-struct Integers {
-    op: Quantization,
-    data: ValueId,
-    scale: ValueId,
-    zero: Option<ValueId>,
-}
-
 impl Pass {
-    fn collect(&mut self, graph: &Graph, nodes: &[Node]) {
-        for node in nodes {
-            node.op.blocks().for_each(|block| self.collect(graph, &block.nodes));
-            let (Op::DequantizeLinear(op), &[Some(y)]) = (&node.op, &node.outputs[..]) else {
-                continue;
-            };
-            let (&[Some(data), Some(scale), ..], true) =
-                (&node.inputs[..], is_constant(graph, node))
-            else {
-                continue;
-            };
-            let eight = matches!(graph.value(data).dtype, DType::I8 | DType::U8);
-            if eight && graph.value(y).dtype == DType::F32 {
-                let zero = node.inputs.get(2).copied().flatten();
-                self.found.insert(y, Integers { op: *op, data, scale, zero });
-            }
-        }
-    }
-
     fn count(&mut self, graph: &Graph, nodes: &[Node], read: &mut HashSet<ValueId>) {
         for node in nodes {
             node.op.blocks().for_each(|block| self.count(graph, &block.nodes, read));

@@ -3,7 +3,7 @@
 
 use std::error::Error;
 
-use nowcast::engine::{Array, EngineOptions, OrtEngine, TractEngine};
+use nowcast::engine::{Array, EngineOptions, OrtEngine, Rewrite, TractEngine};
 use nowcast::kernels::Level;
 use nowcast::load;
 use nowcast::runtime::{Program, Session, prepare_thread};
@@ -95,6 +95,13 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// What answers are compared with: ONNX Runtime, operator by operator as the file has them.
+pub(crate) fn reference(case: &Case) -> Outcome<Vec<f32>> {
+    let mut options = EngineOptions::default();
+    options.rewrite = Rewrite::None;
+    OrtEngine::load(&case.file, &options)?.prepare(&arrays(case))?.answer()
 }
 
 fn arrays(case: &Case) -> Vec<Array> {

@@ -1,7 +1,7 @@
 //! A process that runs one engine: it does what it reads on its standard input, a command a line,
 //! and answers each with a line.
 //!
-//! `load` · `answer` · `heap` · `time CALLS` · `reload TIMES`
+//! `load` · `answer` · `reference` · `heap` · `time CALLS` · `reload TIMES`
 
 use std::error::Error;
 use std::io::{BufRead, Write, stdin, stdout};
@@ -10,7 +10,7 @@ use std::time::Instant;
 use nowcast::kernels::Level;
 
 use crate::cases::Case;
-use crate::engines::{Call, Engine};
+use crate::engines::{Call, Engine, reference};
 use crate::heap;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -34,6 +34,7 @@ pub(crate) fn serve(engine: Engine, case: &Case, level: Level) -> Outcome<()> {
             let reply = match command {
                 "load" => call.arena_bytes().map_or(String::new(), |bytes| bytes.to_string()),
                 "answer" => joined(&call.answer()?),
+                "reference" => joined(&reference(case)?),
                 "heap" => heap_calls(call)?.to_string(),
                 "time" => joined(&times(call, number)?),
                 "reload" => joined(&reloads(engine, case, level, number)?),

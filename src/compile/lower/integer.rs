@@ -1,19 +1,22 @@
 //! Products of integers of eight bits.
 
+use std::borrow::Cow;
+
 use crate::graph::dim::{Dim, product};
 use crate::graph::ops::{Chain, Given, Grid8, QuantizedLinear, Stage};
 use crate::graph::{Node, Tensor, ValueId};
 use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::scratch_len;
 use crate::kernels::int8::{pack_quads, packed_quads_len};
+use crate::kernels::stages::MOST_STAGES;
 use crate::runtime::KernelId;
 use crate::runtime::record::{Extent, In};
 use crate::runtime::steps::integer::{
-    ChainRecord, DynamicQuantizeRecord, GivenRecord, GridWords, LinearI8Record, MOST_STAGES,
-    MapBytesRecord, StageRecord,
+    ChainRecord, ColumnsRecord, DynamicQuantizeRecord, GivenRecord, GridRecord, GridWords,
+    LinearI8Record, MapBytesRecord, StageRecord,
 };
 use crate::runtime::steps::product::{ActivationWords, MatrixRows};
-use crate::tensor::DType;
+use crate::tensor::{DType, Element};
 
 use super::super::builder::{Builder, Lowered};
 use super::super::place::{collapse, is_contiguous};
@@ -35,24 +38,20 @@ pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: &QuantizedLinear) -> 
     let (k, n) = if op.transposed { (columns, rows) } else { (rows, columns) };
     let shape = b.shape(x);
     let x_rows = rows_of(b, x)?;
-    let Scaled { x_scale, x_zero, packed, w_scale, w_zero } =
-        Scaled::new(b, node, weights, (k, n), op.transposed)?;
+    let grid = data_grid(b, node, x)?;
+    let (w, columns) = packed(b, node, weights, (k, n), op.transposed)?;
     let stages = stages(b, node, QuantizedLinear::STAGES, &op.stages, rows_of)?;
     let before = &shape[..shape.len() - 1];
     let room = scratch_len(b.max_len(before), k).ok_or("the operand is too large")?;
     let scratch = (room > 0).then(|| b.scratch(DType::U32, room));
     let record = LinearI8Record {
         x: x_rows,
-        signed: b.dtype(x) == DType::I8,
-        x_scale,
-        x_zero,
+        grid,
         rows: b.extent(&product(before)),
         k: k as u32,
         n: n as u32,
-        w: packed.quads,
-        sums: packed.sums,
-        w_scale,
-        w_zero,
+        w,
+        columns,
         stages,
         given: given(op.given),
         scratch,
@@ -62,44 +61,64 @@ pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: &QuantizedLinear) -> 
     Ok(())
 }
 
-/// The operands of a product that say what its data and weights are.
-struct Scaled {
-    x_scale: Option<In>,
-    x_zero: Option<In>,
-    packed: Weights,
-    w_scale: In,
-    w_zero: Option<In>,
+/// What the operands of a product say of its data.
+fn data_grid(b: &mut Builder<'_>, node: &Node, x: ValueId) -> Lowered<GridRecord> {
+    Ok(GridRecord {
+        signed: b.dtype(x) == DType::I8,
+        scale: optional(node, 1).map(|v| b.read(v)).transpose()?,
+        zero: optional(node, 2).map(|v| b.read(v)).transpose()?,
+    })
 }
 
-impl Scaled {
-    /// Those of a node whose weights are the matrix `weights`.
-    fn new(
-        b: &mut Builder<'_>,
-        node: &Node,
-        weights: &Tensor,
-        (k, n): (usize, usize),
-        transposed: bool,
-    ) -> Lowered<Self> {
-        let x_scale = optional(node, 1).map(|v| b.read(v)).transpose()?;
-        let x_zero = optional(node, 2).map(|v| b.read(v)).transpose()?;
-        let packed = Weights::pack(b, operand(node, 3)?, weights, (k, n), transposed)?;
-        let w_scale = by_column(b, optional(node, 4), n, "scales", |scales| match scales {
-            None => Some(vec![1.0f32; n]),
-            Some(scales) => Some(scales.as_slice::<f32>()?.to_vec()),
-        })?;
-        let shift = packed.shift;
-        let w_zero = match optional(node, 5) {
-            None if shift == 0 => None,
-            zeros => Some(by_column(b, zeros, n, "zero_points", |zeros| {
-                let zeros = match zeros {
-                    None => vec![0],
-                    Some(zeros) => integers(zeros)?,
-                };
-                Some(zeros.into_iter().map(|zero| zero - shift).collect())
-            })?),
+/// The weights of a product in quads of rows and panels of columns, and what belongs to the
+/// columns; `weights` is operand 3 as a matrix.
+fn packed(
+    b: &mut Builder<'_>,
+    node: &Node,
+    weights: &Tensor,
+    (k, n): (usize, usize),
+    transposed: bool,
+) -> Lowered<(In, ColumnsRecord)> {
+    let w = operand(node, 3)?;
+    // Unsigned weights are moved down by half of their range, and their zero points with them.
+    let (flip, moved) = match weights.dtype() {
+        DType::I8 => (0, 0),
+        DType::U8 => (0x80, 128),
+        other => return Err(format!("the weights are {other}, not of eight bits")),
+    };
+    let len = packed_quads_len(k, n).ok_or("the weights are too large")?;
+    let (forms, (row, column)) = match transposed {
+        false => (["quads_i8", "sums_i8"], (n, 1)),
+        true => (["transposed_quads_i8", "transposed_sums_i8"], (1, k)),
+    };
+    let mut sums = vec![0i32; n.next_multiple_of(PANEL)];
+    let quads = b.packed(w, forms[0], DType::U32, || {
+        let mut quads = vec![0u32; len];
+        let signed: Cow<'_, [u8]> = match flip {
+            0 => weights.bytes().into(),
+            _ => weights.bytes().iter().map(|q| q ^ flip).collect(),
         };
-        Ok(Self { x_scale, x_zero, packed, w_scale, w_zero })
-    }
+        let signed = bytemuck::cast_slice(&signed);
+        pack_quads(signed, (k, n), (row, column), &mut quads, &mut sums);
+        bytemuck::cast_slice(&quads).to_vec()
+    });
+    // Both are packed the first time that somebody asks.
+    let sums = b.packed(w, forms[1], DType::I32, || bytemuck::cast_slice(&sums).to_vec());
+    let scale = by_column(b, optional(node, 4), n, "scales", |scales| match scales {
+        None => Some(vec![1.0f32]),
+        Some(scales) => Some(scales.as_slice::<f32>()?.to_vec()),
+    })?;
+    let zero = match optional(node, 5) {
+        None if moved == 0 => None,
+        zeros => Some(by_column(b, zeros, n, "zero points", |zeros| {
+            let zeros = match zeros {
+                None => vec![0],
+                Some(zeros) => integers(zeros)?,
+            };
+            Some(zeros.into_iter().map(|zero| zero - moved).collect())
+        })?),
+    };
+    Ok((quads, ColumnsRecord { sums, scale, zero }))
 }
 
 fn given(given: Given) -> GivenRecord {
@@ -231,55 +250,8 @@ impl Rows {
     }
 }
 
-/// Packed weights.
-pub(super) struct Weights {
-    pub(super) quads: In,
-    /// For each column, the sum of its weights as they are packed.
-    pub(super) sums: In,
-    /// What was subtracted from each weight, so that it is an `i8`.
-    pub(super) shift: i32,
-}
-
-impl Weights {
-    /// Weights in quads of rows and panels of columns.
-    pub(super) fn pack(
-        b: &mut Builder<'_>,
-        w: ValueId,
-        weights: &Tensor,
-        (k, n): (usize, usize),
-        transposed: bool,
-    ) -> Lowered<Self> {
-        let flip = match weights.dtype() {
-            DType::I8 => 0,
-            DType::U8 => 0x80,
-            other => return Err(format!("the weights are {other}, not of eight bits")),
-        };
-        let len = packed_quads_len(k, n).ok_or("the weights are too large")?;
-        let (forms, (row, column)) = match transposed {
-            false => (["quads_i8", "sums_i8"], (n, 1)),
-            true => (["transposed_quads_i8", "transposed_sums_i8"], (1, k)),
-        };
-        let flipped: Vec<u8>;
-        let mut bytes = weights.bytes();
-        if flip != 0 {
-            flipped = bytes.iter().map(|q| q ^ flip).collect();
-            bytes = &flipped;
-        }
-        let mut sums = vec![0i32; n.next_multiple_of(PANEL)];
-        let quads = b.packed(w, forms[0], DType::U32, || {
-            let mut quads = vec![0u32; len];
-            let src = bytemuck::cast_slice(bytes);
-            pack_quads(src, (k, n), (row, column), &mut quads, &mut sums);
-            bytemuck::cast_slice(&quads).to_vec()
-        });
-        // Both are packed the first time somebody asks.
-        let sums = b.packed(w, forms[1], DType::I32, || bytemuck::cast_slice(&sums).to_vec());
-        Ok(Self { quads, sums, shift: if flip == 0 { 0 } else { 128 } })
-    }
-}
-
 /// A table with one number for each of `n` columns, in whole panels, from one number or `n`.
-pub(super) fn by_column<T: bytemuck::Pod + crate::tensor::Element>(
+fn by_column<T: bytemuck::Pod + Element>(
     b: &mut Builder<'_>,
     v: Option<ValueId>,
     n: usize,
@@ -287,8 +259,7 @@ pub(super) fn by_column<T: bytemuck::Pod + crate::tensor::Element>(
     numbers: impl FnOnce(Option<&Tensor>) -> Option<Vec<T>>,
 ) -> Lowered<In> {
     let tensor = v.map(|v| b.constant(v).ok_or("a scale is not constant")).transpose()?;
-    let numbers =
-        numbers(tensor).filter(|numbers| matches!(numbers.len(), 1) || numbers.len() == n);
+    let numbers = numbers(tensor).filter(|numbers| numbers.len() == 1 || numbers.len() == n);
     let numbers = numbers.ok_or_else(|| format!("the {what} do not fit"))?;
     let mut row = vec![T::zeroed(); n.next_multiple_of(PANEL)];
     for (to, i) in row.iter_mut().zip(0..n) {

@@ -3,29 +3,11 @@
 //! A quantized value of eight bits stands for `(q - zero) * scale`. The product of two such is an
 //! exact sum of integers times both scales.
 
-use crate::tensor::DType;
+use crate::tensor::{DType, Grid8};
 
 use super::super::dim::{Dim, product};
 use super::product::{Activation, Conv};
 use super::{Fact, Operands, ShapeError};
-
-/// How integers of eight bits stand for numbers: as `(q - zero) * scale`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Grid8 {
-    /// The distance between neighbours.
-    pub scale: f32,
-    /// What stands for zero.
-    pub zero: i32,
-    /// Integers are `i8`; else `u8`.
-    pub signed: bool,
-}
-
-impl Grid8 {
-    /// The type of the integers.
-    pub fn dtype(&self) -> DType {
-        if self.signed { DType::I8 } else { DType::U8 }
-    }
-}
 
 /// What happens to each element of a product, in f32.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -16,13 +16,12 @@ use crate::kernels::gemm::int8::{GemmI8, Output, PREPARED_ROWS, Stage, gemm_i8};
 use crate::kernels::int8::{Grid8, QUAD};
 use crate::kernels::isa::Level;
 use crate::kernels::simd::Simd;
+use crate::kernels::stages::MOST_STAGES;
 
 mod image;
 #[cfg(test)]
 mod tests;
 
-/// Most stages of a convolution.
-pub(crate) const MOST_STAGES: usize = 8;
 /// Rows that are gathered at a time: a multiple of those of a tile.
 const BLOCK: usize = 4 * PREPARED_ROWS;
 /// Bytes of gathered rows that stay in a first-level cache beside the weights.

@@ -11,21 +11,17 @@ use crate::kernels::simd::{Simd, Vectorized};
 /// Input, output, forget and cell gate.
 const GATES: usize = 4;
 
-/// One step of an LSTM for each row of a batch.
+/// The cells of an LSTM for each row of a batch.
 #[derive(Debug)]
-pub struct LstmStep<'a> {
+pub struct LstmCells<'a> {
     /// Rows.
     pub rows: usize,
     /// States of a row.
     pub hidden: usize,
-    /// The input's part of the gates, `[group][gate][16]` a row; the state's part is added to it.
+    /// The gates, `[group][gate][16]` a row.
     pub gates: &'a mut [f32],
     /// Elements from a row of `gates` to the next.
     pub gates_row_stride: usize,
-    /// Recurrent weights, side by side.
-    pub r: &'a [f32],
-    /// Which way they are read.
-    pub sweep: Sweep,
     /// `3 * hidden` weights of the cell state in the input, output and forget gate.
     pub peephole: Option<&'a [f32]>,
     /// Bound of what an activation is given; infinity for none.
@@ -35,12 +31,23 @@ pub struct LstmStep<'a> {
     /// Activations of the gates, of the cell input and of the cell state: ONNX's f, g and h;
     /// `None` for the usual ones, sigmoid, tanh and tanh.
     pub activations: Option<[RecurrentActivation; 3]>,
-    /// The hidden state before, in rows of whole groups.
-    pub before: &'a [f32],
-    /// The cell state in such rows, replaced by the next one.
+    /// The cell state in rows of whole groups, replaced by the next one.
     pub c: &'a mut [f32],
     /// The next hidden state in such rows, written.
     pub h: &'a mut [f32],
+}
+
+/// One step of an LSTM for each row of a batch.
+#[derive(Debug)]
+pub struct LstmStep<'a> {
+    /// Its cells. Their gates are the input's part; the state's part is added to it.
+    pub cells: LstmCells<'a>,
+    /// Recurrent weights, side by side.
+    pub r: &'a [f32],
+    /// Which way they are read.
+    pub sweep: Sweep,
+    /// The hidden state before, in rows of whole groups.
+    pub before: &'a [f32],
 }
 
 /// Sigmoid, tanh, tanh.
@@ -64,71 +71,32 @@ impl Vectorized for LstmStep<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        // The scalar instance has one form, for the sake of its size.
-        let usual = S::LANES > 1
-            && self.activations.is_none()
-            && self.peephole.is_none()
-            && !self.input_forget
-            && self.clip == f32::INFINITY;
-        let form = Form {
-            hidden: self.hidden,
-            peephole: self.peephole,
-            clip: self.clip,
-            input_forget: self.input_forget,
-            activations: self.activations.unwrap_or(USUAL),
-        };
-        let groups = self.hidden.div_ceil(PANEL);
-        let units = groups * PANEL;
-        let weights = self.hidden * GATES * PANEL;
+    fn run<S: Simd>(mut self, s: S) {
+        let form = self.cells.form::<S>();
+        let groups = self.cells.hidden.div_ceil(PANEL);
+        let weights = self.cells.hidden * GATES * PANEL;
         for i in 0..groups {
             let group = self.sweep.group(i, groups);
-            let columns = group * GATES * PANEL;
             let product = GroupProduct::<GATES> {
-                rows: self.rows,
-                depth: self.hidden,
+                rows: self.cells.rows,
+                depth: self.cells.hidden,
                 h: self.before,
-                h_row_stride: units,
+                h_row_stride: groups * PANEL,
                 w: &self.r[group * weights..][..weights],
                 sweep: self.sweep,
                 accumulate: true,
-                c: &mut self.gates[columns..],
-                c_row_stride: self.gates_row_stride,
+                c: &mut self.cells.gates[group * GATES * PANEL..],
+                c_row_stride: self.cells.gates_row_stride,
             };
             product.run(s);
-            for row in 0..self.rows {
-                let at = row * units + group * PANEL;
-                let gates = &self.gates[row * self.gates_row_stride + columns..][..GATES * PANEL];
-                let c = &mut self.c[at..at + PANEL];
-                let h = &mut self.h[at..at + PANEL];
-                if usual {
-                    plain(s, gates, c, h);
-                } else {
-                    general(s, &form, group * PANEL, gates, c, h);
-                }
+            for row in 0..self.cells.rows {
+                self.cells.group(s, &form, row, group);
             }
         }
     }
 }
 
-/// The cells of an LSTM for each row of a batch, their gates being complete. The fields are those of
-/// [`LstmStep`].
-#[derive(Debug)]
-#[allow(missing_docs, reason = "as there")]
-pub struct LstmCells<'a> {
-    pub rows: usize,
-    pub hidden: usize,
-    pub gates: &'a [f32],
-    pub gates_row_stride: usize,
-    pub peephole: Option<&'a [f32]>,
-    pub clip: f32,
-    pub input_forget: bool,
-    pub activations: Option<[RecurrentActivation; 3]>,
-    pub c: &'a mut [f32],
-    pub h: &'a mut [f32],
-}
-
-/// Computes [`LstmCells`].
+/// Computes [`LstmCells`], whose gates are complete.
 ///
 /// **Panics**, **cost** and **source**: as [`lstm_step_f32`].
 pub fn lstm_cells_f32<S: Simd>(s: S, cells: LstmCells<'_>) {
@@ -139,32 +107,44 @@ impl Vectorized for LstmCells<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let usual = self.activations.is_none()
-            && self.peephole.is_none()
-            && !self.input_forget
-            && self.clip == f32::INFINITY;
-        let form = Form {
+    fn run<S: Simd>(mut self, s: S) {
+        let form = self.form::<S>();
+        for row in 0..self.rows {
+            for group in 0..self.hidden.div_ceil(PANEL) {
+                self.group(s, &form, row, group);
+            }
+        }
+    }
+}
+
+impl<'a> LstmCells<'a> {
+    #[inline(always)]
+    fn form<S: Simd>(&self) -> Form<'a> {
+        Form {
+            // The scalar instance has one form, for the sake of its size.
+            usual: S::LANES > 1
+                && self.activations.is_none()
+                && self.peephole.is_none()
+                && !self.input_forget
+                && self.clip == f32::INFINITY,
             hidden: self.hidden,
             peephole: self.peephole,
             clip: self.clip,
             input_forget: self.input_forget,
             activations: self.activations.unwrap_or(USUAL),
-        };
-        let groups = self.hidden.div_ceil(PANEL);
-        for row in 0..self.rows {
-            for group in 0..groups {
-                let at = (row * groups + group) * PANEL;
-                let gates = &self.gates[row * self.gates_row_stride + group * GATES * PANEL..];
-                let gates = &gates[..GATES * PANEL];
-                let c = &mut self.c[at..at + PANEL];
-                let h = &mut self.h[at..at + PANEL];
-                if usual {
-                    plain(s, gates, c, h);
-                } else {
-                    general(s, &form, group * PANEL, gates, c, h);
-                }
-            }
+        }
+    }
+
+    /// A group of units of a row.
+    #[inline(always)]
+    fn group<S: Simd>(&mut self, s: S, form: &Form<'_>, row: usize, group: usize) {
+        let gates = &self.gates[row * self.gates_row_stride + group * GATES * PANEL..];
+        let at = (row * self.hidden.div_ceil(PANEL) + group) * PANEL;
+        let (c, h) = (&mut self.c[at..at + PANEL], &mut self.h[at..at + PANEL]);
+        if form.usual {
+            plain(s, &gates[..GATES * PANEL], c, h);
+        } else {
+            general(s, form, group * PANEL, &gates[..GATES * PANEL], c, h);
         }
     }
 }
@@ -202,6 +182,8 @@ fn load<S: Simd>(s: S, gates: &[f32], at: usize) -> [S::F32; GATES] {
 
 /// What makes a cell unusual.
 struct Form<'a> {
+    /// Nothing does.
+    usual: bool,
     hidden: usize,
     peephole: Option<&'a [f32]>,
     clip: f32,

@@ -186,21 +186,19 @@ fn lstm_of_every_width() {
             let (mut gates, gates_row_stride) = layer.packed_x(case % 3);
             let (before, mut c) = (layer.packed(&layer.h), layer.packed(&layer.c));
             let mut h = vec![f32::NAN; before.len()];
-            let step = LstmStep {
+            let cells = LstmCells {
                 rows,
                 hidden: n,
                 gates: &mut gates,
                 gates_row_stride,
-                r: &r,
-                sweep,
                 peephole,
                 clip,
                 input_forget,
                 activations,
-                before: &before,
                 c: &mut c,
                 h: &mut h,
             };
+            let step = LstmStep { cells, r: &r, sweep, before: &before };
             dispatch(level, step);
             assert_close(&layer.unpacked(&c), &wanted_c, 5e-6, what);
             assert_close(&layer.unpacked(&h), &wanted_h, 5e-6, what);
@@ -319,21 +317,19 @@ fn saturated_gates_are_their_limits() {
             let gates_of = [input, other, -input, other];
             let mut gates = gates_of.map(|x| [x; PANEL]).concat();
             let (mut c, mut h) = ([state; PANEL], [0.0; PANEL]);
-            let step = LstmStep {
+            let cells = LstmCells {
                 rows: 1,
                 hidden: 1,
                 gates: &mut gates,
                 gates_row_stride: 64,
-                r: &[0.0; 64],
-                sweep: Sweep::To,
                 peephole: None,
                 clip: f32::INFINITY,
                 input_forget: false,
                 activations: None,
-                before: &[0.0; PANEL],
                 c: &mut c,
                 h: &mut h,
             };
+            let step = LstmStep { cells, r: &[0.0; 64], sweep: Sweep::To, before: &[0.0; PANEL] };
             dispatch(level, step);
             let sigmoid = |x: f32| RecurrentActivation::Sigmoid.of(x);
             let tanh = |x: f32| RecurrentActivation::Tanh.of(x);

@@ -116,8 +116,9 @@ impl Pass<'_> {
         else {
             return None;
         };
-        let constant =
-            |v: ValueId| self.graph.value(v).constant.is_some() || self.dequantized.contains(&v);
+        let constant = |v: ValueId| {
+            self.graph.value(v).constant.is_some() || self.dequantized.contains_key(&v)
+        };
         let left = match (constant(a), constant(b)) {
             (false, true) => false,
             (true, false) => true,
@@ -201,7 +202,7 @@ impl Pass<'_> {
     /// one row, else one column.
     fn matrix(&mut self, w: ValueId, left: bool) -> Option<ValueId> {
         let value = self.graph.value(w);
-        if self.dequantized.contains(&w) {
+        if self.dequantized.contains_key(&w) {
             return (value.dtype == DType::F32 && value.shape.len() == 2).then_some(w);
         }
         let tensor = value.constant.as_ref().filter(|t| t.dtype() == DType::F32)?;

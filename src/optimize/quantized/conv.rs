@@ -6,7 +6,7 @@ use crate::graph::{Dim, Op, ValueId};
 use super::super::pattern::Scope;
 use super::dequantized;
 use super::follow::Way;
-use super::linear::{Form, Product, Weights, epilogue, sums_fit};
+use super::linear::{Form, Product, epilogue, sums_fit, weights};
 
 /// A convolution of two dequantized operands in one group.
 pub(super) fn of_dequantized(scope: &mut Scope<'_>, i: usize) -> Option<Product> {
@@ -18,7 +18,7 @@ pub(super) fn of_dequantized(scope: &mut Scope<'_>, i: usize) -> Option<Product>
     let (conv, x, w, y) = (conv.clone(), node.inputs[0]?, node.inputs[1]?, node.outputs[0]?);
     let operands = (scope.operand(i, 2), scope.operand(i, 3));
     let mut x = dequantized(scope, x)?;
-    let (q, scales, zeros) = Weights::of(scope, scope.made(w)?, 0)?;
+    let (q, scales, zeros) = weights(scope, scope.made(w)?, 0)?;
     let n = scope.shape(w)[0].fixed()?;
     let terms = scope.shape(w)[1..].iter().map(Dim::fixed);
     sums_fit(terms.map(|n| n.unwrap_or(i64::MAX)).fold(1, i64::saturating_mul))?;

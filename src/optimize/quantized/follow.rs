@@ -2,13 +2,11 @@
 
 use crate::graph::ops::{Binary, Given, Grid8, Stage};
 use crate::graph::{Op, Tensor, ValueId};
+use crate::kernels::stages::MOST_STAGES;
 
 use super::super::linear::follow::activation;
 use super::super::pattern::Scope;
 use super::{Quantized, dequantized};
-
-/// Most stages of a step.
-const MOST_STAGES: usize = 8;
 
 /// Elements on their way: what happens to them, and where they are.
 #[derive(Clone)]

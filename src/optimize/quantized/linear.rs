@@ -40,8 +40,7 @@ fn of_dequantized(scope: &mut Scope<'_>, i: usize) -> Option<Product> {
     let (x, w, y) = (node.inputs[0]?, node.inputs[1]?, node.outputs[0]?);
     let (bias, residual) = (scope.operand(i, 2), scope.operand(i, 3));
     let x = dequantized(scope, x)?;
-    let weights = scope.made(w)?;
-    let (q, scales, zeros) = Weights::of(scope, weights, usize::from(!transposed))?;
+    let (q, scales, zeros) = weights(scope, scope.made(w)?, usize::from(!transposed))?;
     let n = scope.shape(w)[usize::from(!transposed)].fixed()?;
     sums_fit(scope.shape(w)[usize::from(transposed)].fixed()?)?;
     let operands = [Some(x.q), Some(x.scale), x.zero, Some(q), Some(scales), zeros];
@@ -77,30 +76,26 @@ pub(super) fn epilogue(
     Some(way)
 }
 
-/// Constant weights of eight bits.
-pub(super) struct Weights;
-
-impl Weights {
-    /// The integers, their scales and zero points, one each or one for each position of `axis`.
-    pub(super) fn of(
-        scope: &Scope<'_>,
-        node: &Node,
-        axis: usize,
-    ) -> Option<(ValueId, ValueId, Option<ValueId>)> {
-        let Op::DequantizeLinear(Quantization { axis: along, block, integer }) = node.op else {
-            return None;
-        };
-        let (q, scales) = (node.inputs[0]?, node.inputs[1]?);
-        let zeros = node.inputs.get(2).copied().flatten();
-        let constant = |v: ValueId| scope.constant(v).is_some();
-        let one = scope.shape(scales).iter().all(|dim| dim.is(1));
-        let fits = matches!(integer, DType::U8 | DType::I8)
-            && scope.graph.value(q).dtype == integer
-            && scope.is_f32(scales)
-            && (one || along == axis && block == 0);
-        let known = constant(q) && constant(scales) && zeros.is_none_or(constant);
-        (fits && known).then_some((q, scales, zeros))
-    }
+/// Constant weights of eight bits that a node dequantizes: the integers, their scales and zero
+/// points, one each or one for each position of `axis`.
+pub(super) fn weights(
+    scope: &Scope<'_>,
+    node: &Node,
+    axis: usize,
+) -> Option<(ValueId, ValueId, Option<ValueId>)> {
+    let Op::DequantizeLinear(Quantization { axis: along, block, integer }) = node.op else {
+        return None;
+    };
+    let (q, scales) = (node.inputs[0]?, node.inputs[1]?);
+    let zeros = node.inputs.get(2).copied().flatten();
+    let constant = |v: ValueId| scope.constant(v).is_some();
+    let one = scope.shape(scales).iter().all(|dim| dim.is(1));
+    let fits = matches!(integer, DType::U8 | DType::I8)
+        && scope.graph.value(q).dtype == integer
+        && scope.is_f32(scales)
+        && (one || along == axis && block == 0);
+    let known = constant(q) && constant(scales) && zeros.is_none_or(constant);
+    (fits && known).then_some((q, scales, zeros))
 }
 
 /// A product of integers as the sums that it is, and what scales them: `MatMulInteger` or

@@ -38,6 +38,7 @@ fn weights(f: &mut Formula, [k, n]: [usize; 2], axis: usize) -> ValueId {
 fn run(graph: &mut Graph) -> usize {
     move_integers(graph);
     linear::fuse(graph);
+    move_integers(graph);
     fuse(graph)
 }
 

@@ -6,7 +6,7 @@ use crate::kernels::Simd;
 use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::{GemmI8, gemm_i8, scratch_len};
 use crate::kernels::int8::{Grid8, dynamic_quantize, packed_quads_len};
-use crate::kernels::stages::{Chain, Elements, Output, Stage, chain};
+use crate::kernels::stages::{Chain, Elements, MOST_STAGES, Output, Stage, chain};
 use crate::runtime::check::{Reach, count, require};
 use crate::runtime::record::{Extent, Field, In, Out, Scratch, Words};
 use crate::runtime::step::{Kernel, KernelId, Operands, Step, kernel};
@@ -17,9 +17,6 @@ use super::product::{ActivationWords, MatrixRows};
 pub(crate) mod conv;
 
 pub(crate) use conv::CONV_I8;
-
-/// Most stages of a product.
-pub(crate) const MOST_STAGES: usize = 8;
 
 crate::record! {
     /// How integers of eight bits stand for numbers.
@@ -37,7 +34,7 @@ impl GridWords {
     }
 
     fn dtype(&self) -> DType {
-        byte(self.signed)
+        self.grid().dtype()
     }
 
     /// Whether what stands for zero is a value of the type.
@@ -49,6 +46,75 @@ impl GridWords {
 
 fn byte(signed: bool) -> DType {
     if signed { DType::I8 } else { DType::U8 }
+}
+
+/// What a scale and a zero point say that lie in memory: one and zero where they are left out.
+#[inline(always)]
+pub(super) fn read_grid(
+    operands: &Operands<'_>,
+    signed: bool,
+    scale: Option<&In>,
+    zero: Option<&In>,
+) -> Grid8 {
+    let scale = scale.map_or(1.0, |scale| operands.read::<f32>(In(scale.0))[0]);
+    let zero = zero.map_or(0, |zero| operands.read::<u8>(In(zero.0))[0]);
+    let grid = Grid8 { scale, zero: 0, signed };
+    Grid8 { zero: grid.value(zero), ..grid }
+}
+
+crate::record! {
+    /// How integers of eight bits stand for numbers that a run may compute.
+    pub(crate) struct GridRecord {
+        pub(crate) signed: bool,
+        pub(crate) scale: Option<In>,
+        pub(crate) zero: Option<In>,
+    }
+}
+
+impl GridRecord {
+    pub(super) fn dtype(&self) -> DType {
+        byte(self.signed)
+    }
+
+    pub(super) fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        reach.may_hold(&self.scale, DType::F32, 1)?;
+        reach.may_hold(&self.zero, self.dtype(), 1)
+    }
+
+    #[inline(always)]
+    pub(super) fn grid(&self, operands: &Operands<'_>) -> Grid8 {
+        read_grid(operands, self.signed, self.scale.as_ref(), self.zero.as_ref())
+    }
+}
+
+crate::record! {
+    /// What belongs to the columns of packed weights: a number for each, in whole panels.
+    pub(crate) struct ColumnsRecord {
+        /// The sum of its weights as they are packed.
+        pub(crate) sums: In,
+        pub(crate) scale: In,
+        /// Zero points, where not all are zero.
+        pub(crate) zero: Option<In>,
+    }
+}
+
+impl ColumnsRecord {
+    /// Whether there is all that a matrix of `k` by `n` has.
+    pub(super) fn fits(&self, reach: &Reach<'_>, packed: &In, [k, n]: [usize; 2]) -> Option<()> {
+        let columns = n.checked_next_multiple_of(PANEL)?;
+        reach.holds::<u32>(packed, packed_quads_len(k, n)?)?;
+        reach.holds::<i32>(&self.sums, columns)?;
+        reach.holds::<f32>(&self.scale, columns)?;
+        reach.may_hold(&self.zero, DType::I32, columns)
+    }
+}
+
+/// Whether there is the room that a product may take.
+pub(super) fn room_fits(reach: &Reach<'_>, room: &Option<Scratch>, len: usize) -> Option<()> {
+    match room {
+        Some(room) => reach.holds::<u32>(room, len),
+        None => require(len == 0),
+    }
 }
 
 /// Defines an enum that is read and written as a pinned number and what the variant holds; an
@@ -126,22 +192,16 @@ impl GivenRecord {
 }
 
 crate::record! {
-    /// `y[rows, n]`, from `(x[rows, k] - x_zero) · (w[k, n] - w_zero[n]) * x_scale * w_scale[n]`
-    /// by way of the stages. Weights in quads of rows and panels of 16 columns; what there is for
-    /// each column is there for whole panels.
+    /// `y[rows, n]`, from the product of `x[rows, k]` and `w[k, n]` by way of the stages. Weights in
+    /// quads of rows and panels of 16 columns.
     pub(crate) struct LinearI8Record {
         pub(crate) x: MatrixRows,
-        pub(crate) signed: bool,
-        pub(crate) x_scale: Option<In>,
-        pub(crate) x_zero: Option<In>,
+        pub(crate) grid: GridRecord,
         pub(crate) rows: Extent,
         pub(crate) k: u32,
         pub(crate) n: u32,
         pub(crate) w: In,
-        /// For each column, the sum of its weights.
-        pub(crate) sums: In,
-        pub(crate) w_scale: In,
-        pub(crate) w_zero: Option<In>,
+        pub(crate) columns: ColumnsRecord,
         pub(crate) stages: ArrayVec<StageRecord, MOST_STAGES>,
         pub(crate) given: GivenRecord,
         pub(crate) scratch: Option<Scratch>,
@@ -152,20 +212,11 @@ crate::record! {
 impl LinearI8Record {
     fn fits(&self, reach: &Reach<'_>) -> Option<()> {
         let (k, n, rows) = (self.k as usize, self.n as usize, reach.extent(self.rows)?);
-        let columns = n.checked_next_multiple_of(PANEL)?;
-        self.x.fits_as(reach, byte(self.signed), rows, k)?;
-        reach.may_hold(&self.x_scale, DType::F32, 1)?;
-        reach.may_hold(&self.x_zero, byte(self.signed), 1)?;
-        reach.holds::<u32>(&self.w, packed_quads_len(k, n)?)?;
-        reach.holds::<i32>(&self.sums, columns)?;
-        reach.holds::<f32>(&self.w_scale, columns)?;
-        reach.may_hold(&self.w_zero, DType::I32, columns)?;
+        self.x.fits_as(reach, self.grid.dtype(), rows, k)?;
+        self.grid.fits(reach)?;
+        self.columns.fits(reach, &self.w, [k, n])?;
         stages_fit(&self.stages, reach, rows, n)?;
-        let room = scratch_len(rows, k)?;
-        match &self.scratch {
-            Some(scratch) => reach.holds::<u32>(scratch, room)?,
-            None => require(room == 0)?,
-        }
+        room_fits(reach, &self.scratch, scratch_len(rows, k)?)?;
         self.given.fits()?;
         reach.holds_as(&self.y, self.given.dtype(), count(&[rows, n])?)
     }
@@ -181,13 +232,7 @@ fn linear_i8<S: Simd>(step: Step<'_>) {
     if m == 0 || n == 0 {
         return;
     }
-    let zero = record.x_zero.map_or(0, |zero| match record.signed {
-        true => i32::from(operands.read::<i8>(zero)[0]),
-        false => i32::from(operands.read::<u8>(zero)[0]),
-    });
-    let scale = record.x_scale.map_or(1.0, |scale| operands.read::<f32>(scale)[0]);
-    let stages: ArrayVec<Stage<'_>, MOST_STAGES> =
-        record.stages.into_iter().filter_map(|stage| taken(stage, &operands)).collect();
+    let stages = taken(record.stages, &operands);
     let (a, a_row_stride) = record.x.at::<u8>(&operands);
     gemm_i8(
         s,
@@ -198,11 +243,11 @@ fn linear_i8<S: Simd>(step: Step<'_>) {
             k,
             a,
             a_row_stride,
-            a_grid: Grid8 { scale, zero, signed: record.signed },
+            a_grid: record.grid.grid(&operands),
             b: operands.read(record.w),
-            b_sums: operands.read(record.sums),
-            b_scale: operands.read(record.w_scale),
-            b_zero: record.w_zero.map(|zero| operands.read(zero)),
+            b_sums: operands.read(record.columns.sums),
+            b_scale: operands.read(record.columns.scale),
+            b_zero: record.columns.zero.map(|zero| operands.read(zero)),
             stages: &stages,
             output: given(record.given, record.y, &operands),
             scratch: record.scratch.map_or(&mut [], |scratch| operands.scratch(scratch)),
@@ -262,8 +307,7 @@ fn chain_of<S: Simd>(step: Step<'_>) {
     if rows == 0 || n == 0 {
         return;
     }
-    let stages: ArrayVec<Stage<'_>, MOST_STAGES> =
-        record.stages.into_iter().filter_map(|stage| taken(stage, &operands)).collect();
+    let stages = taken(record.stages, &operands);
     let (x, x_row_stride) = match record.from {
         None => {
             let (data, stride) = record.x.at(&operands);
@@ -324,8 +368,17 @@ fn given<'s>(given: GivenRecord, y: Out, operands: &Operands<'s>) -> Output<'s> 
     }
 }
 
+/// Stages with their operands.
 #[inline(always)]
-fn taken<'s>(stage: StageRecord, operands: &Operands<'s>) -> Option<Stage<'s>> {
+fn taken<'s>(
+    stages: ArrayVec<StageRecord, MOST_STAGES>,
+    operands: &Operands<'s>,
+) -> ArrayVec<Stage<'s>, MOST_STAGES> {
+    stages.into_iter().filter_map(|stage| taken_one(stage, operands)).collect()
+}
+
+#[inline(always)]
+fn taken_one<'s>(stage: StageRecord, operands: &Operands<'s>) -> Option<Stage<'s>> {
     Some(match stage {
         StageRecord::Nothing => return None,
         StageRecord::Round(grid) => Stage::Round(grid.grid()),

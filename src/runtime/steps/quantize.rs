@@ -8,6 +8,7 @@ use crate::runtime::record::{In, Out};
 use crate::runtime::step::{Kernel, Operands, Step, kernel};
 use crate::tensor::DType;
 
+use super::integer::read_grid;
 use super::lanes::Lanes;
 
 crate::record! {
@@ -48,11 +49,7 @@ impl QuantizeRecord {
         if self.by_inner || (outer, axis) != (1, 1) {
             return None;
         }
-        let zero = self.zero.as_ref().map_or(0, |zero| match signed {
-            true => i32::from(operands.read::<i8>(In(zero.0))[0]),
-            false => i32::from(operands.read::<u8>(In(zero.0))[0]),
-        });
-        Some(Grid8 { scale: operands.read::<f32>(In(self.scale.0))[0], zero, signed })
+        Some(read_grid(operands, signed, Some(&self.scale), self.zero.as_ref()))
     }
 
     fn integer(&self) -> DType {

@@ -16,7 +16,7 @@ use super::super::super::builder::{Builder, Lowered};
 use super::super::window::direct::{in_order, largest, strided};
 use super::super::window::window;
 use super::super::{operand, result};
-use super::{Scaled, given, stages};
+use super::{data_grid, given, packed, stages};
 
 pub(in super::super) fn conv(b: &mut Builder<'_>, node: &Node, op: &QuantizedConv) -> Lowered<()> {
     let (x, w, y) = (operand(node, 0)?, operand(node, 3)?, result(node, 0)?);
@@ -38,8 +38,8 @@ pub(in super::super) fn conv(b: &mut Builder<'_>, node: &Node, op: &QuantizedCon
     let space = positions.len();
     let order: Vec<usize> = [0].into_iter().chain(2..space + 2).chain([1]).collect();
     let (x_memory, x_offset, x_strides) = strided(b, x)?;
-    let Scaled { x_scale, x_zero, packed, w_scale, w_zero } =
-        Scaled::new(b, node, &by_taps(weights, channels), (k, n), true)?;
+    let grid = data_grid(b, node, x)?;
+    let (w, columns) = packed(b, node, &by_taps(weights, channels), (k, n), true)?;
     let stages = stages(b, node, QuantizedLinear::STAGES, &op.stages, |b, v| {
         let stride = b.extent(&Dim::Fixed(n as i64));
         Ok(MatrixRows { memory: in_order(b, v, &order)?, offset: b.extent(&Dim::Fixed(0)), stride })
@@ -51,13 +51,9 @@ pub(in super::super) fn conv(b: &mut Builder<'_>, node: &Node, op: &QuantizedCon
         x: x_memory,
         x_offset,
         x_strides,
-        signed: b.dtype(x) == DType::I8,
-        x_scale,
-        x_zero,
-        w: packed.quads,
-        sums: packed.sums,
-        w_scale,
-        w_zero,
+        grid,
+        w,
+        columns,
         stages,
         given: given(op.given),
         room,

@@ -7,7 +7,8 @@ use crate::kernels::gemm::int8::scratch_len;
 use crate::kernels::int8::{pack_quads, packed_quads_len};
 use crate::runtime::KernelId;
 use crate::runtime::record::In;
-use crate::runtime::steps::recurrent::quantized::{ColumnsRecord, LstmI8Record};
+use crate::runtime::steps::integer::{ColumnsRecord, GridRecord};
+use crate::runtime::steps::recurrent::quantized::LstmI8Record;
 use crate::tensor::DType;
 
 use super::super::super::builder::{Builder, Lowered};
@@ -40,8 +41,11 @@ pub(in super::super) fn quantized(
         let state_room = room(batch, hidden)?;
         let record = LstmI8Record {
             layer,
-            x_scale: b.read(operand(node, QuantizedLstm::SCALES)?)?,
-            x_zero: b.read(operand(node, QuantizedLstm::SCALES + 1)?)?,
+            grid: GridRecord {
+                signed: false,
+                scale: Some(b.read(operand(node, QuantizedLstm::SCALES)?)?),
+                zero: Some(b.read(operand(node, QuantizedLstm::SCALES + 1)?)?),
+            },
             w,
             r,
             state: b.scratch(DType::U8, batch.saturating_mul(hidden)),

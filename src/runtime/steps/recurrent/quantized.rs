@@ -4,49 +4,27 @@
 //! chunk of moments at once; that of the state, which is quantized by its own range in every step.
 //! Gates and cells are computed in f32.
 
+use super::super::integer::{ColumnsRecord, GridRecord, room_fits};
+use super::{Cell, Input, Layer, Moment, RecurrentRecord, place, through_time};
 use crate::kernels::Simd;
 use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::{GemmI8, Output, Stage, gemm_i8, scratch_len};
-use crate::kernels::int8::{Grid8, dynamic_quantize, packed_quads_len};
+use crate::kernels::int8::{Grid8, dynamic_quantize};
 use crate::kernels::isa::Level;
 use crate::kernels::recurrent::layout::padded;
 use crate::kernels::recurrent::{LstmCells, lstm_cells_f32};
 use crate::runtime::check::{Reach, count, require};
 use crate::runtime::record::{In, Scratch};
 use crate::runtime::step::{Kernel, Operands, Step, kernel};
-use crate::tensor::DType;
-
-use super::{Cell, Input, Layer, Moment, RecurrentRecord, place, through_time};
 
 /// Input, output, forget and cell gate.
 const GATES: usize = 4;
 
 crate::record! {
-    /// What belongs to packed weights: a number for each column, `[group][gate][16]`.
-    pub(crate) struct ColumnsRecord {
-        /// The sum of its weights as they are packed.
-        pub(crate) sums: In,
-        pub(crate) scale: In,
-        /// Zero points, where not all are zero.
-        pub(crate) zero: Option<In>,
-    }
-}
-
-impl ColumnsRecord {
-    fn fits(&self, reach: &Reach<'_>, packed: &In, [k, n]: [usize; 2]) -> Option<()> {
-        reach.holds::<u32>(packed, packed_quads_len(k, n)?)?;
-        reach.holds::<i32>(&self.sums, n)?;
-        reach.holds::<f32>(&self.scale, n)?;
-        reach.may_hold(&self.zero, DType::I32, n)
-    }
-}
-
-crate::record! {
     /// One direction of an LSTM. Weights are in quads of rows and panels of 16 columns.
     pub(crate) struct LstmI8Record {
         pub(crate) layer: RecurrentRecord,
-        pub(crate) x_scale: In,
-        pub(crate) x_zero: In,
+        pub(crate) grid: GridRecord,
         pub(crate) w: ColumnsRecord,
         pub(crate) r: ColumnsRecord,
         /// The quantized state, without what fills up its last group.
@@ -67,21 +45,15 @@ impl LstmI8Record {
         let (time, batch) = (reach.extent(layer.time)?, reach.extent(layer.batch)?);
         let (input, hidden) = (layer.input as usize, layer.hidden as usize);
         let columns = count(&[GATES, padded(hidden)?])?;
-        layer.x_rows.fit_as(reach, &layer.x, DType::U8, [time, batch, input])?;
-        reach.holds::<f32>(&self.x_scale, 1)?;
-        reach.holds::<u8>(&self.x_zero, 1)?;
+        layer.x_rows.fit_as(reach, &layer.x, self.grid.dtype(), [time, batch, input])?;
+        self.grid.fits(reach)?;
         self.w.fits(reach, &layer.w, [input, columns])?;
         self.r.fits(reach, &layer.r, [hidden, columns])?;
         reach.holds::<u8>(&self.state, count(&[batch, hidden])?)?;
         reach.holds::<f32>(&self.complete, count(&[batch, columns])?)?;
-        let rooms = [
-            (&self.input_room, scratch_len(count(&[layer.chunk as usize, batch])?, input)?),
-            (&self.state_room, scratch_len(batch, hidden)?),
-        ];
-        rooms.into_iter().try_for_each(|(room, len)| match room {
-            Some(room) => reach.holds::<u32>(room, len),
-            None => require(len == 0),
-        })
+        let chunk = count(&[layer.chunk as usize, batch])?;
+        room_fits(reach, &self.input_room, scratch_len(chunk, input)?)?;
+        room_fits(reach, &self.state_room, scratch_len(batch, hidden)?)
     }
 }
 
@@ -231,17 +203,8 @@ pub(crate) static LSTM_I8: Kernel = kernel!(LstmI8, LstmI8Record::fits, simd lst
 
 fn lstm_i8<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<LstmI8Record>();
-    let LstmI8Record {
-        layer: record,
-        x_scale,
-        x_zero,
-        w,
-        r,
-        state,
-        complete,
-        input_room,
-        state_room,
-    } = record;
+    let LstmI8Record { layer: record, grid, w, r, state, complete, input_room, state_room } =
+        record;
     let level = operands.level();
     let Some(s) = S::from_level(level) else { return };
     let layer = Layer::new(&record, &operands);
@@ -252,11 +215,7 @@ fn lstm_i8<S: Simd>(step: Step<'_>) {
         level,
         x: operands.read(In(record.x.0)),
         rows: place(&record.x_rows, &operands),
-        grid: Grid8 {
-            scale: operands.read::<f32>(x_scale)[0],
-            zero: operands.read::<u8>(x_zero)[0].into(),
-            signed: false,
-        },
+        grid: grid.grid(&operands),
         weights: Weights::new(&operands, &record.w, w, [input, columns]),
         bias: record.bias.as_ref().map(|bias| operands.read(In(bias.0))),
         room: room(input_room),
