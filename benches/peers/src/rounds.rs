@@ -60,7 +60,6 @@ fn older_cpu(engine: Engine, folder: &Path, command: &mut Command) -> Result<(),
 
 /// A process that serves one runtime.
 struct Process {
-    engine: Engine,
     child: Child,
     commands: ChildStdin,
     replies: BufReader<ChildStdout>,
@@ -86,7 +85,7 @@ impl Process {
         let (Some(commands), Some(replies)) = (child.stdin.take(), child.stdout.take()) else {
             return Err("a process without pipes".to_owned());
         };
-        Ok(Self { engine, child, commands, replies: BufReader::new(replies) })
+        Ok(Self { child, commands, replies: BufReader::new(replies) })
     }
 
     /// Sends a command and waits for its line.
