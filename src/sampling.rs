@@ -31,18 +31,23 @@ mod draw;
 mod error;
 mod gaussian;
 mod normal;
+mod normal64;
 #[cfg(feature = "std")]
 mod owned;
 mod paths;
 mod philox;
 mod quantile;
+mod real;
+mod source;
 mod tile;
 
 pub use draw::standard_normals;
 pub use error::{DrawError, GaussianError};
-pub use gaussian::Gaussian;
+pub use gaussian::{Gaussian, OnSingular};
 #[cfg(feature = "std")]
 pub use owned::OwnedGaussian;
 pub use paths::{PathAddress, PathWords};
 pub use philox::philox4x32_10;
 pub use quantile::normal_quantile;
+pub use real::Real;
+pub use source::{Antithetic, Source};

@@ -68,6 +68,26 @@ pub enum GaussianError {
         /// The variance.
         value: f64,
     },
+    /// This jitter is negative or not finite.
+    Jitter {
+        /// The variance that was to be added.
+        value: f64,
+    },
+    /// This weight, or the sum of all, is negative or not finite, or no weight is positive.
+    Weight {
+        /// Its component.
+        index: usize,
+        /// The weight, or the sum.
+        value: f64,
+    },
+    /// This component is a mixture itself, or differs from the first one in form, dimensions or
+    /// rank.
+    Components {
+        /// Its number.
+        index: usize,
+    },
+    /// This is not for mixtures.
+    OfMixture,
     /// These bytes are no stored distribution, are misaligned, or are more or fewer than its form
     /// and dimensions ask.
     Stored,
@@ -97,6 +117,12 @@ impl core::fmt::Display for GaussianError {
             Self::NegativeVariance { index, value } => {
                 write!(f, "variance {index} is negative: {value:e}")
             }
+            Self::Jitter { value } => write!(f, "a jitter of {value:e} is no variance"),
+            Self::Weight { index, value } => write!(f, "weight {index} cannot be {value:e}"),
+            Self::Components { index } => {
+                write!(f, "component {index} is not of the form and dimensions of the first")
+            }
+            Self::OfMixture => write!(f, "this is not for mixtures"),
             Self::Stored => write!(f, "the stored distribution is damaged"),
         }
     }
@@ -115,6 +141,13 @@ pub enum DrawError {
         /// Elements of the output.
         len: usize,
     },
+    /// A path takes `needed` words, and the source has `most` for each.
+    TooManyWords {
+        /// Words of a path.
+        needed: usize,
+        /// Dimensions of the source.
+        most: usize,
+    },
 }
 
 impl core::fmt::Display for DrawError {
@@ -122,6 +155,9 @@ impl core::fmt::Display for DrawError {
         match self {
             Self::NotWholePaths { dim, len } => {
                 write!(f, "an output of {len} elements is no whole number of paths of {dim}")
+            }
+            Self::TooManyWords { needed, most } => {
+                write!(f, "a path takes {needed} random numbers, the source has {most}")
             }
         }
     }
