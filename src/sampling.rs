@@ -29,6 +29,7 @@
 mod cholesky;
 mod draw;
 mod error;
+mod exponential;
 mod gaussian;
 mod normal;
 #[cfg(feature = "std")]
@@ -36,13 +37,18 @@ mod owned;
 mod paths;
 mod philox;
 mod quantile;
+#[cfg_attr(not(test), expect(dead_code, reason = "the distributions do not call it yet"))]
+mod semidefinite;
 mod tile;
+mod update;
 
 pub use draw::standard_normals;
 pub use error::{DrawError, GaussianError};
+pub use exponential::{Decay, ExponentialCovariance, ExponentialError};
 pub use gaussian::Gaussian;
 #[cfg(feature = "std")]
 pub use owned::OwnedGaussian;
 pub use paths::{PathAddress, PathWords};
 pub use philox::philox4x32_10;
 pub use quantile::normal_quantile;
+pub use update::{UpdateError, rank_one_downdate, rank_one_update};

@@ -105,7 +105,7 @@ impl<'a> Gaussian<'a> {
         for (row, elements) in covariance.chunks_exact(dim).enumerate() {
             triangle[packed_len(row)..][..=row].copy_from_slice(&elements[..=row]);
         }
-        cholesky::factor(triangle, dim).map_err(|BadPivot { pivot, value }| {
+        cholesky::factor(Level::detect(), triangle, dim).map_err(|BadPivot { pivot, value }| {
             GaussianError::NotPositiveDefinite { pivot, value }
         })?;
 
