@@ -29,6 +29,7 @@
 mod cholesky;
 mod draw;
 mod error;
+mod exponential;
 mod gaussian;
 mod moments;
 mod normal;
@@ -43,9 +44,11 @@ mod semidefinite;
 mod source;
 mod tile;
 mod triangular;
+mod update;
 
 pub use draw::standard_normals;
 pub use error::{DrawError, GaussianError, PointError};
+pub use exponential::{Decay, ExponentialCovariance, ExponentialError};
 pub use gaussian::{Frequency, Gaussian, Linear, OnSingular};
 pub use moments::Moments;
 #[cfg(feature = "std")]
@@ -55,3 +58,4 @@ pub use philox::philox4x32_10;
 pub use quantile::normal_quantile;
 pub use real::Real;
 pub use source::{Antithetic, Source};
+pub use update::{UpdateError, rank_one_downdate, rank_one_update};

@@ -135,14 +135,11 @@ impl<G: Source> Numbered<'_, G> {
         for (number, (low, high)) in listed.zip(low.iter_mut().zip(&mut high)) {
             (*low, *high) = (*number as u32, (*number >> 32) as u32);
         }
-        let vector = |at: usize| {
-            let (low, high) =
-                (s.u32_load(&low[at * S::LANES..]), s.u32_load(&high[at * S::LANES..]));
-            self.source.words(s, low, high)
-        };
-        let mut words = [vector(0); VECTORS];
+        // No closure: that would not be compiled for the instruction set.
+        let mut words = [self.source.words(s, s.u32_load(&low), s.u32_load(&high)); VECTORS];
         for (at, words) in words.iter_mut().enumerate().skip(1) {
-            *words = vector(at);
+            let lanes = at * S::LANES;
+            *words = self.source.words(s, s.u32_load(&low[lanes..]), s.u32_load(&high[lanes..]));
         }
         for words in &mut words {
             for _ in 0..self.used {
