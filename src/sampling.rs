@@ -36,6 +36,7 @@ mod owned;
 mod paths;
 mod philox;
 mod quantile;
+mod sobol;
 mod tile;
 
 pub use draw::standard_normals;
@@ -46,3 +47,6 @@ pub use owned::OwnedGaussian;
 pub use paths::{PathAddress, PathWords};
 pub use philox::philox4x32_10;
 pub use quantile::normal_quantile;
+#[cfg(feature = "std")]
+pub use sobol::OwnedSobol;
+pub use sobol::{Sobol, SobolError};
