@@ -41,6 +41,7 @@ mod philox;
 mod quantile;
 mod real;
 mod semidefinite;
+mod sobol;
 mod source;
 mod tile;
 mod triangular;
@@ -57,5 +58,8 @@ pub use paths::{PathAddress, PathWords};
 pub use philox::philox4x32_10;
 pub use quantile::normal_quantile;
 pub use real::Real;
+#[cfg(feature = "std")]
+pub use sobol::OwnedSobol;
+pub use sobol::{Sobol, SobolError, SobolPaths};
 pub use source::{Antithetic, Source};
 pub use update::{UpdateError, rank_one_downdate, rank_one_update};

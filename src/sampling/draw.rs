@@ -116,6 +116,17 @@ impl<G: Source> Numbered<'_, G> {
         Self { source, numbers: &[], used: 0 }
     }
 
+    /// How many of these `paths` at `start` may share vectors.
+    #[inline(always)]
+    fn together(&self, start: usize, paths: usize) -> usize {
+        // Those of a list may all.
+        if !self.numbers.is_empty() {
+            return paths;
+        }
+        let most = G::together(self.source.first().wrapping_add(start as u64));
+        most.min(paths as u64) as usize
+    }
+
     /// The words of the paths at `start` and behind it, some lanes of which nobody looks at.
     #[inline(always)]
     pub(super) fn words<S: Simd, const VECTORS: usize>(
@@ -245,7 +256,7 @@ impl<T: Real, G: Source> Vectorized for Draw<'_, T, G> {
         let abreast = if T::twice::<S>() { 2 * S::LANES } else { S::LANES };
         let mut start = 0;
         while start < out.paths() {
-            let paths = (out.paths() - start).min(abreast);
+            let paths = from.together(start, (out.paths() - start).min(abreast));
             let group = out.part(start, paths);
             if T::twice::<S>() && paths > S::LANES {
                 tiles.draw::<S, 2>(s, shape, dim, from.words(s, start, paths), group);

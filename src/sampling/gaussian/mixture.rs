@@ -36,9 +36,10 @@ pub(super) fn fill<T: Real, G: Source>(
     let cumulative = &whole.rest[whole.dim() + components..][..components];
     let mut first = 0;
     while first < out.paths() {
-        let paths = (out.paths() - first).min(CHUNK);
-        let mut out = out.part(first, paths);
         let source = source.at(source.first().wrapping_add(first as u64));
+        let together = G::together(source.first()).min(CHUNK as u64) as usize;
+        let paths = (out.paths() - first).min(together);
+        let mut out = out.part(first, paths);
         let mut words = [0; CHUNK];
         dispatch(level, FirstWords { source, words: &mut words[..paths] });
         // Where each path comes to lie, sorted by component, and back.
