@@ -10,6 +10,11 @@ use crate::kernels::suite::{Rng, levels};
 use crate::kernels::{Level, Vectorized, dispatch};
 use crate::sampling::PathWords;
 
+/// The address `paths` further on.
+fn after(first: PathAddress, paths: usize) -> PathAddress {
+    PathAddress { path: first.path.wrapping_add(paths as u64), ..first }
+}
+
 const HOME: PathAddress = PathAddress { seed: 2026, stream: 3, path: 0 };
 
 fn storage(dim: usize) -> Vec<u32> {
@@ -116,7 +121,7 @@ impl Vectorized for Block<'_> {
         let (mut words, mut seconds) = (Vec::new(), Vec::new());
         for (index, key) in keys.into_iter().enumerate() {
             for start in (0..paths).step_by(S::LANES) {
-                let number = first.after(start).path as u32;
+                let number = after(first, start).path as u32;
                 let numbers = s.u32_add(s.u32_splat(number), s.u32_lane_index());
                 let points = Points::new(s, number, numbers);
                 let taken = S::LANES.min(paths - start);
@@ -143,7 +148,7 @@ fn every_level_gives_the_scalar_words() {
             let paths = 77;
             let (words, seconds) = dispatch(level, Block { sobol: &sobol, first, paths });
             for (n, (word, second)) in words.into_iter().zip(seconds).enumerate() {
-                let (index, address) = (n / paths, first.after(n % paths));
+                let (index, address) = (n / paths, after(first, n % paths));
                 assert_eq!(word, sobol.word(address, index), "{level:?} {path} {index}");
                 let key = Key::new(address, index);
                 assert_eq!(second, key.second(Scalar, address.path as u32), "{level:?} {path}");
@@ -304,7 +309,7 @@ fn integrals_converge_faster() {
         let mut sums = [0.0, 0.0];
         for path in 0..paths {
             sums[0] += smooth(|index| words[index * paths + path]);
-            let mut random = PathWords::new(first.after(path));
+            let mut random = PathWords::new(after(first, path));
             let random = [0; 10].map(|_| random.next_word());
             sums[1] += smooth(|index| random[index]);
         }
