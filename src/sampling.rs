@@ -31,6 +31,8 @@ mod draw;
 mod error;
 mod gaussian;
 mod normal;
+#[allow(dead_code, reason = "not yet called")]
+mod normal64;
 #[cfg(feature = "std")]
 mod owned;
 mod paths;
