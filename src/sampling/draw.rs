@@ -268,7 +268,9 @@ impl<T: Real, G: Source> Vectorized for Draw<'_, T, G> {
     }
 }
 
-/// Working memory: normals, and elements that are being made of them.
+/// Working memory: normals, and elements that are being made of them. No vector crosses a cache
+/// line.
+#[repr(C, align(64))]
 struct Tiles<T> {
     z: Tile<T>,
     y: Tile<T>,
