@@ -30,19 +30,28 @@ mod cholesky;
 mod draw;
 mod error;
 mod gaussian;
+mod moments;
 mod normal;
+mod normal64;
 #[cfg(feature = "std")]
 mod owned;
 mod paths;
 mod philox;
 mod quantile;
+mod real;
+mod semidefinite;
+mod source;
 mod tile;
+mod triangular;
 
 pub use draw::standard_normals;
-pub use error::{DrawError, GaussianError};
-pub use gaussian::Gaussian;
+pub use error::{DrawError, GaussianError, PointError};
+pub use gaussian::{Frequency, Gaussian, Linear, OnSingular};
+pub use moments::Moments;
 #[cfg(feature = "std")]
 pub use owned::OwnedGaussian;
 pub use paths::{PathAddress, PathWords};
 pub use philox::philox4x32_10;
 pub use quantile::normal_quantile;
+pub use real::Real;
+pub use source::{Antithetic, Source};

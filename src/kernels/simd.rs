@@ -383,6 +383,16 @@ pub trait Simd: Copy + core::fmt::Debug + Send + Sync + 'static {
     fn f64_load(self, from: &[f64]) -> Self::F64;
     /// Writes the first `F64_LANES` elements.
     fn f64_store(self, x: Self::F64, to: &mut [f64]);
+    /// Transposes four by four elements: `to[i * to_stride + j] = from[j * from_stride + i]`.
+    #[inline(always)]
+    fn f64_transpose4(self, from: &[f64], from_stride: usize, to: &mut [f64], to_stride: usize) {
+        for j in 0..4 {
+            let row = &from[j * from_stride..][..4];
+            for (i, x) in row.iter().enumerate() {
+                to[i * to_stride + j] = *x;
+            }
+        }
+    }
     /// All elements, then zeros.
     #[inline(always)]
     fn f64_load_tail(self, from: &[f64]) -> Self::F64 {

@@ -93,6 +93,32 @@ scalar! {
         _mm_cvtsd_f64(_mm_fmadd_sd(_mm_set_sd(a), _mm_set_sd(b), _mm_set_sd(c)));
 }
 
+/// `to[i * to_stride + j] = from[j * from_stride + i]` for four by four elements of `f64`.
+///
+/// # Safety
+/// The CPU has AVX.
+#[inline(always)]
+unsafe fn transpose4(from: &[f64], from_stride: usize, to: &mut [f64], to_stride: usize) {
+    // SAFETY: as the caller promises; the slices are checked to hold four elements.
+    unsafe {
+        let mut rows = [_mm256_setzero_pd(); 4];
+        for (j, row) in rows.iter_mut().enumerate() {
+            *row = _mm256_loadu_pd(from[j * from_stride..][..4].as_ptr());
+        }
+        for i in 0..2 {
+            // Columns `i` and `i + 2` of rows 0 and 1, then of rows 2 and 3.
+            let [a, b] = [0, 2].map(|j| match i {
+                0 => _mm256_unpacklo_pd(rows[j], rows[j + 1]),
+                _ => _mm256_unpackhi_pd(rows[j], rows[j + 1]),
+            });
+            let (low, high) =
+                (_mm256_permute2f128_pd::<0x20>(a, b), _mm256_permute2f128_pd::<0x31>(a, b));
+            _mm256_storeu_pd(to[i * to_stride..][..4].as_mut_ptr(), low);
+            _mm256_storeu_pd(to[(i + 2) * to_stride..][..4].as_mut_ptr(), high);
+        }
+    }
+}
+
 /// `to[i * to_stride + j] = from[j * from_stride + i]` for eight by eight elements.
 ///
 /// # Safety

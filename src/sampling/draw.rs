@@ -5,22 +5,22 @@
 //!
 //! The lanes are paths, twice `LANES` of them abreast. Each element is one chain of fused
 //! multiply-adds, `mean + l[i][0] * z[0] + l[i][1] * z[1] + ...` up to the diagonal, from the left.
-//! Dimensions come in blocks. Where there are several, the normals wait in `out`, where the
-//! elements will be: from the last block of rows up, each is read for the last time by the block
-//! that replaces it. So working memory has a fixed size, whatever the dimension.
+//! Dimensions come in blocks. Where there are several, the normals wait in the caller's memory,
+//! where the elements will be: from the last block of rows up, each is read for the last time by
+//! the block that replaces it. So working memory has a fixed size, whatever the dimension.
 
 use super::error::DrawError;
-use super::normal::normal;
-use super::paths::{Lanes, PathAddress};
-use super::tile;
+use super::real::Real;
+use super::source::{Source, Words};
+use super::tile::{Layout, Window};
 use crate::kernels::{Level, Simd, Vectorized, dispatch};
 
 /// Rows of the factor that are stored and multiplied together.
-const ROWS: usize = 4;
+pub(super) const ROWS: usize = 4;
 /// Dimensions at a time: a multiple of `ROWS`.
 const BLOCK: usize = 32;
 /// Paths abreast at most: two of the widest vectors that the target may have.
-const WIDTH: usize = if cfg!(target_arch = "x86_64") {
+pub(super) const WIDTH: usize = if cfg!(target_arch = "x86_64") {
     32
 } else if cfg!(target_arch = "aarch64") {
     8
@@ -28,19 +28,19 @@ const WIDTH: usize = if cfg!(target_arch = "x86_64") {
     2
 };
 /// Elements by dimension and path.
-type Tile = [f32; BLOCK * WIDTH];
+type Tile<T> = [T; BLOCK * WIDTH];
 
 /// Fills `out` with independent standard normals.
 ///
 /// **Shapes and units**: `out` is `[paths, dim]`, row-major, as many paths as fit; row `n` is the
-/// path at `first` and `n` further on. Each normal is within 3e-7 of its own size of the one that
-/// the [module](crate::sampling) defines, tails included.
+/// path of `source` that is `n` behind its first. Each normal is within 3e-7 (`f32`) of its own
+/// size of the one that the [module](crate::sampling) defines, 1e-15 (`f64`), tails included.
 ///
 /// **Errors**: [`DrawError::NotWholePaths`] unless `dim` divides the length of `out` (zero
-/// divides none but an empty one); `out` is unchanged.
+/// divides none but an empty one), [`DrawError::TooManyWords`]; `out` is unchanged.
 ///
-/// **Cost**: no allocation; at most 10 KiB of stack; one Philox block for each path and one word
-/// and inverse for each normal. A single path costs as much as `LANES` of them.
+/// **Cost**: no allocation; at most 10 KiB of stack (`f64`: 18); one Philox block for each path and
+/// one word and inverse for each normal. A single path costs as much as `LANES` of them.
 ///
 /// # Examples
 /// ```
@@ -48,52 +48,128 @@ type Tile = [f32; BLOCK * WIDTH];
 /// use nowcast::sampling::{PathAddress, standard_normals};
 ///
 /// let first = PathAddress { seed: 42, stream: 0, path: 0 };
-/// let mut out = [0.0; 100 * 3];
+/// let mut out = [0.0f32; 100 * 3];
 /// standard_normals(Level::detect(), first, 3, &mut out)?;
 ///
-/// let mut last = [0.0; 3];
+/// let mut last = [0.0f32; 3];
 /// standard_normals(Level::scalar(), PathAddress { path: 99, ..first }, 3, &mut last)?;
 /// assert_eq!(out[99 * 3..], last);
+///
+/// let mut refined = [0.0f64; 3];
+/// standard_normals(Level::detect(), PathAddress { path: 99, ..first }, 3, &mut refined)?;
+/// assert!((refined[0] - f64::from(last[0])).abs() < 1e-6);
 /// # Ok::<(), nowcast::sampling::DrawError>(())
 /// ```
-pub fn standard_normals(
+pub fn standard_normals<T: Real>(
     level: Level,
-    first: PathAddress,
+    source: impl Source,
     dim: usize,
-    out: &mut [f32],
+    out: &mut [T],
 ) -> Result<(), DrawError> {
-    draw(level, Shape::Standard, dim, first, out)
+    if whole_paths(&source, dim, dim, out.len())? > 0 {
+        let out = Window::new(out, dim, Layout::ByPath);
+        draw(level, Shape::Standard, dim, Numbered::all(source), out);
+    }
+    Ok(())
 }
 
-/// Draws from `shape` into `out`, `[paths, dim]`.
-pub(super) fn draw(
-    level: Level,
-    shape: Shape<'_>,
+/// How many paths of `dim` elements `len` elements are, each made from `words` words.
+pub(super) fn whole_paths(
+    source: &impl Source,
     dim: usize,
-    first: PathAddress,
-    out: &mut [f32],
-) -> Result<(), DrawError> {
-    if !out.len().is_multiple_of(dim) {
-        return Err(DrawError::NotWholePaths { dim, len: out.len() });
+    words: usize,
+    len: usize,
+) -> Result<usize, DrawError> {
+    if !len.is_multiple_of(dim) {
+        return Err(DrawError::NotWholePaths { dim, len });
     }
-    dispatch(level, Draw { shape, dim, first, out });
-    Ok(())
+    let most = source.most_words();
+    if words > most {
+        return Err(DrawError::TooManyWords { needed: words, most });
+    }
+    Ok(len.checked_div(dim).unwrap_or(0))
+}
+
+/// Draws from `shape` into `out`.
+pub(super) fn draw<T: Real, G: Source>(
+    level: Level,
+    shape: Shape<'_, T>,
+    dim: usize,
+    from: Numbered<'_, G>,
+    out: Window<'_, T>,
+) {
+    dispatch(level, Draw { shape, dim, from, out });
+}
+
+/// Which paths of a source are drawn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Numbered<'a, G> {
+    pub(super) source: G,
+    /// Their numbers, or, empty, all from the first of the source on.
+    pub(super) numbers: &'a [u64],
+    /// Words of each path that went elsewhere.
+    pub(super) used: usize,
+}
+
+impl<G: Source> Numbered<'_, G> {
+    pub(super) fn all(source: G) -> Self {
+        Self { source, numbers: &[], used: 0 }
+    }
+
+    /// The words of the paths at `start` and behind it, some lanes of which nobody looks at.
+    #[inline(always)]
+    pub(super) fn words<S: Simd, const VECTORS: usize>(
+        &self,
+        s: S,
+        start: usize,
+        paths: usize,
+    ) -> [G::Words<S>; VECTORS] {
+        let (mut low, mut high) = ([0u32; WIDTH], [0u32; WIDTH]);
+        let first = self.source.first().wrapping_add(start as u64);
+        let lanes = low.iter_mut().zip(&mut high).take(VECTORS * S::LANES);
+        for ((low, high), lane) in lanes.zip(0u64..) {
+            let number = first.wrapping_add(lane);
+            (*low, *high) = (number as u32, (number >> 32) as u32);
+        }
+        let listed = self.numbers.iter().skip(start).take(paths);
+        for (number, (low, high)) in listed.zip(low.iter_mut().zip(&mut high)) {
+            (*low, *high) = (*number as u32, (*number >> 32) as u32);
+        }
+        let vector = |at: usize| {
+            let (low, high) =
+                (s.u32_load(&low[at * S::LANES..]), s.u32_load(&high[at * S::LANES..]));
+            self.source.words(s, low, high)
+        };
+        let mut words = [vector(0); VECTORS];
+        for (at, words) in words.iter_mut().enumerate().skip(1) {
+            *words = vector(at);
+        }
+        for words in &mut words {
+            for _ in 0..self.used {
+                words.next(s);
+            }
+        }
+        words
+    }
 }
 
 /// How normals become elements.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Shape<'a> {
+pub(super) enum Shape<'a, T> {
     /// They are the elements.
     Standard,
     /// `mean + deviation * z`, one of each.
-    Diagonal { mean: &'a [f32], deviations: &'a [f32] },
+    Diagonal { mean: &'a [T], deviations: &'a [T] },
     /// `mean + factor * z`, the factor as [`pack`] stores it.
-    Full { mean: &'a [f32], factor: &'a [f32] },
+    Full { mean: &'a [T], factor: &'a [T] },
+    /// `mean + loadings * z + deviation * z'`: `rank` normals for all dimensions, then one for
+    /// each; the loadings as [`pack_loadings`] stores them.
+    LowRank { mean: &'a [T], loadings: &'a [T], deviations: &'a [T], rank: usize },
 }
 
 /// Where the panel of rows `ROWS * panel ..` starts. A panel holds `ROWS` coefficients for each
 /// column up to its last row, zeros above the diagonal.
-const fn panel_start(panel: usize) -> usize {
+pub(super) const fn panel_start(panel: usize) -> usize {
     (ROWS * ROWS / 2).saturating_mul(panel).saturating_mul(panel.saturating_add(1))
 }
 
@@ -103,113 +179,178 @@ pub(super) const fn factor_len(dim: usize) -> usize {
 }
 
 /// Packs a lower triangular factor, given row by row, each up to its diagonal.
-pub(super) fn pack<'a>(rows: impl Iterator<Item = &'a [f64]>, factor: &mut [f32]) {
-    factor.fill(0.0);
+pub(super) fn pack<'a, T: Real>(rows: impl Iterator<Item = &'a [f64]>, factor: &mut [T]) {
+    factor.fill(T::ZERO);
     for (row, elements) in rows.enumerate() {
         let panel = &mut factor[panel_start(row / ROWS)..];
         for (column, element) in panel.as_chunks_mut::<ROWS>().0.iter_mut().zip(elements) {
-            column[row % ROWS] = *element as f32;
+            column[row % ROWS] = T::from_f64(*element);
         }
     }
 }
 
-struct Draw<'a> {
-    shape: Shape<'a>,
-    dim: usize,
-    first: PathAddress,
-    out: &'a mut [f32],
+/// The element of a packed factor, on or below the diagonal.
+pub(super) fn factor_at<T: Real>(factor: &[T], row: usize, column: usize) -> T {
+    factor[panel_start(row / ROWS) + ROWS * column + row % ROWS]
 }
 
-impl Vectorized for Draw<'_> {
+/// Writes the element of a packed factor, on or below the diagonal.
+pub(super) fn set_factor<T: Real>(factor: &mut [T], row: usize, column: usize, to: T) {
+    factor[panel_start(row / ROWS) + ROWS * column + row % ROWS] = to;
+}
+
+/// Elements of packed loadings.
+pub(super) const fn loadings_len(dim: usize, rank: usize) -> usize {
+    dim.div_ceil(ROWS).saturating_mul(ROWS).saturating_mul(rank)
+}
+
+/// Packs loadings, `[dim, rank]`, in panels of `ROWS` rows, column by column.
+pub(super) fn pack_loadings<T: Real>(loadings: &[f64], rank: usize, packed: &mut [T]) {
+    packed.fill(T::ZERO);
+    for (row, elements) in loadings.chunks_exact(rank).enumerate() {
+        let panel = &mut packed[row / ROWS * ROWS * rank..];
+        for (column, element) in panel.as_chunks_mut::<ROWS>().0.iter_mut().zip(elements) {
+            column[row % ROWS] = T::from_f64(*element);
+        }
+    }
+}
+
+/// The element of packed loadings.
+pub(super) fn loading_at<T: Real>(packed: &[T], rank: usize, row: usize, column: usize) -> T {
+    packed[(row / ROWS * rank + column) * ROWS + row % ROWS]
+}
+
+/// Writes the element of packed loadings.
+pub(super) fn set_loading<T: Real>(
+    packed: &mut [T],
+    rank: usize,
+    row: usize,
+    column: usize,
+    to: T,
+) {
+    packed[(row / ROWS * rank + column) * ROWS + row % ROWS] = to;
+}
+
+struct Draw<'a, T, G> {
+    shape: Shape<'a, T>,
+    dim: usize,
+    from: Numbered<'a, G>,
+    out: Window<'a, T>,
+}
+
+impl<T: Real, G: Source> Vectorized for Draw<'_, T, G> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { shape, dim, mut first, out } = self;
-        let mut z = [0.0; BLOCK * WIDTH];
-        let mut y = [0.0; BLOCK * WIDTH];
-        let mut rest = out;
-        while !rest.is_empty() {
-            let paths = (rest.len() / dim).min(2 * S::LANES);
-            let (now, later) = rest.split_at_mut(paths * dim);
-            let group = Paths { dim, out: now };
-            if paths > S::LANES {
-                group.draw::<S, 2>(s, shape, first, &mut z, &mut y);
+        let Self { shape, dim, from, mut out } = self;
+        let mut tiles = Tiles { z: [T::ZERO; BLOCK * WIDTH], y: [T::ZERO; BLOCK * WIDTH] };
+        let abreast = if T::twice::<S>() { 2 * S::LANES } else { S::LANES };
+        let mut start = 0;
+        while start < out.paths() {
+            let paths = (out.paths() - start).min(abreast);
+            let group = out.part(start, paths);
+            if T::twice::<S>() && paths > S::LANES {
+                tiles.draw::<S, 2>(s, shape, dim, from.words(s, start, paths), group);
             } else {
-                group.draw::<S, 1>(s, shape, first, &mut z, &mut y);
+                tiles.draw::<S, 1>(s, shape, dim, from.words(s, start, paths), group);
             }
-            first = first.after(paths);
-            rest = later;
+            start += paths;
         }
     }
 }
 
-/// Paths that are made together: at most `LANES` times the vectors abreast.
-struct Paths<'a> {
-    dim: usize,
-    /// `[paths, dim]`.
-    out: &'a mut [f32],
+/// Working memory: normals, and elements that are being made of them.
+struct Tiles<T> {
+    z: Tile<T>,
+    y: Tile<T>,
 }
 
-impl Paths<'_> {
+impl<T: Real> Tiles<T> {
+    /// Paths that are made together: at most `LANES` times the vectors abreast.
     #[inline(always)]
     fn draw<S: Simd, const VECTORS: usize>(
-        self,
+        &mut self,
         s: S,
-        shape: Shape<'_>,
-        first: PathAddress,
-        z: &mut Tile,
-        y: &mut Tile,
+        shape: Shape<'_, T>,
+        dim: usize,
+        mut words: [impl Words<S>; VECTORS],
+        out: Window<'_, T>,
+    ) {
+        match shape {
+            Shape::Full { mean, factor } => {
+                self.full::<S, VECTORS>(s, mean, factor, &mut words, out);
+            }
+            Shape::LowRank { .. } => self.low_rank::<S, VECTORS>(s, shape, &mut words, out),
+            Shape::Standard | Shape::Diagonal { .. } => {
+                self.independent::<S, VECTORS>(s, shape, dim, &mut words, out);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn independent<S: Simd, const VECTORS: usize>(
+        &mut self,
+        s: S,
+        shape: Shape<'_, T>,
+        dim: usize,
+        words: &mut [impl Words<S>; VECTORS],
+        mut out: Window<'_, T>,
     ) {
         let width = VECTORS * S::LANES;
-        let mut lanes = [Lanes::new(s, first); VECTORS];
-        for (vector, lanes) in lanes.iter_mut().enumerate().skip(1) {
-            *lanes = Lanes::new(s, first.after(vector * S::LANES));
-        }
-        let blocks = self.dim.div_ceil(BLOCK);
-        for block in 0..blocks {
-            let start = block * BLOCK;
-            let dims = BLOCK.min(self.dim - start);
-            normals(s, &mut lanes, &mut z[..dims * width]);
-            match shape {
-                Shape::Diagonal { mean, deviations } => {
-                    let rows = z.chunks_exact_mut(width).zip(&mean[start..][..dims]);
-                    for ((row, mean), deviation) in rows.zip(&deviations[start..]) {
-                        for z in row.chunks_exact_mut(S::LANES) {
-                            let y = s.mul_add(s.splat(*deviation), s.load(z), s.splat(*mean));
-                            s.store(y, z);
-                        }
+        for start in (0..dim).step_by(BLOCK) {
+            let z = &mut self.z[..BLOCK.min(dim - start) * width];
+            normals(s, words, z);
+            if let Shape::Diagonal { mean, deviations } = shape {
+                let rows = z.chunks_exact_mut(width).zip(&mean[start..]);
+                for ((row, mean), deviation) in rows.zip(&deviations[start..]) {
+                    for z in row.chunks_exact_mut(S::LANES) {
+                        let deviation = T::splat(s, *deviation);
+                        let y = T::mul_add(s, deviation, T::load(s, z), T::splat(s, *mean));
+                        T::store(s, y, z);
                     }
                 }
-                Shape::Full { .. } if blocks == 1 => continue,
-                _ => {}
             }
-            tile::write(s, &z[..dims * width], width, self.out, self.dim, start);
+            out.write(s, z, width, start);
         }
-        let Shape::Full { mean, factor } = shape else { return };
+    }
+
+    #[inline(always)]
+    fn full<S: Simd, const VECTORS: usize>(
+        &mut self,
+        s: S,
+        mean: &[T],
+        factor: &[T],
+        words: &mut [impl Words<S>; VECTORS],
+        mut out: Window<'_, T>,
+    ) {
+        let width = VECTORS * S::LANES;
+        let dim = mean.len();
+        let blocks = dim.div_ceil(BLOCK);
+        let Self { z, y } = self;
+        for block in 0..blocks {
+            let dims = BLOCK.min(dim - block * BLOCK);
+            normals(s, words, &mut z[..dims * width]);
+            if blocks > 1 {
+                out.write(s, &z[..dims * width], width, block * BLOCK);
+            }
+        }
         for rows in (0..blocks).rev() {
             let start = rows * BLOCK;
-            let mean = &mean[start..][..BLOCK.min(self.dim - start)];
+            let mean = &mean[start..][..BLOCK.min(dim - start)];
             for columns in 0..=rows {
                 if blocks > 1 {
-                    let dims = BLOCK.min(self.dim - columns * BLOCK);
-                    tile::read(
-                        s,
-                        &mut z[..dims * width],
-                        width,
-                        self.out,
-                        self.dim,
-                        columns * BLOCK,
-                    );
+                    let dims = BLOCK.min(dim - columns * BLOCK);
+                    out.read(s, &mut z[..dims * width], width, columns * BLOCK);
                 }
                 let panels = start / ROWS..(start + mean.len()).div_ceil(ROWS);
                 for (panel, y) in panels.zip(y.chunks_exact_mut(ROWS * width)) {
                     let before = ROWS * panel - columns * BLOCK;
                     let coefficients = &factor[panel_start(panel)..][ROWS * columns * BLOCK..];
-                    let mut sums = [[s.splat(0.0); VECTORS]; ROWS];
+                    let mut sums = [[T::splat(s, T::ZERO); VECTORS]; ROWS];
                     if columns == 0 {
                         for (row, mean) in sums.iter_mut().zip(&mean[ROWS * panel - start..]) {
-                            *row = [s.splat(*mean); VECTORS];
+                            *row = [T::splat(s, *mean); VECTORS];
                         }
                     } else {
                         load(s, y, &mut sums);
@@ -224,54 +365,116 @@ impl Paths<'_> {
                     store(s, &sums, y);
                 }
             }
-            tile::write(s, &y[..mean.len() * width], width, self.out, self.dim, start);
+            out.write(s, &y[..mean.len() * width], width, start);
+        }
+    }
+
+    /// Factors come in blocks too. The sums of all blocks but the last wait in the caller's memory.
+    #[inline(always)]
+    fn low_rank<S: Simd, const VECTORS: usize>(
+        &mut self,
+        s: S,
+        shape: Shape<'_, T>,
+        words: &mut [impl Words<S>; VECTORS],
+        mut out: Window<'_, T>,
+    ) {
+        let Shape::LowRank { mean, loadings, deviations, rank } = shape else { return };
+        let width = VECTORS * S::LANES;
+        let dim = mean.len();
+        let Self { z, y } = self;
+        for first in (0..rank).step_by(BLOCK) {
+            let factors = BLOCK.min(rank - first);
+            let z = &mut z[..factors * width];
+            normals(s, words, z);
+            for start in (0..dim).step_by(BLOCK) {
+                let dims = BLOCK.min(dim - start);
+                if first > 0 {
+                    out.read(s, &mut y[..dims * width], width, start);
+                } else {
+                    for (row, mean) in y.chunks_exact_mut(width).zip(&mean[start..]) {
+                        for y in row.chunks_exact_mut(S::LANES) {
+                            T::store(s, T::splat(s, *mean), y);
+                        }
+                    }
+                }
+                let panels = start / ROWS..(start + dims).div_ceil(ROWS);
+                for (panel, y) in panels.zip(y.chunks_exact_mut(ROWS * width)) {
+                    let mut sums = [[T::splat(s, T::ZERO); VECTORS]; ROWS];
+                    load(s, y, &mut sums);
+                    let coefficients = &loadings[ROWS * (panel * rank + first)..];
+                    multiply(s, &coefficients[..ROWS * factors], z, &mut sums);
+                    store(s, &sums, y);
+                }
+                let y = &mut y[..dims * width];
+                if first + factors == rank {
+                    for (row, deviation) in y.chunks_exact_mut(width).zip(&deviations[start..]) {
+                        for (words, y) in words.iter_mut().zip(row.chunks_exact_mut(S::LANES)) {
+                            let (z, deviation) = (T::normal(s, words), T::splat(s, *deviation));
+                            T::store(s, T::mul_add(s, deviation, z, T::load(s, y)), y);
+                        }
+                    }
+                }
+                out.write(s, y, width, start);
+            }
         }
     }
 }
 
 /// Fills whole rows of a tile with normals.
 #[inline(always)]
-fn normals<S: Simd, const VECTORS: usize>(s: S, lanes: &mut [Lanes<S>; VECTORS], tile: &mut [f32]) {
+fn normals<S: Simd, T: Real, const VECTORS: usize>(
+    s: S,
+    words: &mut [impl Words<S>; VECTORS],
+    tile: &mut [T],
+) {
     for row in tile.chunks_exact_mut(VECTORS * S::LANES) {
-        for (lanes, to) in lanes.iter_mut().zip(row.chunks_exact_mut(S::LANES)) {
-            let z = normal(s, lanes);
-            s.store(z, to);
+        for (words, to) in words.iter_mut().zip(row.chunks_exact_mut(S::LANES)) {
+            let z = T::normal(s, words);
+            T::store(s, z, to);
         }
     }
 }
 
 #[inline(always)]
-fn load<S: Simd, const VECTORS: usize>(s: S, from: &[f32], to: &mut [[S::F32; VECTORS]; ROWS]) {
+fn load<S: Simd, T: Real, const VECTORS: usize>(
+    s: S,
+    from: &[T],
+    to: &mut [[T::Vector<S>; VECTORS]; ROWS],
+) {
     for (row, from) in to.iter_mut().zip(from.chunks_exact(VECTORS * S::LANES)) {
         for (to, from) in row.iter_mut().zip(from.chunks_exact(S::LANES)) {
-            *to = s.load(from);
+            *to = T::load(s, from);
         }
     }
 }
 
 #[inline(always)]
-fn store<S: Simd, const VECTORS: usize>(s: S, from: &[[S::F32; VECTORS]; ROWS], to: &mut [f32]) {
+fn store<S: Simd, T: Real, const VECTORS: usize>(
+    s: S,
+    from: &[[T::Vector<S>; VECTORS]; ROWS],
+    to: &mut [T],
+) {
     for (row, to) in from.iter().zip(to.chunks_exact_mut(VECTORS * S::LANES)) {
         for (from, to) in row.iter().zip(to.chunks_exact_mut(S::LANES)) {
-            s.store(*from, to);
+            T::store(s, *from, to);
         }
     }
 }
 
 /// Adds the products of whole columns.
 #[inline(always)]
-fn multiply<S: Simd, const VECTORS: usize>(
+fn multiply<S: Simd, T: Real, const VECTORS: usize>(
     s: S,
-    coefficients: &[f32],
-    z: &[f32],
-    sums: &mut [[S::F32; VECTORS]; ROWS],
+    coefficients: &[T],
+    z: &[T],
+    sums: &mut [[T::Vector<S>; VECTORS]; ROWS],
 ) {
     let columns = coefficients.as_chunks::<ROWS>().0;
     for (column, z) in columns.iter().zip(z.chunks_exact(VECTORS * S::LANES)) {
         for (coefficient, row) in column.iter().zip(sums.iter_mut()) {
-            let coefficient = s.splat(*coefficient);
+            let coefficient = T::splat(s, *coefficient);
             for (sum, z) in row.iter_mut().zip(z.chunks_exact(S::LANES)) {
-                *sum = s.mul_add(coefficient, s.load(z), *sum);
+                *sum = T::mul_add(s, coefficient, T::load(s, z), *sum);
             }
         }
     }
@@ -279,18 +482,18 @@ fn multiply<S: Simd, const VECTORS: usize>(
 
 /// Adds the products of the columns on the diagonal: column `k` in rows `k` and below.
 #[inline(always)]
-fn multiply_triangle<S: Simd, const VECTORS: usize>(
+fn multiply_triangle<S: Simd, T: Real, const VECTORS: usize>(
     s: S,
-    coefficients: &[f32],
-    z: &[f32],
-    sums: &mut [[S::F32; VECTORS]; ROWS],
+    coefficients: &[T],
+    z: &[T],
+    sums: &mut [[T::Vector<S>; VECTORS]; ROWS],
 ) {
     let columns = coefficients.as_chunks::<ROWS>().0[..ROWS].iter().enumerate();
     for ((k, column), z) in columns.zip(z.chunks_exact(VECTORS * S::LANES)) {
         for (coefficient, row) in column[k..].iter().zip(&mut sums[k..]) {
-            let coefficient = s.splat(*coefficient);
+            let coefficient = T::splat(s, *coefficient);
             for (sum, z) in row.iter_mut().zip(z.chunks_exact(S::LANES)) {
-                *sum = s.mul_add(coefficient, s.load(z), *sum);
+                *sum = T::mul_add(s, coefficient, T::load(s, z), *sum);
             }
         }
     }

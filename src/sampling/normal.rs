@@ -16,7 +16,7 @@
 //! rational function), log2 3.0e-7 (absolute). With rounding, [`MAX_RELATIVE_ERROR`] is the bound
 //! that the tests hold both parts to.
 
-use super::paths::Lanes;
+use super::source::Words;
 use crate::kernels::Simd;
 
 /// Tests measure 2.7e-7.
@@ -33,15 +33,15 @@ const fn power(exponent: u32) -> f32 {
 
 /// One standard normal for each path, from its next word (and the second that goes with it).
 #[inline(always)]
-pub(super) fn normal<S: Simd>(s: S, lanes: &mut Lanes<S>) -> S::F32 {
-    let word = s.u32_to_i32(lanes.next(s));
+pub(super) fn normal<S: Simd>(s: S, words: &mut impl Words<S>) -> S::F32 {
+    let word = s.u32_to_i32(words.next(s));
     let ones_if_negative = s.i32_to_u32(s.i32_shr::<31>(word));
     let magnitude = s.u32_xor(s.i32_to_u32(word), ones_if_negative);
     let tail = s.u32_to_i32(s.u32_xor(magnitude, s.u32_splat(i32::MAX as u32)));
     let z = centre(s, word, tail);
     let in_tail = s.i32_gt(s.i32_splat(TAIL_END), tail);
     if s.mask_any(in_tail) {
-        let magnitude = far(s, tail, lanes.second(s));
+        let magnitude = far(s, tail, words.second(s));
         return s.select(in_tail, s.copysign(magnitude, z), z);
     }
     z

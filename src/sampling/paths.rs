@@ -33,13 +33,6 @@ pub struct PathAddress {
     pub path: u64,
 }
 
-impl PathAddress {
-    /// The address `paths` further on.
-    pub(super) fn after(self, paths: usize) -> Self {
-        Self { path: self.path.wrapping_add(paths as u64), ..self }
-    }
-}
-
 /// The words of one path: xoshiro128++, started by Philox from the address.
 ///
 /// **Cost**: no allocation; sixteen bytes of state; about a nanosecond a word. Draws that fill
@@ -53,7 +46,7 @@ pub struct PathWords(Lanes<Scalar>);
 impl PathWords {
     /// Starts at the first word of the path.
     pub fn new(address: PathAddress) -> Self {
-        Self(Lanes::new(Scalar, address))
+        Self(Lanes::new(Scalar, address, address.path as u32, (address.path >> 32) as u32))
     }
 
     /// The next 32 uniform bits. The sequence has a period of `2^128 - 1` words.
@@ -64,25 +57,17 @@ impl PathWords {
 
 /// The generators of `LANES` neighbouring paths.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lanes<S: Simd> {
+pub struct Lanes<S: Simd> {
     state: [S::U32; 4],
 }
 
 impl<S: Simd> Lanes<S> {
-    /// The path at `first` and those after it.
+    /// The paths of the seed and stream of `of` whose numbers have these halves.
     #[inline(always)]
-    pub(super) fn new(s: S, first: PathAddress) -> Self {
-        let start = s.u32_splat(first.path as u32);
-        let low = s.u32_add(start, s.u32_lane_index());
-        // An unsigned comparison, as one of signed integers that are as far from their smallest.
-        let flip = s.u32_splat(1 << 31);
-        let (before, after) = (s.u32_xor(start, flip), s.u32_xor(low, flip));
-        let carried = s.i32_gt(s.u32_to_i32(before), s.u32_to_i32(after));
-        let high = (first.path >> 32) as u32;
-        let high = s.u32_select(carried, s.u32_splat(high.wrapping_add(1)), s.u32_splat(high));
-        let counter =
-            [low, high, s.u32_splat(first.stream as u32), s.u32_splat((first.stream >> 32) as u32)];
-        Self::from_state(s, philox(s, counter, [first.seed as u32, (first.seed >> 32) as u32]))
+    pub(super) fn new(s: S, of: PathAddress, low: S::U32, high: S::U32) -> Self {
+        let PathAddress { seed, stream, .. } = of;
+        let counter = [low, high, s.u32_splat(stream as u32), s.u32_splat((stream >> 32) as u32)];
+        Self::from_state(s, philox(s, counter, [seed as u32, (seed >> 32) as u32]))
     }
 
     /// From a state, whose lanes of four zeros become `[0, 0, 0, 1]`.

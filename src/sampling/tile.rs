@@ -1,52 +1,158 @@
-//! Between tiles, where the lanes of a row are paths, and rows of memory, where a path lies
-//! together.
+//! Between tiles, where the lanes of a row are paths, and the memory of the caller.
 //!
-//! Squares of eight paths and eight dimensions are transposed in registers. The last square of
-//! eight paths overlaps the one before, so that the dimensions need not be a multiple of eight; what
-//! is still left goes one by one, out of line: given AVX-512, the compiler would make scatters and
-//! gathers of it, which are slower.
+//! Owns [`Window`], which says where elements of paths lie there. Its invariant: there are no more
+//! paths in a window than lanes in a row of a tile.
+//!
+//! Where a path lies together, squares of paths and dimensions are transposed in registers. The
+//! last square overlaps the one before, so that the dimensions need not be a multiple of its side;
+//! paths that are left over go one by one, out of line: given AVX-512, the compiler would make
+//! scatters and gathers of it, which are slower.
 
+use super::real::Real;
 use crate::kernels::Simd;
 
-/// Paths and dimensions of a square.
-const SIDE: usize = 8;
+/// How a draw lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// `[paths, dim]`.
+    ByPath,
+    /// `[dim, paths]`.
+    ByDim,
+}
+
+/// Paths that are drawn, as they lie in the caller's memory.
+#[derive(Debug)]
+pub(super) struct Window<'a, T> {
+    /// From the first element of the first path on.
+    data: &'a mut [T],
+    layout: Layout,
+    dim: usize,
+    /// Paths of the whole of which this is a part: the distance between dimensions of
+    /// [`Layout::ByDim`].
+    all: usize,
+    paths: usize,
+}
+
+impl<'a, T: Real> Window<'a, T> {
+    /// All of `out`, whose length `dim` divides.
+    pub(super) fn new(out: &'a mut [T], dim: usize, layout: Layout) -> Self {
+        let paths = out.len() / dim;
+        // The same elements, and there is nothing to transpose.
+        let layout = if dim == 1 { Layout::ByDim } else { layout };
+        Self { data: out, layout, dim, all: paths, paths }
+    }
+
+    pub(super) fn paths(&self) -> usize {
+        self.paths
+    }
+
+    pub(super) fn dim(&self) -> usize {
+        self.dim
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// `paths` of its paths, from `first` on.
+    #[inline(always)]
+    pub(super) fn part(&mut self, first: usize, paths: usize) -> Window<'_, T> {
+        let Self { layout, dim, all, .. } = *self;
+        let data = match layout {
+            Layout::ByPath => &mut self.data[first * dim..][..paths * dim],
+            Layout::ByDim => &mut self.data[first..],
+        };
+        Window { data, layout, dim, all, paths }
+    }
+
+    /// The elements of dimension `index` of all paths, where they lie together.
+    pub(super) fn dimension(&mut self, index: usize) -> &mut [T] {
+        debug_assert_eq!(self.layout, Layout::ByDim);
+        &mut self.data[index * self.all..][..self.paths]
+    }
+
+    /// Exchanges two paths that lie together.
+    pub(super) fn swap_paths(&mut self, a: usize, b: usize) {
+        debug_assert_eq!(self.layout, Layout::ByPath);
+        let (low, high) = (a.min(b), a.max(b));
+        let (before, behind) = self.data.split_at_mut(high * self.dim);
+        before[low * self.dim..][..self.dim].swap_with_slice(&mut behind[..self.dim]);
+    }
+
+    /// Writes a tile of `width` lanes from dimension `start` on.
+    #[inline(always)]
+    pub(super) fn write<S: Simd>(&mut self, s: S, tile: &[T], width: usize, start: usize) {
+        if self.layout == Layout::ByDim {
+            for (row, from) in tile.chunks_exact(width).enumerate() {
+                let to = &mut self.data[(start + row) * self.all..][..self.paths];
+                if to.len() == width {
+                    copy(s, from, to);
+                } else {
+                    to.copy_from_slice(&from[..to.len()]);
+                }
+            }
+            return;
+        }
+        let (dims, dim, mut lane) = (tile.len() / width, self.dim, 0);
+        let mut rest = &mut *self.data;
+        while dims >= T::SIDE && rest.len() >= T::SIDE * dim {
+            for row in squares::<T>(dims) {
+                T::transpose(s, &tile[row * width + lane..], width, &mut rest[start + row..], dim);
+            }
+            rest = &mut rest[T::SIDE * dim..];
+            lane += T::SIDE;
+        }
+        write_singly(tile, width, lane, rest, dim, start);
+    }
+
+    /// Reads what [`write`](Self::write) has written into as many rows as the tile has, which are
+    /// no more than the dimensions from `start`.
+    #[inline(always)]
+    pub(super) fn read<S: Simd>(&self, s: S, tile: &mut [T], width: usize, start: usize) {
+        if self.layout == Layout::ByDim {
+            for (row, to) in tile.chunks_exact_mut(width).enumerate() {
+                let from = &self.data[(start + row) * self.all..][..self.paths];
+                if from.len() == width {
+                    copy(s, from, to);
+                } else {
+                    to[..from.len()].copy_from_slice(from);
+                }
+            }
+            return;
+        }
+        let (dims, dim, mut lane) = (tile.len() / width, self.dim, 0);
+        let mut rest = &*self.data;
+        while dims >= T::SIDE && rest.len() >= T::SIDE * dim {
+            for row in squares::<T>(dims) {
+                T::transpose(s, &rest[start + row..], dim, &mut tile[row * width + lane..], width);
+            }
+            rest = &rest[T::SIDE * dim..];
+            lane += T::SIDE;
+        }
+        read_singly(tile, width, lane, rest, dim, start);
+    }
+}
 
 /// Where the squares of `dims` dimensions begin.
 #[inline(always)]
-fn squares(dims: usize) -> impl Iterator<Item = usize> {
-    (0..dims.div_ceil(SIDE)).map(move |square| (square * SIDE).min(dims - SIDE))
+fn squares<T: Real>(dims: usize) -> impl Iterator<Item = usize> {
+    (0..dims.div_ceil(T::SIDE)).map(move |square| (square * T::SIDE).min(dims - T::SIDE))
 }
 
-/// Writes a tile of `width` lanes to `out`, `[paths, dim]`, from column `start`. There are no more
-/// paths than lanes.
+/// Copies whole vectors.
 #[inline(always)]
-pub(super) fn write<S: Simd>(
-    s: S,
-    tile: &[f32],
-    width: usize,
-    out: &mut [f32],
-    dim: usize,
-    start: usize,
-) {
-    let dims = tile.len() / width;
-    let mut lane = 0;
-    let mut rest = out;
-    while dims >= SIDE && rest.len() >= SIDE * dim {
-        for row in squares(dims) {
-            s.transpose8(&tile[row * width + lane..], width, &mut rest[start + row..], dim);
-        }
-        rest = &mut rest[SIDE * dim..];
-        lane += SIDE;
+fn copy<S: Simd, T: Real>(s: S, from: &[T], to: &mut [T]) {
+    for (from, to) in from.chunks_exact(S::LANES).zip(to.chunks_exact_mut(S::LANES)) {
+        T::store(s, T::load(s, from), to);
     }
-    write_singly(tile, width, lane, rest, dim, start);
 }
 
 #[inline(never)]
-fn write_singly(
-    tile: &[f32],
+fn write_singly<T: Real>(
+    tile: &[T],
     width: usize,
     first: usize,
-    out: &mut [f32],
+    out: &mut [T],
     dim: usize,
     start: usize,
 ) {
@@ -57,36 +163,12 @@ fn write_singly(
     }
 }
 
-/// Reads what [`write`] has written into as many rows as the tile has, which are no more than the
-/// columns from `start`.
-#[inline(always)]
-pub(super) fn read<S: Simd>(
-    s: S,
-    tile: &mut [f32],
-    width: usize,
-    out: &[f32],
-    dim: usize,
-    start: usize,
-) {
-    let dims = tile.len() / width;
-    let mut lane = 0;
-    let mut rest = out;
-    while dims >= SIDE && rest.len() >= SIDE * dim {
-        for row in squares(dims) {
-            s.transpose8(&rest[start + row..], dim, &mut tile[row * width + lane..], width);
-        }
-        rest = &rest[SIDE * dim..];
-        lane += SIDE;
-    }
-    read_singly(tile, width, lane, rest, dim, start);
-}
-
 #[inline(never)]
-fn read_singly(
-    tile: &mut [f32],
+fn read_singly<T: Real>(
+    tile: &mut [T],
     width: usize,
     first: usize,
-    out: &[f32],
+    out: &[T],
     dim: usize,
     start: usize,
 ) {

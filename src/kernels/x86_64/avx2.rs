@@ -93,6 +93,12 @@ impl Simd for Avx2 {
         unsafe { super::transpose8(from, from_stride, to, to_stride) }
     }
 
+    #[inline(always)]
+    fn f64_transpose4(self, from: &[f64], from_stride: usize, to: &mut [f64], to_stride: usize) {
+        // SAFETY: the token proves AVX2.
+        unsafe { super::transpose4(from, from_stride, to, to_stride) }
+    }
+
     ops! {
         splat(x: f32) -> __m256 = _mm256_set1_ps(x);
         load(from: &[f32]) -> __m256 = {
