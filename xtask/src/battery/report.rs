@@ -93,7 +93,8 @@ impl Result {
         for line in list.take_while(|line| !dashes(line)) {
             // Number and name take 34 columns.
             let (name, value) = line.split_at_checked(34)?;
-            suspects.push((name.trim().to_owned(), PValue::read(value)?));
+            let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+            suspects.push((name, PValue::read(value)?));
         }
         let words = text.trim_end().lines().last()?.strip_suffix(" words")?.parse().ok()?;
         Some(Self { job, words, tests, statistics, suspects })
@@ -287,7 +288,7 @@ mod tests {
         let once = result(&printed("4.0e-4"), 1).expect("a result");
         assert_eq!((once.words, once.statistics, once.tests.len()), (227_000_320, 3, 2));
         assert_eq!(once.tests[1].summary(), "4.0e-4 … 3.9e-3");
-        assert_eq!(once.suspects[0].0, "10  RandomWalk1 M");
+        assert_eq!(once.suspects[0].0, "10 RandomWalk1 M");
         assert!(once.calls_for_another());
         assert!(failures(&[once]).is_empty());
 
