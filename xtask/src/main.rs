@@ -46,7 +46,8 @@ enum Verb {
         #[arg(long, value_name = "TEXT", conflicts_with = "bless")]
         case: Option<String>,
     },
-    /// Measure latency beside ONNX Runtime, tract and rten, and write benches/record/<cpu>.md.
+    /// Measure latency beside ONNX Runtime, tract and rten, draws beside MKL and NumPy, and write
+    /// benches/record/<cpu>.md.
     Bench(bench::BenchArgs),
     /// Test the generator's words with TestU01 and write docs/randomness.md: half an hour of CPU.
     Battery(battery::BatteryArgs),
