@@ -296,3 +296,53 @@ fn moments_are_those_asked_for() {
         }
     }
 }
+
+/// The bytes where they lie on a boundary of eight.
+fn aligned(bytes: &[u8], room: &mut Vec<u8>) -> std::ops::Range<usize> {
+    room.clear();
+    room.resize(bytes.len() + 8, 0);
+    let start = room.as_ptr().align_offset(8);
+    room[start..][..bytes.len()].copy_from_slice(bytes);
+    start..start + bytes.len()
+}
+
+fn check_stored<T: Real>() {
+    let mut room = Vec::new();
+    for (name, owned) in forms::<T>() {
+        let bytes = owned.gaussian().to_bytes();
+        let place = aligned(&bytes, &mut room);
+        let stored = Gaussian::<T>::from_bytes(&room[place]).unwrap();
+        let expected = draw(owned.gaussian(), Level::detect(), HOME, 40);
+        assert_same(name, &draw(stored, Level::detect(), HOME, 40), &expected);
+        assert_eq!(stored.weights().len(), owned.gaussian().weights().len());
+
+        // Of the other element type, or of another length, it is none.
+        let place = aligned(&bytes, &mut room);
+        let other_type = match size_of::<T>() {
+            4 => Gaussian::<f64>::from_bytes(&room[place]).is_err(),
+            _ => Gaussian::<f32>::from_bytes(&room[place]).is_err(),
+        };
+        assert!(other_type, "{name}");
+        for at in [0, 4, 8, 12, 16, 20] {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x40;
+            let place = aligned(&damaged, &mut room);
+            // What a form does not use may be anything.
+            if let Ok(stored) = Gaussian::<T>::from_bytes(&room[place]) {
+                assert_same(name, &draw(stored, Level::detect(), HOME, 40), &expected);
+            }
+        }
+        // Numbers that are none at all are drawn from, to the end.
+        let mut damaged = bytes.clone();
+        damaged[64..].fill(0xff);
+        let place = aligned(&damaged, &mut room);
+        let stored = Gaussian::<T>::from_bytes(&room[place]).unwrap();
+        draw(stored, Level::detect(), HOME, PATHS);
+    }
+}
+
+#[test]
+fn what_is_stored_draws_the_same() {
+    check_stored::<f32>();
+    check_stored::<f64>();
+}

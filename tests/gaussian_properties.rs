@@ -135,3 +135,25 @@ fn no_nan_comes_out_of_large_ones() {
         }
     }
 }
+
+/// Deviations that a float does not hold, loadings whose square it does not.
+#[test]
+fn no_nan_comes_out_of_extreme_low_rank() {
+    for (loading, variance) in [(1e30, 1e-20), (1.0, 1e-100), (1e-30, 1e60), (0.0, 1.0)] {
+        let variances = [variance, 1.0, variance];
+        let made = OwnedGaussian::<f32>::low_rank(&[0.0; 3], &[loading; 6], &variances);
+        let owned = made.unwrap();
+        let gaussian = owned.gaussian();
+        let mut out = [0.0f32; 3 * 40];
+        let first = PathAddress { seed: 1, stream: 1, path: 0 };
+        gaussian.draw(Level::detect(), first, &mut out).unwrap();
+        assert_numbers("a draw", &out);
+        let mut scratch = [0.0; 2];
+        if let Ok(density) = gaussian.log_density(Level::detect(), &[1.0; 3], &mut scratch) {
+            assert!(!density.is_nan(), "{loading} {variance}");
+        }
+        if let Ok(given) = owned.given(&[1], &[1.0]) {
+            assert_numbers("a conditional mean", given.gaussian().mean());
+        }
+    }
+}
