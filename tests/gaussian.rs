@@ -427,3 +427,32 @@ fn singular_covariances_are_a_choice() {
     assert!((known.gaussian().mean()[0] - 4.0).abs() < 1e-14);
     assert!(known.gaussian().marginal_std(0) < 1e-7);
 }
+
+#[test]
+fn a_factor_is_taken_as_it_is() {
+    // Of `COVARIANCE`, by the textbook.
+    let mut plain = [0.0; 15];
+    for (row, column) in (0..5).flat_map(|row| (0..=row).map(move |column| (row, column))) {
+        let at = |i: usize, j: usize| plain[i * (i + 1) / 2 + j];
+        let done: f64 = (0..column).map(|k| at(row, k) * at(column, k)).sum();
+        let left = COVARIANCE[row * 5 + column] - done;
+        let value = if row == column { left.sqrt() } else { left / at(column, column) };
+        plain[row * (row + 1) / 2 + column] = value;
+    }
+    let mut storage = [0.0f64; Gaussian::full_len(5)];
+    let taken = Gaussian::from_factor(&MEAN, &plain, &mut storage).unwrap();
+    let (mut a, mut b) = ([0.0; 5 * 9], [0.0; 5 * 9]);
+    taken.draw(Level::detect(), FIRST, &mut a).unwrap();
+    full::<f64>().gaussian().draw(Level::detect(), FIRST, &mut b).unwrap();
+    assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-13));
+    for (index, variance) in COVARIANCE.iter().step_by(6).enumerate() {
+        assert_close::<f64>("variance", taken.marginal_std(index).powi(2), *variance);
+    }
+    let mut storage = [0.0f64; Gaussian::full_len(2)];
+    let mut refused = |factor: &[f64]| Gaussian::from_factor(&[0.0; 2], factor, &mut storage).err();
+    assert_eq!(refused(&[1.0; 4]), Some(GaussianError::Length { expected: 3, got: 4 }));
+    let negative = Some(GaussianError::NotPositiveDefinite { pivot: 1, value: -1.0 });
+    assert_eq!(refused(&[1.0, 0.5, -1.0]), negative);
+    let infinite = Some(GaussianError::NotFinite { row: 1, col: 1 });
+    assert_eq!(refused(&[1.0, f64::NAN, 1.0]), infinite);
+}

@@ -174,6 +174,62 @@ impl<'a, T: Real> Gaussian<'a, T> {
         Ok(Self::of(Form::Full, dim, storage))
     }
 
+    /// A distribution with a full covariance, given its lower triangular factor: nothing is
+    /// factored. So a factor that follows a stream
+    /// ([`ExponentialCovariance`](crate::sampling::ExponentialCovariance)) is drawn from as it is.
+    ///
+    /// **Shapes and units**: `mean` is `[dim]`; `factor` the lower triangle of `[dim, dim]`, row by
+    /// row, each up to its diagonal, which is not negative; `storage` has at least
+    /// [`full_len`](Self::full_len) elements.
+    ///
+    /// **Errors**: [`GaussianError::Empty`], [`GaussianError::Length`],
+    /// [`GaussianError::StorageTooSmall`], [`GaussianError::MeanNotFinite`],
+    /// [`GaussianError::NotFinite`], [`GaussianError::NotPositiveDefinite`] for a pivot below zero;
+    /// `storage` is unchanged.
+    ///
+    /// **Cost**: no allocation; `dim^2 / 2` multiply-adds and a copy.
+    ///
+    /// # Examples
+    /// ```
+    /// use nowcast::sampling::{Decay, ExponentialCovariance, Gaussian};
+    ///
+    /// let mut state = [0.0; ExponentialCovariance::storage_len(2)];
+    /// let decay = Decay::from_half_life(20.0).unwrap();
+    /// let mut errors =
+    ///     ExponentialCovariance::from_variances(&[0.0; 2], &[1.0; 2], decay, &mut state).unwrap();
+    /// errors.observe(&[0.5, 0.75]).unwrap();
+    ///
+    /// let mut storage = [0.0f32; Gaussian::full_len(2)];
+    /// let gaussian = Gaussian::from_factor(errors.mean(), errors.factor(), &mut storage)?;
+    /// assert!((f64::from(gaussian.marginal_std(1)).powi(2) - errors.covariance(1, 1)).abs() < 1e-6);
+    /// # Ok::<(), nowcast::sampling::GaussianError>(())
+    /// ```
+    pub fn from_factor(
+        mean: &[f64],
+        factor: &[f64],
+        storage: &'a mut [T],
+    ) -> Result<Self, GaussianError> {
+        let dim = mean.len();
+        check_len(dim, packed_len(dim), factor.len())?;
+        let storage = take(storage, Gaussian::full_len(dim))?;
+        check_mean::<T>(mean)?;
+        let variance = |row: usize| packed_row(factor, row).iter().map(|l| l * l).sum::<f64>();
+        for row in 0..dim {
+            let pivot = packed_row(factor, row)[row];
+            if pivot < 0.0 {
+                return Err(GaussianError::NotPositiveDefinite { pivot: row, value: pivot });
+            }
+            // No element is larger than the deviation.
+            if !deviation::<T>(variance(row)).to_f64().is_finite() {
+                return Err(GaussianError::NotFinite { row, col: row });
+            }
+        }
+        let (head, packed) = storage.split_at_mut(Gaussian::diagonal_len(dim));
+        write_head(mean, (0..dim).map(variance), head);
+        draw::pack((0..dim).map(|row| packed_row(factor, row)), packed);
+        Ok(Self::of(Form::Full, dim, storage))
+    }
+
     /// A distribution of independent dimensions. A variance of zero is a constant.
     ///
     /// **Shapes and units**: `mean` and `variances` are `[dim]`; `storage` has at least
