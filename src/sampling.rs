@@ -27,6 +27,7 @@
 //! accuracy of the inverse.
 
 mod cholesky;
+mod copula;
 mod draw;
 mod error;
 mod gaussian;
@@ -40,7 +41,10 @@ mod quantile;
 mod real;
 mod source;
 mod tile;
+mod transform;
+mod variates;
 
+pub use copula::{Copula, CopulaError, Tails};
 pub use draw::standard_normals;
 pub use error::{DrawError, GaussianError};
 pub use gaussian::{Gaussian, OnSingular};
@@ -51,3 +55,4 @@ pub use philox::philox4x32_10;
 pub use quantile::normal_quantile;
 pub use real::Real;
 pub use source::{Antithetic, Source};
+pub use variates::{Categorical, StudentT, VariateError, exponentials, uniforms};
