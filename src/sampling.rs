@@ -10,6 +10,9 @@
 //!   scrambled Sobol points ([`SobolPaths`]). Every draw takes any of them.
 //! - **Distributions**: [`Gaussian`] of `f32` or `f64`, full, diagonal, of low rank, or a mixture;
 //!   singular covariances by choice ([`OnSingular`]).
+//! - **Other variates**, by inversion from the same words: [`uniforms`], [`exponentials`],
+//!   [`StudentT`], [`Categorical`]; [`Copula`] gives the dependence of a Gaussian to marginals that
+//!   are tables of quantiles.
 //! - **What is said without drawing**: density and Mahalanobis distance, marginals and conditions
 //!   ([`Gaussian::given`]), quantiles of weighted sums ([`Gaussian::linear_quantile`]).
 //! - **What is drawn**: paths by path or by dimension, as many as a deadline allows
@@ -41,6 +44,7 @@
 //! at the same place, refined: the probability beyond it is `(tail + (k + 1/2) / 2^32) / 2^32`.
 
 mod cholesky;
+mod copula;
 mod draw;
 mod error;
 mod exponential;
@@ -58,9 +62,12 @@ mod semidefinite;
 mod sobol;
 mod source;
 mod tile;
+mod transform;
 mod triangular;
 mod update;
+mod variates;
 
+pub use copula::{Copula, CopulaError, Tails};
 pub use draw::standard_normals;
 pub use error::{DrawError, GaussianError, PointError};
 pub use exponential::{Decay, ExponentialCovariance, ExponentialError};
@@ -77,3 +84,4 @@ pub use sobol::OwnedSobol;
 pub use sobol::{Sobol, SobolError, SobolPaths};
 pub use source::{Antithetic, Source};
 pub use update::{UpdateError, rank_one_downdate, rank_one_update};
+pub use variates::{Categorical, StudentT, VariateError, exponentials, uniforms};

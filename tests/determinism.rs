@@ -2,7 +2,10 @@
 #![cfg(feature = "std")]
 
 use nowcast::kernels::{Isa, Level};
-use nowcast::sampling::{OwnedGaussian, PathAddress, PathWords, standard_normals};
+use nowcast::sampling::{
+    Categorical, Copula, OwnedGaussian, PathAddress, PathWords, StudentT, Tails, exponentials,
+    standard_normals, uniforms,
+};
 
 fn levels() -> impl Iterator<Item = Level> {
     let best = Level::detect();
@@ -207,4 +210,122 @@ fn a_diagonal_covariance_is_the_diagonal_form() {
     let first = ADDRESSES[0];
     let full = draw(&full, Level::detect(), first, 100);
     assert_eq!(full, draw(&independent, Level::detect(), first, 100));
+}
+
+/// FNV-1a of the bits of doubles.
+fn fingerprint64(values: &[f64]) -> u64 {
+    let halves = values.iter().flat_map(|value| {
+        let bits = value.to_bits();
+        [bits as u32, (bits >> 32) as u32].map(f32::from_bits)
+    });
+    fingerprint(&halves.collect::<Vec<f32>>())
+}
+
+#[test]
+fn golden_variates() {
+    // Of `f32`, then of `f64`.
+    let golden: [(&str, [u64; 2]); 5] = [
+        ("uniform", [0, 0]),
+        ("exponential", [0, 0]),
+        ("student 0.3", [0, 0]),
+        ("student 1", [0, 0]),
+        ("student 7.5", [0, 0]),
+    ];
+    let (dim, first) = (37, ADDRESSES[1]);
+    for level in levels() {
+        let (mut single, mut double) = (vec![0.0f32; dim * 1000], vec![0.0f64; dim * 1000]);
+        for (name, golden) in golden {
+            match name {
+                "uniform" => {
+                    uniforms(level, first, dim, &mut single).unwrap();
+                    uniforms(level, first, dim, &mut double).unwrap();
+                }
+                "exponential" => {
+                    exponentials(level, first, dim, &mut single).unwrap();
+                    exponentials(level, first, dim, &mut double).unwrap();
+                }
+                _ => {
+                    let freedom: f64 = name["student ".len()..].parse().unwrap();
+                    let mut storage = vec![0.0; StudentT::len(freedom)];
+                    let student = StudentT::new(freedom, &mut storage).unwrap();
+                    student.draw(level, first, dim, &mut single).unwrap();
+                    student.draw(level, first, dim, &mut double).unwrap();
+                }
+            }
+            let found = [fingerprint(&single), fingerprint64(&double)];
+            assert_eq!(found, golden, "{level:?} {name}: {found:#018x?}");
+        }
+    }
+}
+
+#[test]
+fn golden_categories() {
+    let golden: [(usize, u64); 3] = [(5, 0), (24, 0), (1000, 0)];
+    for level in levels() {
+        for (categories, golden) in golden {
+            let weights: Vec<f64> = (0..categories).map(|n| (n * n % 17) as f64).collect();
+            let mut storage = vec![0; Categorical::len(categories)];
+            let categorical = Categorical::new(&weights, &mut storage).unwrap();
+            let mut drawn = vec![0; 37 * 1000];
+            categorical.draw(level, ADDRESSES[1], 37, &mut drawn).unwrap();
+            let bits: Vec<f32> = drawn.iter().map(|drawn| f32::from_bits(*drawn)).collect();
+            let hash = fingerprint(&bits);
+            assert_eq!(hash, golden, "{level:?} {categories}: {hash:#018x}");
+        }
+    }
+}
+
+#[test]
+fn golden_copulas() {
+    let golden: [(usize, usize, Tails, u64); 4] = [
+        (1, 2, Tails::Normal, 0),
+        (5, 9, Tails::Flat, 0),
+        (33, 9, Tails::Exponential, 0),
+        (20, 99, Tails::Normal, 0),
+    ];
+    for level in levels() {
+        for (dim, count, tails, golden) in golden {
+            let owned = gaussian(dim);
+            let levels: Vec<f64> = (1..=count).map(|n| n as f64 / (count + 1) as f64).collect();
+            let value = |n: usize| (n / count) as f64 - 3.0 + ((n % count) as f64).powi(2) * 0.375;
+            let values: Vec<f64> = (0..dim * count).map(value).collect();
+            let mut storage = vec![0.0; Copula::len(dim, count)];
+            let copula =
+                Copula::new(owned.gaussian(), &levels, &values, tails, &mut storage).unwrap();
+            let mut out = vec![f32::NAN; 83 * dim];
+            copula.draw(level, ADDRESSES[1], &mut out).unwrap();
+            let hash = fingerprint(&out);
+            assert_eq!(hash, golden, "{level:?} {dim} {count}: {hash:#018x}");
+        }
+    }
+}
+
+/// A block of variates is a part of the whole, in either layout.
+#[test]
+fn blocks_of_variates_do_not_matter() {
+    let (dim, first) = (45, ADDRESSES[2]);
+    let mut storage = vec![0.0; StudentT::len(2.5)];
+    let student = StudentT::new(2.5, &mut storage).unwrap();
+    let mut storage = vec![0; Categorical::len(40)];
+    let categorical = Categorical::new(&[1.0; 40], &mut storage).unwrap();
+    let (mut whole, mut chosen) = (vec![0.0f64; 200 * dim], vec![0; 200 * dim]);
+    student.draw(Level::scalar(), first, dim, &mut whole).unwrap();
+    categorical.draw(Level::scalar(), first, dim, &mut chosen).unwrap();
+    for level in levels() {
+        let mut start = 0;
+        while start < 200 {
+            let paths = (1 + start % 40).min(200 - start);
+            let source = PathAddress { path: first.path.wrapping_add(start as u64), ..first };
+            let (mut t, mut c) = (vec![0.0; paths * dim], vec![0; paths * dim]);
+            student.draw(level, source, dim, &mut t).unwrap();
+            assert_eq!(t, whole[start * dim..][..paths * dim], "{level:?} {start}");
+            student.draw_transposed(level, source, dim, &mut t).unwrap();
+            categorical.draw_transposed(level, source, dim, &mut c).unwrap();
+            for (n, (t, c)) in t.iter().zip(c).enumerate() {
+                let at = (start + n % paths) * dim + n / paths;
+                assert_eq!((*t, c), (whole[at], chosen[at]), "{level:?} {start}");
+            }
+            start += paths;
+        }
+    }
 }

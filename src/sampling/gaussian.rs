@@ -73,7 +73,7 @@ impl Form {
     }
 
     /// Words that a path takes.
-    fn words(self, dim: usize) -> usize {
+    pub(super) fn words(self, dim: usize) -> usize {
         match self {
             Self::Diagonal | Self::Full => dim,
             Self::LowRank { rank } => dim + rank,
@@ -282,7 +282,7 @@ impl<'a, T: Real> Gaussian<'a, T> {
     }
 
     /// Draws into `out`, which was checked.
-    fn fill<G: Source>(&self, level: Level, from: Numbered<'_, G>, out: Window<'_, T>) {
+    pub(super) fn fill<G: Source>(&self, level: Level, from: Numbered<'_, G>, out: Window<'_, T>) {
         let Self { form, mean, rest } = *self;
         let dim = mean.len();
         let (deviations, rest) = rest.split_at(dim);

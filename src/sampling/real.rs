@@ -6,13 +6,14 @@
 use super::normal::normal;
 use super::normal64::normal64;
 use super::source::Words;
+use super::transform::Transform;
 use crate::kernels::Simd;
 
 /// An element of a draw: `f32` or `f64`.
 ///
 /// A path of `f64` is the path of `f32` at the same address, refined: both turn the same words
 /// into normals, `f64` with more bits of each.
-pub trait Real: Arithmetic + crate::tensor::Element {
+pub trait Real: Transform + crate::tensor::Element {
     /// Rounded to nearest, ties to even; beyond the range infinite.
     fn from_f64(x: f64) -> Self;
     /// Exactly.

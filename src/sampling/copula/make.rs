@@ -1,0 +1,147 @@
+//! From quantiles to a [`Copula`].
+//!
+//! Owns the checks of what is given and the order of what is stored. Work is in `f64`, in one fixed
+//! order, from knots and values that are rounded first: the same bits on every host.
+
+use super::{Copula, CopulaError, Tails};
+use crate::sampling::gaussian::Gaussian;
+use crate::sampling::quantile::normal_quantile;
+use crate::sampling::real::Real;
+
+impl<'a, T: Real> Copula<'a, T> {
+    /// The dependence of `gaussian` between marginals of which these are quantiles.
+    ///
+    /// Means and deviations of the Gaussian do not count; it may have any form but a mixture. A
+    /// value that occurs twice running is one that has a probability of its own.
+    ///
+    /// **Shapes and units**: `levels` is `[levels]`, strictly ascending between zero and one, at
+    /// least two; `values` is `[dim, levels]`, row-major, no row descending; `storage` has at least
+    /// [`len`](Self::len) elements.
+    ///
+    /// **Errors**: any [`CopulaError`]; `storage` is unchanged.
+    ///
+    /// **Cost**: no allocation; one [`normal_quantile`] for each level, one division for each
+    /// value.
+    ///
+    /// **Source**: Nelsen, "An introduction to copulas", 2nd edition, 2006, section 2.10 (the
+    /// construction of a joint distribution by inversion).
+    pub fn new(
+        gaussian: Gaussian<'a, T>,
+        levels: &[f64],
+        values: &[f64],
+        tails: Tails,
+        storage: &'a mut [T],
+    ) -> Result<Self, CopulaError> {
+        let (dim, count) = (gaussian.dim(), levels.len());
+        let (needed, got) = (Copula::len(dim, count), storage.len());
+        let storage =
+            storage.get_mut(..needed).ok_or(CopulaError::StorageTooSmall { needed, got })?;
+        check(&gaussian, levels, values, tails)?;
+
+        let (zeros, rest) = storage.split_at_mut(dim);
+        let (scales, rest) = rest.split_at_mut(dim);
+        let (knots, tables) = rest.split_at_mut(count);
+        zeros.fill(T::ZERO);
+        for (index, scale) in scales.iter_mut().enumerate() {
+            *scale = T::from_f64(1.0 / gaussian.marginal_std(index).to_f64());
+        }
+        for (knot, level) in knots.iter_mut().zip(levels) {
+            *knot = score(*level);
+        }
+        let rows = values.chunks_exact(count);
+        for (table, row) in tables.chunks_exact_mut(Copula::table_len(count)).zip(rows) {
+            write(knots, row, tails, table);
+        }
+        let gaussian = gaussian.with_mean(zeros).map_err(|_| CopulaError::OfMixture)?;
+        Ok(Self { gaussian, tails, scales, knots, tables })
+    }
+}
+
+fn score<T: Real>(level: f64) -> T {
+    T::from_f64(normal_quantile(level))
+}
+
+/// The slope between two values and two knots, as it is stored.
+fn slope<T: Real>(values: [T; 2], knots: [T; 2]) -> T {
+    let [rise, run] = [values, knots].map(|[from, to]| to.to_f64() - from.to_f64());
+    T::from_f64(rise / run)
+}
+
+fn check<T: Real>(
+    gaussian: &Gaussian<'_, T>,
+    levels: &[f64],
+    values: &[f64],
+    tails: Tails,
+) -> Result<(), CopulaError> {
+    if !gaussian.weights().is_empty() {
+        return Err(CopulaError::OfMixture);
+    }
+    let ([first, .., last], dim) = (levels, gaussian.dim()) else {
+        return Err(CopulaError::FewLevels { got: levels.len() });
+    };
+    let inside = |level: f64| level > 0.0 && level < 1.0;
+    for (index, value) in levels.iter().copied().enumerate() {
+        let ascends = index == 0 || score::<T>(levels[index - 1]) < score(value);
+        if !(inside(value) && ascends) {
+            return Err(CopulaError::Level { index, value });
+        }
+    }
+    if tails == Tails::Exponential && !(*first < 0.5 && *last > 0.5) {
+        return Err(CopulaError::OneSided);
+    }
+    let (expected, got) = (dim.saturating_mul(levels.len()), values.len());
+    if got != expected {
+        return Err(CopulaError::Length { expected, got });
+    }
+    let constant = |index: &usize| {
+        let deviation = gaussian.marginal_std(*index).to_f64();
+        !(deviation > 0.0 && T::from_f64(1.0 / deviation).to_f64().is_finite())
+    };
+    if let Some(index) = (0..dim).find(constant) {
+        return Err(CopulaError::Constant { index });
+    }
+    for (index, row) in values.chunks_exact(levels.len()).enumerate() {
+        for (level, value) in row.iter().enumerate() {
+            let finite = T::from_f64(*value).to_f64().is_finite();
+            let Some(before) = level.checked_sub(1).map(|before| row[before]) else {
+                if finite {
+                    continue;
+                }
+                return Err(CopulaError::NotFinite { index, level });
+            };
+            if *value < before {
+                return Err(CopulaError::Descending { index, level });
+            }
+            let values = [before, *value].map(T::from_f64);
+            let slope = slope(values, [levels[level - 1], levels[level]].map(score));
+            // Infinite or NaN of what is not finite itself.
+            if !(finite && slope.to_f64().is_finite()) {
+                return Err(CopulaError::NotFinite { index, level });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes the table of a dimension: values, slopes, curves.
+fn write<T: Real>(knots: &[T], row: &[f64], tails: Tails, table: &mut [T]) {
+    let last = knots.len() - 1;
+    let (values, rest) = table.split_at_mut(knots.len());
+    let (slopes, curves) = rest.split_at_mut(knots.len() + 1);
+    for (to, value) in values.iter_mut().zip(row) {
+        *to = T::from_f64(*value);
+    }
+    for piece in 1..=last {
+        let between = [piece - 1, piece];
+        slopes[piece] = slope(between.map(|at| values[at]), between.map(|at| knots[at]));
+    }
+    (slopes[0], slopes[last + 1]) = match tails {
+        Tails::Flat => (T::ZERO, T::ZERO),
+        Tails::Normal | Tails::Exponential => (slopes[1], slopes[last]),
+    };
+    let curve = |slope: T, knot: T| T::from_f64(slope.to_f64() / (2.0 * knot.to_f64()));
+    (curves[0], curves[1]) = match tails {
+        Tails::Exponential => (curve(slopes[0], knots[0]), curve(slopes[last], knots[last])),
+        Tails::Normal | Tails::Flat => (T::ZERO, T::ZERO),
+    };
+}

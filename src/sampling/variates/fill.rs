@@ -1,0 +1,56 @@
+//! The loop that makes paths of variates.
+
+use crate::kernels::{Level, Simd, Vectorized, dispatch};
+use crate::sampling::draw::{Numbered, WIDTH};
+use crate::sampling::real::Real;
+use crate::sampling::source::{Source, Words};
+use crate::sampling::tile::Window;
+
+/// Dimensions at a time.
+const BLOCK: usize = 32;
+
+/// A variate that is made from one word.
+pub(super) trait Variate: Copy {
+    /// One for each path, from its next word (and the second that goes with it).
+    fn next<S: Simd, T: Real>(&self, s: S, words: &mut impl Words<S>) -> T::Vector<S>;
+}
+
+/// Draws variates into `out`, which was checked.
+pub(super) fn fill<T: Real>(
+    level: Level,
+    source: impl Source,
+    variate: impl Variate,
+    out: Window<'_, T>,
+) {
+    dispatch(level, Fill { source, variate, out });
+}
+
+struct Fill<'a, T, G, V> {
+    source: G,
+    variate: V,
+    out: Window<'a, T>,
+}
+
+impl<T: Real, G: Source, V: Variate> Vectorized for Fill<'_, T, G, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { source, variate, mut out } = self;
+        let (from, dim) = (Numbered::all(source), out.dim());
+        let mut tile = [T::ZERO; BLOCK * WIDTH];
+        let width = S::LANES;
+        for first in (0..out.paths()).step_by(width) {
+            let paths = (out.paths() - first).min(width);
+            let [mut words] = from.words::<S, 1>(s, first, paths);
+            let mut group = out.part(first, paths);
+            for start in (0..dim).step_by(BLOCK) {
+                let tile = &mut tile[..BLOCK.min(dim - start) * width];
+                for row in tile.chunks_exact_mut(width) {
+                    T::store(s, variate.next::<S, T>(s, &mut words), row);
+                }
+                group.write(s, tile, width, start);
+            }
+        }
+    }
+}
