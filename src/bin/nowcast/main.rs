@@ -16,6 +16,7 @@ mod inputs;
 mod inspect;
 mod npy;
 mod output;
+mod picture;
 mod progress;
 mod quantize;
 mod refusal;
