@@ -30,6 +30,7 @@ mod cholesky;
 mod draw;
 mod error;
 mod gaussian;
+mod moments;
 mod normal;
 mod normal64;
 #[cfg(feature = "std")]
@@ -38,12 +39,15 @@ mod paths;
 mod philox;
 mod quantile;
 mod real;
+mod semidefinite;
 mod source;
 mod tile;
+mod triangular;
 
 pub use draw::standard_normals;
-pub use error::{DrawError, GaussianError};
-pub use gaussian::{Gaussian, OnSingular};
+pub use error::{DrawError, GaussianError, PointError};
+pub use gaussian::{Frequency, Gaussian, Linear, OnSingular};
+pub use moments::Moments;
 #[cfg(feature = "std")]
 pub use owned::OwnedGaussian;
 pub use paths::{PathAddress, PathWords};

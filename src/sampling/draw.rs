@@ -16,7 +16,7 @@ use super::tile::{Layout, Window};
 use crate::kernels::{Level, Simd, Vectorized, dispatch};
 
 /// Rows of the factor that are stored and multiplied together.
-const ROWS: usize = 4;
+pub(super) const ROWS: usize = 4;
 /// Dimensions at a time: a multiple of `ROWS`.
 const BLOCK: usize = 32;
 /// Paths abreast at most: two of the widest vectors that the target may have.
@@ -169,7 +169,7 @@ pub(super) enum Shape<'a, T> {
 
 /// Where the panel of rows `ROWS * panel ..` starts. A panel holds `ROWS` coefficients for each
 /// column up to its last row, zeros above the diagonal.
-const fn panel_start(panel: usize) -> usize {
+pub(super) const fn panel_start(panel: usize) -> usize {
     (ROWS * ROWS / 2).saturating_mul(panel).saturating_mul(panel.saturating_add(1))
 }
 
@@ -194,6 +194,11 @@ pub(super) fn factor_at<T: Real>(factor: &[T], row: usize, column: usize) -> T {
     factor[panel_start(row / ROWS) + ROWS * column + row % ROWS]
 }
 
+/// Writes the element of a packed factor, on or below the diagonal.
+pub(super) fn set_factor<T: Real>(factor: &mut [T], row: usize, column: usize, to: T) {
+    factor[panel_start(row / ROWS) + ROWS * column + row % ROWS] = to;
+}
+
 /// Elements of packed loadings.
 pub(super) const fn loadings_len(dim: usize, rank: usize) -> usize {
     dim.div_ceil(ROWS).saturating_mul(ROWS).saturating_mul(rank)
@@ -213,6 +218,17 @@ pub(super) fn pack_loadings<T: Real>(loadings: &[f64], rank: usize, packed: &mut
 /// The element of packed loadings.
 pub(super) fn loading_at<T: Real>(packed: &[T], rank: usize, row: usize, column: usize) -> T {
     packed[(row / ROWS * rank + column) * ROWS + row % ROWS]
+}
+
+/// Writes the element of packed loadings.
+pub(super) fn set_loading<T: Real>(
+    packed: &mut [T],
+    rank: usize,
+    row: usize,
+    column: usize,
+    to: T,
+) {
+    packed[(row / ROWS * rank + column) * ROWS + row % ROWS] = to;
 }
 
 struct Draw<'a, T, G> {

@@ -88,6 +88,24 @@ pub enum GaussianError {
     },
     /// This is not for mixtures.
     OfMixture,
+    /// There is no such component, or it was named before.
+    Index {
+        /// Its place in the list.
+        position: usize,
+        /// What stands there.
+        index: usize,
+    },
+    /// This value of a known component is infinite or NaN.
+    Value {
+        /// Its place in the list.
+        index: usize,
+    },
+    /// This known component is a constant, or one of the common factors alone: its value tells
+    /// nothing that a density could weigh.
+    Constant {
+        /// Its dimension.
+        index: usize,
+    },
     /// These bytes are no stored distribution, are misaligned, or are more or fewer than its form
     /// and dimensions ask.
     Stored,
@@ -123,6 +141,13 @@ impl core::fmt::Display for GaussianError {
                 write!(f, "component {index} is not of the form and dimensions of the first")
             }
             Self::OfMixture => write!(f, "this is not for mixtures"),
+            Self::Index { position, index } => {
+                write!(f, "component {index} (number {position} of the list) is not there or twice")
+            }
+            Self::Value { index } => write!(f, "value {index} is not finite"),
+            Self::Constant { index } => {
+                write!(f, "component {index} has no variance of its own, so it cannot be given")
+            }
             Self::Stored => write!(f, "the stored distribution is damaged"),
         }
     }
@@ -141,6 +166,20 @@ pub enum DrawError {
         /// Elements of the output.
         len: usize,
     },
+    /// There are `got` bounds or moments, not one for each dimension.
+    Length {
+        /// Dimensions.
+        expected: usize,
+        /// Elements given.
+        got: usize,
+    },
+    /// `scratch` does not hold a path.
+    ScratchTooSmall {
+        /// Elements needed.
+        needed: usize,
+        /// Elements given.
+        got: usize,
+    },
     /// A path takes `needed` words, and the source has `most` for each.
     TooManyWords {
         /// Words of a path.
@@ -156,6 +195,12 @@ impl core::fmt::Display for DrawError {
             Self::NotWholePaths { dim, len } => {
                 write!(f, "an output of {len} elements is no whole number of paths of {dim}")
             }
+            Self::Length { expected, got } => {
+                write!(f, "{got} elements for {expected} dimensions")
+            }
+            Self::ScratchTooSmall { needed, got } => {
+                write!(f, "scratch of {got} elements, {needed} needed")
+            }
             Self::TooManyWords { needed, most } => {
                 write!(f, "a path takes {needed} random numbers, the source has {most}")
             }
@@ -164,3 +209,55 @@ impl core::fmt::Display for DrawError {
 }
 
 impl core::error::Error for DrawError {}
+
+/// Why nothing can be said of a point or of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PointError {
+    /// There are `got` elements, not one for each dimension.
+    Length {
+        /// Dimensions.
+        expected: usize,
+        /// Elements given.
+        got: usize,
+    },
+    /// This element is infinite or NaN.
+    NotFinite {
+        /// Its dimension.
+        index: usize,
+    },
+    /// This dimension is constant, or the others determine it: there is no density.
+    Singular {
+        /// The first such dimension.
+        index: usize,
+    },
+    /// `scratch` is shorter than is needed.
+    ScratchTooSmall {
+        /// Elements needed.
+        needed: usize,
+        /// Elements given.
+        got: usize,
+    },
+    /// This is not for mixtures.
+    OfMixture,
+}
+
+impl core::fmt::Display for PointError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Length { expected, got } => {
+                write!(f, "{got} elements for {expected} dimensions")
+            }
+            Self::NotFinite { index } => write!(f, "element {index} is not finite"),
+            Self::Singular { index } => {
+                write!(f, "dimension {index} is constant or determined by others: no density")
+            }
+            Self::ScratchTooSmall { needed, got } => {
+                write!(f, "scratch of {got} elements, {needed} needed")
+            }
+            Self::OfMixture => write!(f, "this is not for mixtures"),
+        }
+    }
+}
+
+impl core::error::Error for PointError {}

@@ -3,6 +3,10 @@
 //! Owns [`Gaussian`]: its four forms, as they lie in memory, and what is drawn from them. Its one
 //! invariant: a `Gaussian` that exists can be drawn from.
 
+mod count;
+mod density;
+mod given;
+mod linear;
 mod make;
 mod mixture;
 mod stored;
@@ -11,12 +15,13 @@ mod tests;
 
 use super::draw::{self, Numbered, Shape};
 use super::error::{DrawError, GaussianError};
-use super::quantile::normal_quantile;
 use super::real::Real;
 use super::source::Source;
 use super::tile::{Layout, Window};
 use crate::kernels::Level;
 
+pub use count::Frequency;
+pub use linear::Linear;
 pub use make::OnSingular;
 pub(super) use make::check_len;
 
@@ -263,11 +268,16 @@ impl<'a, T: Real> Gaussian<'a, T> {
         layout: Layout,
         out: &mut [T],
     ) -> Result<(), DrawError> {
-        let dim = self.dim();
-        if draw::whole_paths(&source, dim, self.form.words(dim), out.len())? > 0 {
-            self.fill(level, Numbered::all(source), Window::new(out, dim, layout));
+        if self.whole_paths(&source, out.len())? > 0 {
+            self.fill(level, Numbered::all(source), Window::new(out, self.dim(), layout));
         }
         Ok(())
+    }
+
+    /// How many paths of `source` fill `len` elements.
+    fn whole_paths(&self, source: &impl Source, len: usize) -> Result<usize, DrawError> {
+        let dim = self.dim();
+        draw::whole_paths(source, dim, self.form.words(dim), len)
     }
 
     /// Draws into `out`, which was checked.
@@ -285,20 +295,5 @@ impl<'a, T: Real> Gaussian<'a, T> {
             Form::Mixture { .. } => return mixture::fill(self, level, from.source, out),
         };
         draw::draw(level, shape, dim, from, out);
-    }
-
-    /// The value below which dimension `index` falls with probability `p`: exact, without
-    /// sampling (of a mixture: by bisection, to the last bit).
-    ///
-    /// Zero and one give the infinities (NaN if the deviation is zero), what is no probability
-    /// NaN. See [`normal_quantile`].
-    ///
-    /// **Panics**: when `index` is not below [`dim`](Self::dim).
-    ///
-    /// **Cost**: no allocation; one quantile. For many dimensions work that out once and use
-    /// [`mean`](Self::mean) and [`marginal_std`](Self::marginal_std).
-    pub fn marginal_quantile(&self, index: usize, p: f64) -> f64 {
-        // TODO(mixture)
-        self.mean[index].to_f64() + normal_quantile(p) * self.marginal_std(index).to_f64()
     }
 }

@@ -5,6 +5,7 @@
 use super::error::GaussianError;
 use super::gaussian::{Form, Gaussian, OnSingular, check_len};
 use super::real::Real;
+use crate::kernels::Level;
 
 /// A [`Gaussian`] that owns its memory.
 ///
@@ -95,6 +96,33 @@ impl<T: Real> OwnedGaussian<T> {
         let component_len = first.form().len(first.dim());
         let len = Gaussian::mixture_len(first.dim(), components.len(), component_len);
         Self::made(len, |storage| Gaussian::mixture(weights, components, storage))
+    }
+
+    /// See [`Gaussian::given`].
+    ///
+    /// **Errors**: as there.
+    ///
+    /// **Cost**: two allocations, one of them freed.
+    pub fn given(&self, indices: &[usize], values: &[f64]) -> Result<Self, GaussianError> {
+        let whole = self.gaussian();
+        let mut scratch = vec![0.0; whole.given_scratch_len()];
+        let len = whole.len_of(self.dim.saturating_sub(indices.len()));
+        Self::made(len, |storage| {
+            whole.given(Level::detect(), indices, values, storage, &mut scratch)
+        })
+    }
+
+    /// See [`Gaussian::marginal`].
+    ///
+    /// **Errors**: as there.
+    ///
+    /// **Cost**: two allocations, one of them freed.
+    pub fn marginal(&self, indices: &[usize]) -> Result<Self, GaussianError> {
+        let whole = self.gaussian();
+        let mut scratch = vec![0.0; whole.given_scratch_len()];
+        Self::made(whole.len_of(indices.len()), |storage| {
+            whole.marginal(Level::detect(), indices, storage, &mut scratch)
+        })
     }
 
     fn made(

@@ -71,6 +71,8 @@ pub trait Arithmetic: Copy + PartialOrd {
         b: Self::Vector<S>,
         c: Self::Vector<S>,
     ) -> Self::Vector<S>;
+    /// The first `S::F64_LANES` elements, exactly.
+    fn widen<S: Simd>(s: S, from: &[Self]) -> S::F64;
     /// The next normal of each path.
     fn normal<S: Simd>(s: S, words: &mut impl Words<S>) -> Self::Vector<S>;
     /// Transposes `SIDE` by `SIDE` elements.
@@ -107,6 +109,10 @@ impl Arithmetic for f32 {
     #[inline(always)]
     fn mul_add<S: Simd>(s: S, a: S::F32, b: S::F32, c: S::F32) -> S::F32 {
         s.mul_add(a, b, c)
+    }
+    #[inline(always)]
+    fn widen<S: Simd>(s: S, from: &[Self]) -> S::F64 {
+        s.f64_load_f32(from)
     }
     #[inline(always)]
     fn normal<S: Simd>(s: S, words: &mut impl Words<S>) -> S::F32 {
@@ -161,6 +167,10 @@ impl Arithmetic for f64 {
     fn mul_add<S: Simd>(s: S, a: [S::F64; 2], b: [S::F64; 2], c: [S::F64; 2]) -> [S::F64; 2] {
         let low = s.f64_mul_add(a[0], b[0], c[0]);
         if halves::<S>() == 1 { [low; 2] } else { [low, s.f64_mul_add(a[1], b[1], c[1])] }
+    }
+    #[inline(always)]
+    fn widen<S: Simd>(s: S, from: &[Self]) -> S::F64 {
+        s.f64_load(from)
     }
     #[inline(always)]
     fn normal<S: Simd>(s: S, words: &mut impl Words<S>) -> [S::F64; 2] {

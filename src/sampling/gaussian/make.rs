@@ -4,11 +4,13 @@
 //! `f64` in one fixed order and rounded to the element type once: the same bits on every host.
 
 use super::{Component, Form, Gaussian};
+use crate::kernels::Level;
 use crate::kernels::scalar::fma_f64;
 use crate::sampling::cholesky::{self, BadPivot, packed_len, packed_row};
 use crate::sampling::draw;
 use crate::sampling::error::GaussianError;
 use crate::sampling::real::Real;
+use crate::sampling::semidefinite::{factor_semidefinite, semidefinite_scratch_len};
 
 /// How far from symmetric a covariance may be: of the geometric mean of the two variances, about
 /// one part in a million, which is what single precision leaves of it.
@@ -44,7 +46,7 @@ impl Gaussian<'_> {
 
     /// Elements of scratch that [`OnSingular::SemiDefinite`] needs.
     pub const fn semidefinite_scratch_len(dim: usize) -> usize {
-        packed_len(dim).saturating_add(cholesky::semidefinite_scratch_len(dim))
+        packed_len(dim).saturating_add(semidefinite_scratch_len(dim))
     }
 
     /// Elements of storage for `dim` independent dimensions.
@@ -149,6 +151,7 @@ impl<'a, T: Real> Gaussian<'a, T> {
         check_mean::<T>(mean)?;
         check_covariance::<T>(dim, covariance, jitter, pivoting)?;
 
+        let level = Level::detect();
         let (triangle, scratch) = scratch.split_at_mut(packed_len(dim));
         for (row, elements) in covariance.chunks_exact(dim).enumerate() {
             let to = &mut triangle[packed_len(row)..][..=row];
@@ -156,9 +159,9 @@ impl<'a, T: Real> Gaussian<'a, T> {
             to[row] += jitter;
         }
         let factored = if pivoting {
-            cholesky::factor_semidefinite(triangle, dim, scratch).map(|_| ())
+            factor_semidefinite(level, triangle, dim, scratch).map(|_| ())
         } else {
-            cholesky::factor(triangle, dim)
+            cholesky::factor(level, triangle, dim)
         };
         factored.map_err(|BadPivot { pivot, value }| GaussianError::NotPositiveDefinite {
             pivot,
@@ -330,31 +333,45 @@ impl<'a, T: Real> Gaussian<'a, T> {
             return Err(GaussianError::Weight { index: 0, value: total });
         }
 
-        let (mean, rest) = storage.split_at_mut(dim);
-        let (deviations, rest) = rest.split_at_mut(dim);
-        for (index, (mean, deviation)) in mean.iter_mut().zip(deviations).enumerate() {
-            let shared = || weights.iter().map(|weight| weight / total).zip(components);
-            let centre = shared().map(|(w, c)| w * c.mean[index].to_f64()).sum::<f64>();
-            let variance = shared().map(|(w, c)| {
-                let (away, own) = (c.mean[index].to_f64() - centre, c.marginal_std(index).to_f64());
-                w * (away * away + own * own)
-            });
-            *mean = T::from_f64(centre);
-            *deviation = self::deviation(variance.sum());
-        }
-        let (shares, rest) = rest.split_at_mut(weights.len());
-        let (cumulative, rest) = rest.split_at_mut(weights.len());
-        let mut sum = 0.0;
-        for ((share, cumulative), weight) in shares.iter_mut().zip(cumulative).zip(weights) {
-            sum += weight / total;
-            *share = T::from_f64(weight / total);
-            *cumulative = T::from_f64(sum);
-        }
+        let (head, rest) = storage.split_at_mut(2 * dim + 2 * weights.len());
+        mixture_head(weights, |index| components[index], dim, head);
         for (to, component) in rest.chunks_exact_mut(Form::from(of).len(dim)).zip(components) {
             to[..dim].copy_from_slice(component.mean);
             to[dim..].copy_from_slice(component.rest);
         }
         Ok(Self::of(form, dim, storage))
+    }
+}
+
+/// Writes the moments of a mixture, the shares that its weights are of all, and these summed.
+pub(super) fn mixture_head<'c, T: Real + 'c>(
+    weights: &[f64],
+    component: impl Fn(usize) -> Gaussian<'c, T>,
+    dim: usize,
+    head: &mut [T],
+) {
+    let total = weights.iter().sum::<f64>();
+    let (mean, rest) = head.split_at_mut(dim);
+    let (deviations, rest) = rest.split_at_mut(dim);
+    for (index, (mean, std)) in mean.iter_mut().zip(deviations).enumerate() {
+        let parts = || {
+            let shares = weights.iter().map(|weight| weight / total);
+            shares.enumerate().map(|(c, share)| (share, component(c)))
+        };
+        let centre = parts().map(|(w, c)| w * c.mean[index].to_f64()).sum::<f64>();
+        let variance = parts().map(|(w, c)| {
+            let (away, own) = (c.mean[index].to_f64() - centre, c.marginal_std(index).to_f64());
+            w * (away * away + own * own)
+        });
+        *mean = T::from_f64(centre);
+        *std = deviation(variance.sum());
+    }
+    let (shares, cumulative) = rest.split_at_mut(weights.len());
+    let mut sum = 0.0;
+    for ((share, cumulative), weight) in shares.iter_mut().zip(cumulative).zip(weights) {
+        sum += weight / total;
+        *share = T::from_f64(weight / total);
+        *cumulative = T::from_f64(sum);
     }
 }
 
@@ -379,7 +396,7 @@ fn capacitance<'w>(
             }
         }
     }
-    factor.iter().all(|x| x.is_finite()) && cholesky::factor(factor, rank).is_ok()
+    factor.iter().all(|x| x.is_finite()) && cholesky::factor(Level::detect(), factor, rank).is_ok()
 }
 
 pub(in crate::sampling) fn check_len(
@@ -396,7 +413,7 @@ pub(in crate::sampling) fn check_len(
     Ok(())
 }
 
-fn take<T>(storage: &mut [T], needed: usize) -> Result<&mut [T], GaussianError> {
+pub(super) fn take<T>(storage: &mut [T], needed: usize) -> Result<&mut [T], GaussianError> {
     let got = storage.len();
     storage.get_mut(..needed).ok_or(GaussianError::StorageTooSmall { needed, got })
 }
@@ -451,7 +468,7 @@ fn check_covariance<T: Real>(
     Ok(())
 }
 
-fn deviation<T: Real>(variance: f64) -> T {
+pub(super) fn deviation<T: Real>(variance: f64) -> T {
     T::from_f64(libm::sqrt(variance))
 }
 
