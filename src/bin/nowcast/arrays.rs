@@ -107,7 +107,7 @@ fn csv_table(bytes: &[u8]) -> Result<Array, String> {
             _ => format!(": no CSV: {error}"),
         })?;
         let line = record.position().map_or(0, csv::Position::line);
-        if i == 0 && record.iter().any(|field| field.parse::<f64>().is_err()) {
+        if i == 0 && record.iter().all(|field| field.parse::<f64>().is_err()) {
             continue;
         }
         (rows, cols) = (rows + 1, record.len());

@@ -72,12 +72,16 @@ pub(crate) fn legend(
     for (label, sample) in entries.iter().rev() {
         let left = right - label.chars().count() as i32 * LETTER;
         text(area, label, (left, y - 2), 30, FAINT, (HPos::Left, VPos::Center))?;
-        let (colour, width, height) = match *sample {
-            Sample::Bar(colour, height) => (colour, WIDTH, height),
-            Sample::Dot(colour, size) => (colour, size, size),
-        };
-        let (end, top) = (left - 14, y - height / 2);
-        area.draw(&Rectangle::new([(end - width, top), (end, top + height)], colour.filled()))?;
+        let end = left - 14;
+        match *sample {
+            Sample::Bar(colour, height) => {
+                let corners = [(end - WIDTH, y - height / 2), (end, y - height / 2 + height)];
+                area.draw(&Rectangle::new(corners, colour.filled()))?;
+            }
+            Sample::Dot(colour, size) => {
+                area.draw(&Circle::new((end - size / 2, y), size / 2, colour.filled()))?;
+            }
+        }
         right = left - 14 - WIDTH - 36;
     }
     Ok(())

@@ -15,7 +15,7 @@ use nowcast::kernels::Level;
 
 use crate::failure::Failure;
 use crate::output;
-use check::{Comparison, LEAST_PATHS};
+use check::{Comparison, FALSE_ALARM, LEAST_PATHS};
 use draw::{Drawing, Precision, Scheme};
 use moments::Moments;
 use plot::{Picture, Shown};
@@ -71,8 +71,10 @@ fn drawn<T: Number>(args: &SampleArgs, request: &Request) -> Result<(), Failure>
     let gaussian = request.gaussian::<T>()?;
     let asked = request.asked();
     if args.check {
-        let least = asked.components().iter().map(|c| c.weight).filter(|weight| *weight > 0.0);
-        let least = (LEAST_PATHS as f64 / least.fold(1.0, f64::min)).ceil();
+        // What is as good as never drawn is no part of the draw.
+        let counts = asked.components().iter().map(|c| c.weight * args.paths as f64);
+        let fewest = counts.filter(|n| *n > FALSE_ALARM / 10.0).fold(args.paths as f64, f64::min);
+        let least = (LEAST_PATHS as f64 / fewest * args.paths as f64).ceil();
         if (args.paths as f64) < least {
             return Err(Failure::User(format!(
                 "--check says little of so few paths: draw at least {least} with --paths"
@@ -85,7 +87,7 @@ fn drawn<T: Number>(args: &SampleArgs, request: &Request) -> Result<(), Failure>
             plot::MOST_DIMENSIONS
         )));
     }
-    let indices: Vec<usize> = (0..asked.dim()).collect();
+    let indices = request.indices();
     let mut out = match &args.out {
         Some(path) => Some((path, RowsFile::create(path, args.paths, &names(&indices))?)),
         None => None,
@@ -110,13 +112,15 @@ fn drawn<T: Number>(args: &SampleArgs, request: &Request) -> Result<(), Failure>
         file.finish(path)?;
     }
     if let (Some(path), Some(shown)) = (&args.plot, &shown) {
-        let picture = Picture { asked: &asked, shown, indices: &indices, args };
+        let picture =
+            Picture { asked: &asked, shown, indices: &indices, given: &request.given, args };
         let svg = plot::svg(&picture).map_err(Failure::Internal)?;
         output::write_file(path, svg.as_bytes())?;
     }
     let comparison = Comparison::new(&moments, &asked, args.scheme.independent(), T::ROUNDING);
-    let family = request.family.name();
-    Report::new(args, Draw { family, precision: T::NAME, indices, took, comparison }).finish(args)
+    let (family, given) = (request.family.name(), request.given.clone());
+    let draw = Draw { family, precision: T::NAME, given, indices, took, comparison };
+    Report::new(args, draw).finish(args)
 }
 
 /// What dimensions are called.

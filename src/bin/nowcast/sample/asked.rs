@@ -5,6 +5,9 @@
 
 use nowcast::sampling::normal_quantile;
 
+/// What is left of a variance that the dimensions before determine, relatively: rounding.
+const DETERMINED: f64 = 1e-12;
+
 /// Covariances of one normal distribution.
 pub(super) enum Covariance {
     /// Variances of independent dimensions.
@@ -37,7 +40,56 @@ impl Component {
     }
 }
 
+impl Component {
+    /// One known dimension after the other; also the logarithm of the density that they have.
+    fn given(mut self, known: &[(usize, f64)], is_known: &[bool]) -> (Self, f64) {
+        let dim = self.mean.len();
+        let before: Vec<f64> = (0..dim).map(|index| self.covariance(index, index)).collect();
+        let mut log_density = 0.0;
+        for (k, value) in known {
+            let (variance, away) = (self.covariance(*k, *k), value - self.mean[*k]);
+            // The known ones before it determine it.
+            if variance <= DETERMINED * before[*k] {
+                continue;
+            }
+            log_density -= (away * away / variance + (std::f64::consts::TAU * variance).ln()) / 2.0;
+            if let Covariance::Dense(all) = &mut self.covariance {
+                let row = all[k * dim..][..dim].to_vec();
+                for (i, to) in all.chunks_exact_mut(dim).enumerate() {
+                    let gain = row[i] / variance;
+                    self.mean[i] += gain * away;
+                    to.iter_mut().zip(&row).for_each(|(to, x)| *to -= gain * x);
+                }
+            }
+        }
+        let left = |all: &[f64]| -> Vec<f64> {
+            all.iter().zip(is_known).filter(|(_, known)| !**known).map(|(x, _)| *x).collect()
+        };
+        let covariance = match &self.covariance {
+            Covariance::Diagonal(variances) => Covariance::Diagonal(left(variances)),
+            Covariance::Dense(all) => {
+                let rows = all.chunks_exact(dim).zip(is_known).filter(|(_, known)| !**known);
+                Covariance::Dense(rows.flat_map(|(row, _)| left(row)).collect())
+            }
+        };
+        (Self { mean: left(&self.mean), covariance, ..self }, log_density)
+    }
+}
+
 impl Asked {
+    /// The other dimensions, given that these have these values.
+    pub(super) fn given(self, known: &[(usize, f64)]) -> Self {
+        let is_known: Vec<bool> =
+            (0..self.dim()).map(|index| known.iter().any(|(k, _)| *k == index)).collect();
+        let components = self.components.into_iter().map(|c| c.given(known, &is_known));
+        let (mut components, densities): (Vec<Component>, Vec<f64>) = components.unzip();
+        let largest = densities.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        for (component, density) in components.iter_mut().zip(densities) {
+            component.weight *= (density - largest).exp();
+        }
+        Self::new(components)
+    }
+
     pub(super) fn new(mut components: Vec<Component>) -> Self {
         let total: f64 = components.iter().map(|component| component.weight).sum();
         components.iter_mut().for_each(|component| component.weight /= total);
@@ -45,7 +97,8 @@ impl Asked {
         let mean = |index: usize| components.iter().map(|c| c.weight * c.mean[index]).sum();
         let mean: Vec<f64> = (0..dim).map(mean).collect();
         let mut asked = Self { components, mean, std: Vec::new() };
-        asked.std = (0..dim).map(|index| asked.moment([index; 2]).sqrt()).collect();
+        // Below zero only by rounding.
+        asked.std = (0..dim).map(|index| asked.moment([index; 2]).max(0.0).sqrt()).collect();
         asked
     }
 
@@ -164,6 +217,26 @@ mod tests {
         assert!((asked.quantile(0, 0.975) - (1.0 + 2.0 * 1.959963984540054)).abs() < 1e-12);
         assert!((asked.density(0, 1.0) - 0.199_471_140_200_716_35).abs() < 1e-15);
     }
+
+    /// Against the normal equations by hand, and for the weights against `scipy.stats.norm.pdf`.
+    #[test]
+    fn known_dimensions() {
+        let parts = vec![
+            normal(0.3, [0.0, 1.0], [1.0, 0.5, 2.0]),
+            normal(0.7, [3.0, -1.0], [0.5, -0.2, 1.0]),
+        ];
+        let asked = Asked::new(parts).given(&[(0, 2.0)]);
+        let [first, second] = asked.components() else { panic!("two") };
+        assert_eq!((first.mean[0], first.covariance(0, 0)), (2.0, 1.75));
+        assert!((second.mean[0] - (-1.0 - 0.4 * -1.0)).abs() < 1e-15);
+        assert!((second.covariance(0, 0) - 0.92).abs() < 1e-15);
+        assert!((first.weight - WEIGHT).abs() < 1e-12, "{}", first.weight);
+        let whole = normal(1.0, [0.0, 0.0], [1.0, 2.0, 4.0]);
+        let determined = Asked::new(vec![whole]).given(&[(1, 3.0)]);
+        assert_eq!((determined.mean[0], determined.std[0]), (1.5, 0.0));
+    }
+
+    const WEIGHT: f64 = 0.100_302_186_424_822_91;
 
     /// Against NumPy and SciPy: moments by Gauss-Hermite quadrature of 40 by 40 points, quantiles by
     /// `brentq` on the sum of `norm.cdf`.

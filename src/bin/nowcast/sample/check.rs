@@ -37,6 +37,15 @@ pub(super) struct Compared {
     pub(super) standard_errors: f64,
 }
 
+impl Compared {
+    /// What overflowed is no number, and infinitely far off.
+    fn new(asked: f64, drawn: f64, standard_errors: f64) -> Self {
+        let is_number = !standard_errors.is_nan();
+        let standard_errors = if is_number { standard_errors } else { f64::INFINITY };
+        Self { asked, drawn, standard_errors }
+    }
+}
+
 /// All comparisons.
 pub(super) struct Comparison {
     pub(super) means: Vec<Compared>,
@@ -69,7 +78,7 @@ impl Comparison {
         let mean = |i: usize| {
             let (mean, bias) = (asked.mean[i], moments.bias(i));
             let standard_errors = score(bias, slack[i], asked.std[i] * of_mean);
-            Compared { asked: mean, drawn: mean + bias, standard_errors }
+            Compared::new(mean, mean + bias, standard_errors)
         };
         let std = |i: usize| {
             let (std, drawn) = (asked.std[i], moments.variance(i).sqrt());
@@ -80,7 +89,7 @@ impl Comparison {
                 let root = ((drawn / std).powi(2) * unbiased).cbrt();
                 (root - (1.0 - spread)) / spread.sqrt()
             };
-            Compared { asked: std, drawn, standard_errors }
+            Compared::new(std, drawn, standard_errors)
         };
         let correlation = |(i, j): (usize, usize)| {
             let (a, b) = (asked.std[i], asked.std[j]);
@@ -99,7 +108,7 @@ impl Comparison {
                 let error = variance.sqrt() / left / (freedom - 2.0).sqrt();
                 (drawn.atanh() - asked.atanh() - bias) / error
             };
-            Some(Compared { asked, drawn, standard_errors })
+            Some(Compared::new(asked, drawn, standard_errors))
         };
         let pairs = (0..dim).flat_map(|i| (0..i).map(move |j| (i, j)));
         let correlated = moments.correlated() && freedom > 2.0;
@@ -132,7 +141,7 @@ impl Comparison {
         let comparisons = all().count();
         // Bonferroni: the chance of any alarm is at most the sum of all.
         let limit = -normal_quantile(FALSE_ALARM / comparisons as f64 / 2.0);
-        let beyond = all().filter(|c| !(c.standard_errors.abs() <= limit)).count();
+        let beyond = all().filter(|c| c.standard_errors.abs() > limit).count();
         let largest = Difference::largest(all()).standard_errors;
         let passed = beyond == 0;
         Verdict { passed, comparisons, beyond, largest, limit, false_alarm: FALSE_ALARM }
@@ -142,21 +151,17 @@ impl Comparison {
     pub(super) fn table(&self, names: &[String]) -> String {
         let width = names.iter().map(String::len).max().unwrap_or(0).max(4);
         let mut text = format!(
-            "{:width$} {:^32} {:^32} {:^32}\n{:width$}",
-            "", "mean", "standard deviation", "correlation furthest off", ""
+            "{:width$} {:^33}{:^33}{:^32}",
+            "", "mean", "standard deviation", "correlation furthest off"
         );
+        text.truncate(text.trim_end().len());
+        text += &format!("\n{:width$}", "");
         for _ in 0..2 {
             text += &format!(" {:>12}{:>12}{:>8}", "asked for", "drawn", "s. e.");
         }
-        let _ = writeln!(
-            text,
-            "{:>width$}{:>9}{:>9}{:>8}",
-            "with",
-            "asked for",
-            "drawn",
-            "s. e.",
-            width = width + 1
-        );
+        let partner = width + 2;
+        let _ =
+            writeln!(text, "{:>partner$}{:>10}{:>9}{:>8}", "with", "asked for", "drawn", "s. e.");
         for (i, name) in names.iter().enumerate() {
             let _ = write!(text, "{name:width$}");
             for compared in [self.means.get(i), self.stds.get(i)] {
@@ -173,9 +178,8 @@ impl Comparison {
             let size = |(_, c): &(usize, Compared)| c.standard_errors.abs();
             let furthest = others.filter_map(of).max_by(|a, b| size(a).total_cmp(&size(b)));
             if let Some((j, Compared { asked, drawn, standard_errors })) = furthest {
-                let (name, width) = (&names[j], width + 1);
-                let _ =
-                    write!(text, "{name:>width$}{asked:>9.4}{drawn:>9.4}{standard_errors:>8.2}");
+                let (name, asked, drawn) = (&names[j], fixed(asked), fixed(drawn));
+                let _ = write!(text, "{name:>partner$}{asked:>10}{drawn:>9}{standard_errors:>8.2}");
             }
             text.truncate(text.trim_end().len());
             text += "\n";
@@ -227,18 +231,22 @@ impl Verdict {
     /// What a difference may be, and how sure that is.
     pub(super) fn sentence(&self) -> String {
         let Self { comparisons, largest, limit, .. } = self;
-        let bound = "a right draw exceeds that once in a million runs";
+        let allowed =
+            format!("{limit:.2} standard errors are allowed, one false alarm in a million");
         match self.beyond {
             0 => format!(
-                "passed: of {comparisons} differences the largest is {largest:.2} standard errors; \
-                 {limit:.2} are allowed, {bound}"
+                "passed: of {comparisons} differences the largest is {largest:.2}; {allowed}"
             ),
-            beyond => format!(
-                "{beyond} of {comparisons} differences are larger than {limit:.2} standard errors, \
-                 the largest {largest:.2}; {bound}"
+            n => format!(
+                "{n} of {comparisons} differences are too large, up to {largest:.2}; {allowed}"
             ),
         }
     }
+}
+
+/// Four decimals; what is left of a zero has no sign.
+fn fixed(x: f64) -> String {
+    format!("{:.4}", if x.abs() < 5e-5 { 0.0 } else { x })
 }
 
 /// Six digits.
@@ -252,4 +260,107 @@ pub(super) fn number(x: f64) -> String {
     }
     let decimals = (5.0 - magnitude.log10().floor()).clamp(0.0, 8.0) as usize;
     format!("{x:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use nowcast::kernels::Level;
+    use nowcast::sampling::{Antithetic, OwnedGaussian, PathAddress};
+
+    use super::super::asked::{Component, Covariance};
+    use super::*;
+
+    const MEAN: [f64; 2] = [10.0, -1.0];
+    const COVARIANCE: [f64; 4] = [4.0, 1.2, 1.2, 1.0];
+
+    fn asked() -> Asked {
+        let covariance = Covariance::Dense(COVARIANCE.to_vec());
+        Asked::new(vec![Component { weight: 1.0, mean: MEAN.to_vec(), covariance }])
+    }
+
+    /// A draw that `spoil` may change, compared.
+    fn compared(paths: usize, mirrored: bool, spoil: impl Fn(&mut [f64])) -> Comparison {
+        let owned = OwnedGaussian::<f64>::full(&MEAN, &COVARIANCE).expect("definite");
+        let (level, first) = (Level::detect(), PathAddress { seed: 7, stream: 0, path: 0 });
+        let mut drawn = vec![0.0; 2 * paths];
+        match mirrored {
+            true => owned.gaussian().draw(level, Antithetic(first), &mut drawn),
+            false => owned.gaussian().draw(level, first, &mut drawn),
+        }
+        .expect("whole paths");
+        drawn.chunks_exact_mut(2).for_each(spoil);
+        let mut moments = Moments::new(level, &MEAN);
+        moments.add(&drawn);
+        let independent = if mirrored { Independent::Pairs } else { Independent::All };
+        Comparison::new(&moments, &asked(), independent, f64::EPSILON / 2.0)
+    }
+
+    #[test]
+    fn a_right_draw_passes_and_a_wrong_one_does_not() {
+        for mirrored in [false, true] {
+            for paths in [100, 101, 20_000] {
+                let verdict = compared(paths, mirrored, |_| {}).verdict();
+                assert!(verdict.passed && verdict.comparisons == 5, "{paths}: {verdict:?}");
+            }
+            // Each of these is ten standard errors or so, and spoils nothing else.
+            let fails = |spoil: fn(&mut [f64])| !compared(20_000, mirrored, spoil).verdict().passed;
+            assert!(fails(|path| path[0] += 0.15), "a mean");
+            assert!(fails(|path| path[1] = -1.0 + 1.06 * (path[1] + 1.0)), "a deviation");
+            assert!(fails(|path| path[0] = 10.0 + 1.25 * (path[0] - 10.0 - 0.3 * (path[1] + 1.0))));
+        }
+    }
+
+    /// Scores over 400 seeds are as those of standard normals: their mean square is one, within
+    /// five standard errors of it.
+    #[test]
+    fn scores_are_standard_normal() {
+        let owned = OwnedGaussian::<f64>::full(&MEAN, &COVARIANCE).expect("definite");
+        for (mirrored, means) in [(false, 2), (true, 0)] {
+            let mut squares = 0.0;
+            for seed in 0..400 {
+                let (level, first) = (Level::detect(), PathAddress { seed, stream: 1, path: 0 });
+                let mut drawn = vec![0.0; 2 * 400];
+                match mirrored {
+                    true => owned.gaussian().draw(level, Antithetic(first), &mut drawn),
+                    false => owned.gaussian().draw(level, first, &mut drawn),
+                }
+                .expect("whole paths");
+                let mut moments = Moments::new(level, &MEAN);
+                moments.add(&drawn);
+                let independent = if mirrored { Independent::Pairs } else { Independent::All };
+                let all = Comparison::new(&moments, &asked(), independent, f64::EPSILON / 2.0);
+                let correlations = all.correlations.iter().flatten();
+                let scores = all.means[..means].iter().chain(&all.stds).chain(correlations);
+                squares += scores.map(|c| c.standard_errors.powi(2)).sum::<f64>();
+            }
+            let count = f64::from(400 * (means as u16 + 3));
+            // The scores of one draw are correlated: at worst, one counts for all.
+            let error = (2.0 / 400.0f64).sqrt();
+            assert!((squares / count - 1.0).abs() < 5.0 * error, "{}", squares / count);
+        }
+    }
+
+    #[test]
+    fn constants_must_not_move() {
+        let covariance = Covariance::Diagonal(vec![0.0]);
+        let asked = Asked::new(vec![Component { weight: 1.0, mean: vec![3.0], covariance }]);
+        let passed = |drawn: &[f64]| {
+            let mut moments = Moments::new(Level::detect(), &asked.mean);
+            moments.add(drawn);
+            Comparison::new(&moments, &asked, Independent::All, 1e-16).verdict().passed
+        };
+        assert!(passed(&[3.0; 100]));
+        assert!(!passed(&[3.0 + 1e-9; 100]));
+        let mut one = [3.0; 100];
+        one[50] = 3.001;
+        assert!(!passed(&one));
+    }
+
+    #[test]
+    fn numbers_have_six_digits() {
+        let cases = [(0.0, "0"), (12.3456789, "12.3457"), (-0.5, "-0.500000"), (1e-9, "1.0000e-9")];
+        for (x, text) in cases {
+            assert_eq!(number(x), text);
+        }
+    }
 }

@@ -12,7 +12,9 @@ use crate::picture;
 /// Twice the size in which it is looked at, since coordinates are whole numbers.
 const SIZE: (u32, u32) = (1800, 960);
 /// Top, right and bottom of the plotting area.
-const FRAME: (i32, i32, i32) = (150, 1750, 870);
+const FRAME: (i32, i32, i32) = (190, 1750, 870);
+/// Middle of the legend, below the titles.
+const LEGEND: i32 = 148;
 /// More would be a file that nobody opens.
 pub(super) const MOST_DIMENSIONS: usize = 4096;
 /// Elements of the paths that a plot is made of, at most; but a hundred paths in any case.
@@ -62,6 +64,8 @@ pub(super) struct Picture<'a> {
     pub(super) shown: &'a Shown,
     /// The dimensions that were drawn.
     pub(super) indices: &'a [usize],
+    /// The others and their values.
+    pub(super) given: &'a [(usize, f64)],
     pub(super) args: &'a SampleArgs,
 }
 
@@ -78,7 +82,13 @@ impl Picture<'_> {
             true => format!("the first {} of {paths}", self.shown.len()),
             false => paths.to_string(),
         };
-        let line = format!("{first} {} paths, seed {seed}, stream {stream}", scheme.name());
+        let mut line = format!("{first} {} paths, seed {seed}, stream {stream}", scheme.name());
+        if let [(index, value), more @ ..] = self.given {
+            line += &format!(", given x{index} = {value}");
+            if !more.is_empty() {
+                line += &format!(" and {} more", more.len());
+            }
+        }
         picture::titles(area, left, &format!("Sample of {dims}"), &line)
     }
 }

@@ -19,6 +19,9 @@ pub(super) struct Report {
     scheme: &'static str,
     seed: u64,
     stream: u64,
+    /// Dimensions whose values are known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    given: Vec<Known>,
     /// The dimensions that were drawn.
     indices: Vec<usize>,
     draw_ns: u64,
@@ -40,6 +43,12 @@ pub(super) struct Report {
     check: Option<Check>,
     #[serde(skip)]
     table: String,
+}
+
+#[derive(Serialize)]
+struct Known {
+    index: usize,
+    value: f64,
 }
 
 /// What `--check` adds.
@@ -64,6 +73,7 @@ struct Pair {
 pub(super) struct Draw {
     pub(super) family: &'static str,
     pub(super) precision: &'static str,
+    pub(super) given: Vec<(usize, f64)>,
     /// The dimensions that were drawn.
     pub(super) indices: Vec<usize>,
     pub(super) took: Duration,
@@ -72,7 +82,7 @@ pub(super) struct Draw {
 
 impl Report {
     pub(super) fn new(args: &SampleArgs, draw: Draw) -> Self {
-        let Draw { family, precision, indices, took, comparison } = draw;
+        let Draw { family, precision, given, indices, took, comparison } = draw;
         let names = super::names(&indices);
         let [of_mean, of_std, of_correlation] = comparison.largest();
         let table = if args.check && !args.json { comparison.table(&names) } else { String::new() };
@@ -87,6 +97,7 @@ impl Report {
             scheme: args.scheme.name(),
             seed: args.seed,
             stream: args.stream,
+            given: given.into_iter().map(|(index, value)| Known { index, value }).collect(),
             draw_ns: u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
             out: path(&args.out),
             plot: path(&args.plot),
@@ -119,11 +130,21 @@ impl Report {
 
     fn text(&self) -> String {
         let Self { paths, dim, family, precision, scheme, seed, stream, .. } = self;
+        let dimensions = if *dim == 1 { "dimension" } else { "dimensions" };
         let mut text = format!(
-            "{paths} {scheme} paths of {dim} dimensions in {precision}, {family}, seed {seed}, \
-             stream {stream}: drawn in {:.1} µs\n\n",
+            "{paths} {scheme} paths of {dim} {dimensions} in {precision}, {family}, seed {seed}, \
+             stream {stream}: drawn in {:.1} µs\n",
             self.draw_ns as f64 / 1000.0
         );
+        if !self.given.is_empty() {
+            let known = self.given.iter().map(|k| format!("x{} = {}", k.index, k.value));
+            let drawn = match self.indices.len() {
+                0..=8 => super::names(&self.indices).join(", "),
+                more => format!("the other {more}"),
+            };
+            text += &format!("given {}; drawn: {drawn}\n", known.collect::<Vec<_>>().join(", "));
+        }
+        text += "\n";
         if let Some(Check { verdict, .. }) = &self.check {
             text += &self.table;
             if verdict.passed {
@@ -137,6 +158,9 @@ impl Report {
                 ("standard deviation", self.of_std),
                 ("correlation", self.of_correlation),
             ] {
+                if name == "correlation" && *dim == 1 {
+                    continue;
+                }
                 text += &format!("{name:<20}{difference:>20.5}{standard_errors:>20.2}\n");
             }
         }

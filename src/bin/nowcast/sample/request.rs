@@ -39,6 +39,10 @@ pub(super) struct RequestArgs {
     /// singular one is accepted), or a number, which is added to every variance [default: refuse]
     #[arg(long, value_name = "refuse|semidefinite|JITTER", value_parser = on_singular)]
     on_singular: Option<OnSingular>,
+    /// Condition on this value of a dimension: what is drawn, written and shown are the other
+    /// dimensions, which keep their numbers; may be given more than once, or as a list
+    #[arg(long, value_name = "INDEX=VALUE", value_parser = known, value_delimiter = ',')]
+    given: Vec<(usize, f64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -75,6 +79,15 @@ fn on_singular(text: &str) -> Result<OnSingular, String> {
     }
 }
 
+fn known(text: &str) -> Result<(usize, f64), String> {
+    let parts = text.split_once('=');
+    let known = parts.and_then(|(index, value)| {
+        let value = value.trim().parse::<f64>().ok().filter(|x| x.is_finite())?;
+        Some((index.trim().trim_start_matches('x').parse().ok()?, value))
+    });
+    known.ok_or_else(|| "expected the number of a dimension and its value, as 3=0.5".to_owned())
+}
+
 /// One component, as its files have it.
 struct Part {
     mean: Vec<f64>,
@@ -97,6 +110,8 @@ pub(super) struct Request {
     name: String,
     weights: Vec<f64>,
     parts: Vec<Part>,
+    /// Dimensions whose values are known.
+    pub(super) given: Vec<(usize, f64)>,
 }
 
 impl Request {
@@ -142,7 +157,9 @@ impl Request {
                 files.name
             )));
         }
+        check_given(&args.given, dim)?;
         Ok(Self {
+            given: args.given.clone(),
             family,
             on_singular: args.on_singular.unwrap_or_default(),
             name: files.name,
@@ -151,8 +168,33 @@ impl Request {
         })
     }
 
+    /// The dimensions that are drawn.
+    pub(super) fn indices(&self) -> Vec<usize> {
+        let dim = self.parts.first().map_or(0, |part| part.mean.len());
+        (0..dim).filter(|index| self.given.iter().all(|(known, _)| known != index)).collect()
+    }
+
     /// Factored, ready to draw from.
     pub(super) fn gaussian<T: Number>(&self) -> Result<OwnedGaussian<T>, Failure> {
+        let whole = self.whole()?;
+        if self.given.is_empty() {
+            return Ok(whole);
+        }
+        let (indices, values): (Vec<usize>, Vec<f64>) = self.given.iter().copied().unzip();
+        whole.given(&indices, &values).map_err(|error| {
+            Failure::User(match error {
+                GaussianError::Constant { index } => format!(
+                    "--given {index}: x{index} of {} has no variance of its own, so that its value \
+                     has no density: give another dimension",
+                    self.name
+                ),
+                error => format!("--given, of {}: {error}", self.name),
+            })
+        })
+    }
+
+    /// Before anything is known.
+    fn whole<T: Number>(&self) -> Result<OwnedGaussian<T>, Failure> {
         let is_mixture = self.family == Family::Mixture;
         let component = |(i, part): (usize, &Part)| {
             let Part { mean, covariance, form } = part;
@@ -194,13 +236,17 @@ impl Request {
 
     /// The same distribution in plain numbers.
     pub(super) fn asked(&self) -> Asked {
+        let (on_singular, dense) = (self.on_singular, !self.given.is_empty());
         let parts = self.weights.iter().zip(&self.parts);
-        Asked::new(parts.map(|(weight, part)| part.component(*weight, self.on_singular)).collect())
+        let components = parts.map(|(weight, part)| part.component(*weight, on_singular, dense));
+        let asked = Asked::new(components.collect());
+        if self.given.is_empty() { asked } else { asked.given(&self.given) }
     }
 }
 
 impl Part {
-    fn component(&self, weight: f64, on_singular: OnSingular) -> Component {
+    /// `dense` asks for all covariances, however many.
+    fn component(&self, weight: f64, on_singular: OnSingular, dense: bool) -> Component {
         let (dim, mean) = (self.mean.len(), self.mean.clone());
         let covariance = match &self.form {
             Form::Diagonal => Covariance::Diagonal(self.covariance.clone()),
@@ -220,7 +266,7 @@ impl Part {
                 let row = |i: usize| &loadings[i * rank..][..rank];
                 let product =
                     |i: usize, j: usize| row(i).iter().zip(row(j)).map(|(a, b)| a * b).sum::<f64>();
-                if dim > MOST_CORRELATED {
+                if dim > MOST_CORRELATED && !dense {
                     let variance = |i: usize| product(i, i) + self.covariance[i];
                     Covariance::Diagonal((0..dim).map(variance).collect())
                 } else {
@@ -235,6 +281,25 @@ impl Part {
         };
         Component { weight, mean, covariance }
     }
+}
+
+fn check_given(given: &[(usize, f64)], dim: usize) -> Result<(), Failure> {
+    for (at, (index, _)) in given.iter().enumerate() {
+        if *index >= dim {
+            return Err(Failure::User(format!(
+                "--given {index}: there is no such dimension, they are 0 to {}",
+                dim - 1
+            )));
+        }
+        if given[..at].iter().any(|(before, _)| before == index) {
+            return Err(Failure::User(format!("--given {index}: it is given twice")));
+        }
+    }
+    if given.len() == dim {
+        let sentence = "--given: all dimensions are known: leave one to draw";
+        return Err(Failure::User(sentence.to_owned()));
+    }
+    Ok(())
 }
 
 fn shown(path: &Path) -> String {

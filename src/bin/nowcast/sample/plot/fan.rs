@@ -3,8 +3,8 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::{FRAME, Picture, SIZE, quantile};
-use crate::picture::{self, Area, BLUE, Drawn, FAINT, INK, Plane, Sample, text};
+use super::{FRAME, LEGEND, Picture, SIZE, quantile};
+use crate::picture::{self, Area, BLUE, Drawn, FAINT, INK, Plane, RED, Sample, text};
 
 /// Paths that are shown one by one.
 const PATHS: usize = 16;
@@ -24,9 +24,14 @@ impl Fan {
     fn new(picture: &Picture<'_>) -> Self {
         let Picture { asked, shown, .. } = picture;
         let sorted: Vec<Vec<f64>> = (0..asked.dim()).map(|index| shown.sorted(index)).collect();
+        let given = picture.given.iter().map(|(index, value)| (*index as f64, *value));
+        // Every path has the values that are known.
         let line = |of: &dyn Fn(usize) -> f64| -> Line {
             let points = picture.indices.iter().enumerate();
-            points.map(|(at, index)| (*index as f64, of(at))).collect()
+            let points = points.map(|(at, index)| (*index as f64, of(at)));
+            let mut line: Line = points.chain(given.clone()).collect();
+            line.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+            line
         };
         Self {
             bands: PROBABILITIES.map(|p| line(&|at| quantile(&sorted[at], p))),
@@ -68,6 +73,11 @@ fn draw(area: &Area<'_>, picture: &Picture<'_>, fan: &Fan, plane: &Plane) -> Dra
         area.draw(&PathElement::new(points(line), INK.mix(0.8).stroke_width(2)))?;
     }
     area.draw(&PathElement::new(points(&fan.mean), BLUE.stroke_width(6)))?;
+    for (index, value) in picture.given {
+        let point = plane.point(*index as f64, *value);
+        area.draw(&Circle::new(point, 9, WHITE.filled()))?;
+        area.draw(&Circle::new(point, 7, RED.filled()))?;
+    }
 
     let (left, _, right, bottom) = plane.frame;
     let whole = |(x, _): &(f64, String)| x.fract() == 0.0;
@@ -75,7 +85,7 @@ fn draw(area: &Area<'_>, picture: &Picture<'_>, fan: &Fan, plane: &Plane) -> Dra
     text(area, "dimension", (right, bottom + 56), 30, FAINT, (HPos::Right, VPos::Top))?;
     picture.titles(area, left)?;
     let bar = |label, colour: RGBAColor, height| (label, Sample::Bar(colour, height));
-    let entries = [
+    let mut entries = vec![
         bar("mean asked for", BLUE.to_rgba(), 6),
         bar("5, 25, 75, 95 %", INK.mix(0.8), 2),
         bar("paths", BLUE.mix(0.30), 2),
@@ -83,5 +93,8 @@ fn draw(area: &Area<'_>, picture: &Picture<'_>, fan: &Fan, plane: &Plane) -> Dra
         bar("50 %", BLUE.mix(0.38), 28),
         bar("90 %", BLUE.mix(0.16), 28),
     ];
-    picture::legend(area, (right, 102), &entries)
+    if !picture.given.is_empty() {
+        entries.push(("given", Sample::Dot(RED.to_rgba(), 14)));
+    }
+    picture::legend(area, (right, LEGEND), &entries)
 }

@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::{FRAME, Picture, SIZE, quantile};
+use super::{FRAME, LEGEND, Picture, SIZE, quantile};
 use crate::picture::{self, BLUE, FAINT, INK, Plane, Sample, text};
 
 const CURVE: usize = 400;
@@ -53,6 +53,6 @@ pub(super) fn svg(picture: &Picture<'_>) -> Result<String, String> {
             ("drawn", Sample::Bar(BLUE.mix(0.38), 28)),
             ("asked for", Sample::Bar(INK.to_rgba(), 4)),
         ];
-        picture::legend(area, (right, 102), &entries)
+        picture::legend(area, (right, LEGEND), &entries)
     })
 }

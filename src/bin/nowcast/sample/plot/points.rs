@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::{FRAME, Picture, SIZE};
+use super::{FRAME, LEGEND, Picture, SIZE};
 use crate::picture::{self, Area, BLUE, Drawn, FAINT, GRID, INK, Plane, Sample, text};
 use crate::sample::asked::Component;
 
@@ -68,7 +68,7 @@ fn decorate(area: &Area<'_>, picture: &Picture<'_>, plane: &Plane) -> Drawn {
             Sample::Bar(INK.to_rgba(), 4),
         ),
     ];
-    picture::legend(area, (right, 102), &entries)
+    picture::legend(area, (right, LEGEND), &entries)
 }
 
 /// Around the mean, with probability `p` inside.
