@@ -50,7 +50,7 @@ pub mod x86_64;
 pub use activation::Activation;
 pub use isa::{Isa, Level, Tiles};
 pub use scalar::Scalar;
-pub use simd::{Simd, Vectorized, dispatch};
+pub use simd::{PairTable, Simd, Vectorized, dispatch};
 
 #[cfg(test)]
 mod simd_tests;

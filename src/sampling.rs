@@ -1,9 +1,20 @@
 //! Random numbers, standard normals and Gaussian sample paths.
 //!
-//! Owns the generator, the map from its words to normals, and [`Gaussian`]. Its one invariant: a
+//! Owns the generators, the map from their words to normals, and [`Gaussian`]. Its one invariant: a
 //! path is a function of its [`PathAddress`] alone, bit for bit, on every instruction set and in
 //! whatever block, order or number the paths are made. It must not allocate, keep state between
 //! calls or know what a path is a forecast of.
+//!
+//! # What there is
+//! - **Sources of words**: independent paths ([`PathAddress`]), mirrored pairs ([`Antithetic`]),
+//!   scrambled Sobol points ([`SobolPaths`]). Every draw takes any of them.
+//! - **Distributions**: [`Gaussian`] of `f32` or `f64`, full, diagonal, of low rank, or a mixture;
+//!   singular covariances by choice ([`OnSingular`]).
+//! - **What is said without drawing**: density and Mahalanobis distance, marginals and conditions
+//!   ([`Gaussian::given`]), quantiles of weighted sums ([`Gaussian::linear_quantile`]).
+//! - **What is drawn**: paths by path or by dimension, as many as a deadline allows
+//!   ([`Gaussian::draw_until`]), moments and probabilities of paths that nobody keeps.
+//! - **What follows a stream**: [`ExponentialCovariance`], whose factor is updated in place.
 //!
 //! # From an address to words
 //! [`philox4x32_10`] with the counter `[path low, path high, stream low, stream high]` and the key
@@ -25,10 +36,14 @@
 //!
 //! Magnitudes reach from `2.9e-10` to 9.08, and no normal is zero. See [`standard_normals`] for the
 //! accuracy of the inverse.
+//!
+//! A normal of `f64` takes all 32 bits `k` of the second word always, so it is the normal of `f32`
+//! at the same place, refined: the probability beyond it is `(tail + (k + 1/2) / 2^32) / 2^32`.
 
 mod cholesky;
 mod draw;
 mod error;
+mod exponential;
 mod gaussian;
 mod moments;
 mod normal;
@@ -40,12 +55,15 @@ mod philox;
 mod quantile;
 mod real;
 mod semidefinite;
+mod sobol;
 mod source;
 mod tile;
 mod triangular;
+mod update;
 
 pub use draw::standard_normals;
 pub use error::{DrawError, GaussianError, PointError};
+pub use exponential::{Decay, ExponentialCovariance, ExponentialError};
 pub use gaussian::{Frequency, Gaussian, Linear, OnSingular};
 pub use moments::Moments;
 #[cfg(feature = "std")]
@@ -54,4 +72,8 @@ pub use paths::{PathAddress, PathWords};
 pub use philox::philox4x32_10;
 pub use quantile::normal_quantile;
 pub use real::Real;
+#[cfg(feature = "std")]
+pub use sobol::OwnedSobol;
+pub use sobol::{Sobol, SobolError, SobolPaths};
 pub use source::{Antithetic, Source};
+pub use update::{UpdateError, rank_one_downdate, rank_one_update};

@@ -178,26 +178,105 @@ fn one_bit_of_the_address_changes_half_of_the_words() {
 
 #[test]
 fn normals_are_normal() {
-    let samples = (1 << 22) / SHRINK;
+    let samples = 10_000_000 / SHRINK;
     for (name, mut z) in [
         ("one path", normals(HOME, samples, 1)),
         ("many paths", normals(HOME, 1, samples)),
         ("between", normals(HOME, 64, samples / 64)),
     ] {
+        let samples = z.len() as f64;
         let mut cells = [0u32; 1024];
         for z in &z {
             cells[(below(f64::from(*z)) * 1024.0) as usize] += 1;
         }
-        assert_cells(&format!("{name}, cells"), &cells, |_| samples as f64 / 1024.0);
+        assert_cells(&format!("{name}, cells"), &cells, |_| samples / 1024.0);
 
         // Kolmogorov and Smirnov; the limit of 2.8 is exceeded with probability 3e-7.
         z.sort_unstable_by(f32::total_cmp);
         let distance = z.iter().enumerate().fold(0.0f64, |most, (n, z)| {
-            let p = below(f64::from(*z)) * samples as f64;
+            let p = below(f64::from(*z)) * samples;
             most.max(p - n as f64).max((n + 1) as f64 - p)
         });
-        let scaled = distance / (samples as f64).sqrt();
+        let scaled = distance / samples.sqrt();
         assert!(scaled < 2.8, "{name}: Kolmogorov-Smirnov {scaled}");
+
+        // Anderson and Darling, which weighs the tails. Far out the statistic is as half a
+        // chi-squared of one degree times sqrt(3) in probability: sqrt(3) erfc(sqrt(14)) = 2e-7.
+        let terms = z.iter().zip(z.iter().rev()).enumerate().map(|(n, (low, high))| {
+            let logs = below(f64::from(*low)).ln() + below(-f64::from(*high)).ln();
+            (2 * n + 1) as f64 * logs
+        });
+        let statistic = -samples - terms.sum::<f64>() / samples;
+        assert!(statistic < 14.0, "{name}: Anderson-Darling {statistic}");
+    }
+}
+
+/// Path of [`HOME`]'s seed and stream, its first word, the second word that goes with it, and the
+/// normal that the documentation defines for them, out to 6.5 and on both sides of the seams: by
+/// mpmath with 50 digits, as the root of `erfc(z / sqrt(2)) / 2 - probability`, rounded to `f64`.
+#[rustfmt::skip]
+const TABULATED: [(u64, u32, u32, f64); 39] = [
+    (2_506_087_683, 0xffff_ffff, 0x0f5b_f97f, -2.918_099_372_916_623e-10),
+    (498_177_019, 0x0000_0000, 0x14d8_e1b4, 2.918_099_372_916_623e-10),
+    (262_891_564, 0xc000_0000, 0x386b_5d6e, -0.674_489_749_829_738_4),
+    (6_770_829_021, 0x3fff_ffff, 0x6393_3035, 0.674_489_749_829_738_4),
+    (9_575_637_373, 0x5762_5e89, 0xf3b1_3439, 1.000_000_000_456_272),
+    (2_566_693_310, 0x85d2_f3e0, 0x3948_2b96, -2.000_000_000_850_036_5),
+    (11_119_529_549, 0x8200_0000, 0x41c3_d73c, -2.417_559_010_813_537_4),
+    (597_280_962, 0x7dff_ffff, 0x2b02_91ad, 2.417_559_010_813_537_4),
+    (1_101_248_036, 0x8080_0000, 0xe035_fa9e, -2.885_634_893_665_540_3),
+    (938_101_960, 0x7f7f_ffff, 0xad03_f034, 2.885_634_893_665_540_3),
+    (5_561_664_027, 0x7f80_0000, 0xffa9_b7d7, 2.885_634_912_476_157_8),
+    (6_944_240_977, 0x807f_ffff, 0xc597_7577, -2.885_634_920_987_788_7),
+    (9_377_808_706, 0x7f80_0000, 0x5d16_d557, 2.885_634_936_304_922_5),
+    (15_307_777_819, 0x807f_ffff, 0x3f4e_ecdc, -2.885_634_940_669_968),
+    (7_717_235_197, 0x7fa7_8878, 0xdf74_6094, 3.000_000_001_361_543_8),
+    (930_958_763, 0x7fff_c6ff, 0xe90b_d4e1, 4.499_999_775_911_97),
+    (2_066_593_301, 0x7fff_fb30, 0xdb53_a774, 4.999_890_777_884_613),
+    (2_463_352_487, 0x8000_04cf, 0x3d0c_297e, -4.999_987_575_147_845),
+    (12_237_136_691, 0x8000_0051, 0xf7e0_5efc, -5.499_118_536_431_579),
+    (15_391_877_173, 0x8000_0004, 0xe20f_94ff, -5.976_927_918_571_214),
+    (15_966_827_842, 0x7fff_fffb, 0x8df3_c44e, 5.988_269_470_587_384),
+    (513_795_128, 0x7fff_fffb, 0x6384_e1b0, 5.994_297_514_029_514),
+    (6_877_037_337, 0x8000_0004, 0x144d_931e, -6.006_169_493_125_944),
+    (5_459_819_077, 0x8000_0002, 0xf893_d4a2, -6.057_389_592_887_001),
+    (1_551_743_945, 0x7fff_fffd, 0xd4ba_a97d, 6.065_153_770_788_087),
+    (11_584_027_241, 0x7fff_fffd, 0x3620_064f, 6.104_725_426_521_032),
+    (6_110_029_550, 0x8000_0002, 0x0942_45ad, -6.117_900_161_064_215),
+    (15_413_165_283, 0x7fff_fffe, 0xeb5c_ec6f, 6.127_307_905_524_91),
+    (16_748_078_981, 0x8000_0001, 0xc81b_1d28, -6.139_148_119_334_651),
+    (6_845_907_563, 0x7fff_fffe, 0x9a54_8404, 6.155_929_087_218_977),
+    (2_847_850_766, 0x8000_0001, 0x5818_c80f, -6.183_764_191_776_49),
+    (34_595_680_488, 0x8000_0000, 0xfce3_062d, -6.232_176_615_738_818),
+    (13_061_890_810, 0x7fff_ffff, 0xe4bd_a4b9, 6.247_874_007_232_633),
+    (19_245_927_652, 0x8000_0000, 0x7d79_7913, -6.341_028_174_426_985),
+    (28_465_651_357, 0x7fff_ffff, 0x3df5_b8f7, 6.448_846_933_853_782),
+    (27_031_847_581, 0x7fff_ffff, 0x2226_912c, 6.538_546_251_859_589),
+    (17_900_203_513, 0x8000_0000, 0x2146_1721, -6.542_436_167_834_821),
+    (40_626_330_525, 0x7fff_ffff, 0x200f_0215, 6.547_995_951_076_645),
+    (22_973_074_007, 0x8000_0000, 0x1dba_83e6, -6.559_258_578_334_187_5),
+];
+
+#[test]
+fn tabulated_words_give_their_normals() {
+    for (path, word, second, expected) in TABULATED {
+        let address = PathAddress { path, ..HOME };
+        assert_eq!(PathWords::new(address).next_word(), word, "path {path}");
+        // The table is of the definition.
+        let tail = f64::from(i32::MAX - if word >> 31 == 1 { !word } else { word } as i32);
+        let within = if tail < 2f64.powi(23) {
+            (f64::from(second >> 1) + 0.5) * 2f64.powi(-31)
+        } else {
+            0.5
+        };
+        let beyond = (tail + within) * 2f64.powi(-32);
+        assert!((below(-expected.abs()) / beyond - 1.0).abs() < 1e-13, "word {word:#x}");
+        for level in [Level::scalar(), Level::detect()] {
+            let mut z = [0.0f32];
+            standard_normals(level, address, 1, &mut z).unwrap();
+            let error = (f64::from(z[0]) / expected - 1.0).abs();
+            assert!(error < 3e-7, "word {word:#x}: {} of {expected}, {error:e}", z[0]);
+        }
     }
 }
 
@@ -274,6 +353,50 @@ fn neighbours_are_independent() {
                 let name = format!("{name}, power {} against {}", n + 1, m + 1);
                 assert_uncorrelated(&name, pairs.map(|(a, b)| (x(a), y(b))));
             }
+        }
+    }
+}
+
+/// Whatever two addresses share, their paths share nothing.
+#[test]
+fn addresses_that_differ_in_one_bit_give_independent_paths() {
+    let (dim, paths) = (64, (1 << 12) / SHRINK);
+    let here = normals(HOME, dim, paths);
+    for bit in 0..192 {
+        // A bit below the number of paths would swap them among themselves: every path twice.
+        if bit < paths.ilog2() as usize {
+            continue;
+        }
+        let mut first = HOME;
+        let parts = [&mut first.path, &mut first.stream, &mut first.seed];
+        *parts[bit / 64] ^= 1 << (bit % 64);
+        let there = normals(first, dim, paths);
+        let pairs = here.iter().zip(&there).map(|(a, b)| (f64::from(*a), f64::from(*b)));
+        assert_uncorrelated(&format!("bit {bit} of path, stream and seed"), pairs);
+    }
+}
+
+/// A part that thousands of paths have in common, too small to be seen between two of them, adds up
+/// in their sum.
+#[test]
+fn sums_over_paths_streams_and_seeds_are_normal() {
+    let (dim, count) = (256, (1 << 14) / SHRINK as u64);
+    let addresses: [(&str, fn(u64) -> PathAddress); 3] = [
+        ("paths", |n| PathAddress { path: n, ..HOME }),
+        ("streams", |n| PathAddress { stream: n, ..HOME }),
+        ("seeds", |n| PathAddress { seed: n, ..HOME }),
+    ];
+    for (name, address) in addresses {
+        let (mut sums, mut squares) = (vec![0.0f64; dim], vec![0.0f64; dim]);
+        for n in 0..count {
+            for (index, z) in normals(address(n), dim, 1).into_iter().map(f64::from).enumerate() {
+                sums[index] += z;
+                squares[index] += (z * z - 1.0) / 2f64.sqrt();
+            }
+        }
+        for (power, sums) in [("", sums), (", squared", squares)] {
+            let statistic: f64 = sums.iter().map(|sum| sum * sum / count as f64).sum();
+            assert_chi_squared(&format!("sums over {name}{power}"), statistic, dim as f64);
         }
     }
 }

@@ -3,7 +3,7 @@
 use core::cell::Cell;
 
 use super::isa::{Isa, Level};
-use super::simd::{Simd, Vectorized};
+use super::simd::{PairTable, Simd, Vectorized};
 
 /// The token of portable code. Anybody may make it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -179,6 +179,7 @@ impl Simd for Scalar {
         lookup16(table: &[f32; 16], index: u32) -> f32 = table[index as usize % 16];
         u32_to_i32(a: u32) -> i32 = a.cast_signed();
 
+        f64_lookup16(table: &PairTable, index: u64) -> [f64; 2] = table.rows[index as usize % 16];
         f64_splat(x: f64) -> f64 = x;
         f64_load(from: &[f64]) -> f64 = from[0];
         f64_store(x: f64, to: &mut [f64]) = to[0] = x;
@@ -208,6 +209,9 @@ impl Simd for Scalar {
         u64_load(from: &[u64]) -> u64 = from[0];
         u64_store(x: u64, to: &mut [u64]) = to[0] = x;
         u64_load_u32(from: &[u32]) -> u64 = u64::from(from[0]);
+        u64_from_u32(low: u32, high: u32) -> [u64; 2] =
+            [u64::from(low) | u64::from(high) << 32; 2];
+        u64_to_nearest_f64(a: u64) -> f64 = a as f64;
         u64_add(a: u64, b: u64) -> u64 = a.wrapping_add(b);
         u64_sub(a: u64, b: u64) -> u64 = a.wrapping_sub(b);
         u64_mul_low32(a: u64, b: u64) -> u64 = u64::from(a as u32) * u64::from(b as u32);

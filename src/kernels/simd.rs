@@ -69,6 +69,34 @@ pub fn dispatch<K: Vectorized>(level: Level, kernel: K) -> K::Output {
     Scalar.vectorize(kernel)
 }
 
+/// Sixteen rows of two numbers, for [`Simd::f64_lookup16`]: by rows where memory is read at an
+/// index, by columns where registers are permuted.
+#[derive(Clone, Copy, Debug)]
+// No load crosses a cache line.
+#[repr(align(64))]
+pub struct PairTable {
+    pub(super) rows: [[f64; 2]; 16],
+    #[cfg(target_arch = "x86_64")]
+    pub(super) columns: [[f64; 16]; 2],
+}
+
+impl PairTable {
+    /// The table of two columns.
+    pub const fn new(columns: [[f64; 16]; 2]) -> Self {
+        let mut rows = [[0.0; 2]; 16];
+        let mut row = 0;
+        while row < 16 {
+            rows[row] = [columns[0][row], columns[1][row]];
+            row += 1;
+        }
+        Self {
+            rows,
+            #[cfg(target_arch = "x86_64")]
+            columns,
+        }
+    }
+}
+
 /// An instruction set: a zero-sized proof that the CPU has it, and its instructions.
 ///
 /// Loads and stores panic on a slice shorter than the vector; the `_tail` ones on a slice longer
@@ -377,6 +405,8 @@ pub trait Simd: Copy + core::fmt::Debug + Send + Sync + 'static {
 
     // f64
 
+    /// Both columns of row `index % 16` in each lane.
+    fn f64_lookup16(self, table: &PairTable, index: Self::U64) -> [Self::F64; 2];
     /// All lanes `x`.
     fn f64_splat(self, x: f64) -> Self::F64;
     /// The first `F64_LANES` elements.
@@ -487,6 +517,9 @@ pub trait Simd: Copy + core::fmt::Debug + Send + Sync + 'static {
     fn u64_store(self, x: Self::U64, to: &mut [u64]);
     /// The first `F64_LANES` elements, with zeros above them.
     fn u64_load_u32(self, from: &[u32]) -> Self::U64;
+    /// `low + 2^32 * high`, of the lower and of the upper half of the lanes. Where `F64_LANES` is
+    /// `LANES`, both are the whole.
+    fn u64_from_u32(self, low: Self::U32, high: Self::U32) -> [Self::U64; 2];
     /// `a + b`.
     fn u64_add(self, a: Self::U64, b: Self::U64) -> Self::U64;
     /// `a - b`.
@@ -512,6 +545,8 @@ pub trait Simd: Copy + core::fmt::Debug + Send + Sync + 'static {
         let biased = self.u64_or(a, self.u64_splat(0x4330_0000_0000_0000));
         self.f64_sub(self.f64_from_bits(biased), self.f64_splat(4_503_599_627_370_496.0))
     }
+    /// The nearest float, ties to even.
+    fn u64_to_nearest_f64(self, a: Self::U64) -> Self::F64;
     /// The integer in each lane that is one from 0 to 2^52 - 1, exactly; any value elsewhere.
     #[inline(always)]
     fn f64_to_u64(self, a: Self::F64) -> Self::U64 {

@@ -6,7 +6,7 @@ use core::cell::Cell;
 use std::vec::Vec;
 
 use super::suite::{Rng, levels};
-use super::{Level, Simd, Vectorized, dispatch};
+use super::{Level, PairTable, Simd, Vectorized, dispatch};
 
 /// Operands of 16 lanes: `x`, `y` and `z`, as floats, integers and doubles.
 #[derive(Clone)]
@@ -174,6 +174,14 @@ impl Vectorized for Everything<'_> {
             "u64_shl": |x, _y| s.u64_shl::<17>(x);
             "u64_shr": |x, _y| s.u64_shr::<12>(x);
             "u64_to_f64": |x, _y| s.f64_to_bits(s.u64_to_f64(s.u64_shr::<12>(x)));
+            "u64_to_nearest_f64": |x, _y| s.f64_to_bits(s.u64_to_nearest_f64(x));
+            "u64_to_nearest_f64 small": |x, _y| {
+                s.f64_to_bits(s.u64_to_nearest_f64(s.u64_shr::<20>(x)))
+            };
+            "u64_to_nearest_f64 ties": |x, _y| {
+                let tie = s.u64_or(s.u64_and(x, s.u64_splat(!0x7ff)), s.u64_splat(1 << 63 | 1 << 10));
+                s.f64_to_bits(s.u64_to_nearest_f64(tie))
+            };
             "u64_eq": |x, y| {
                 let one = s.f64_splat(1.0);
                 s.f64_to_bits(s.f64_select(s.u64_eq(x, y), one, s.f64_neg(one)))
@@ -351,5 +359,52 @@ fn vectors_are_dealt_in_two() {
     let numbers = core::array::from_fn(|i| i as f32);
     for level in levels() {
         dispatch(level, Dealt(&numbers));
+    }
+}
+
+struct Paired<'a> {
+    words: [&'a [u32; 16]; 2],
+    table: [[f64; 16]; 2],
+    indices: &'a [u64; 16],
+}
+
+impl Vectorized for Paired<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let [low, high] = self.words;
+        let pairs = s.u64_from_u32(s.u32_load(low), s.u32_load(high));
+        for (half, pairs) in pairs.into_iter().take(S::LANES / S::F64_LANES).enumerate() {
+            let mut lanes = [0; 8];
+            s.u64_store(pairs, &mut lanes);
+            let words = low.iter().zip(high).skip(half * S::F64_LANES);
+            for (lane, (low, high)) in lanes[..S::F64_LANES].iter().zip(words) {
+                assert_eq!(*lane, u64::from(*low) | u64::from(*high) << 32, "{}", S::ISA);
+            }
+        }
+        let table = PairTable::new(self.table);
+        let found = s.f64_lookup16(&table, s.u64_load(self.indices));
+        for (vector, column) in found.into_iter().zip(self.table) {
+            let mut lanes = [0.0; 8];
+            s.f64_store(vector, &mut lanes);
+            for (lane, index) in lanes[..S::F64_LANES].iter().zip(self.indices) {
+                assert_eq!(*lane, column[(index % 16) as usize], "{}", S::ISA);
+            }
+        }
+    }
+}
+
+#[test]
+fn halves_are_paired_and_pairs_looked_up() {
+    let mut rng = Rng::new(4);
+    let table = core::array::from_fn(|j| core::array::from_fn(|i| (i + 100 * j) as f64));
+    for _ in 0..50 {
+        let words: [[u32; 16]; 2] =
+            core::array::from_fn(|_| core::array::from_fn(|_| rng.next() as u32));
+        let indices = core::array::from_fn(|_| rng.next());
+        for level in levels() {
+            dispatch(level, Paired { words: [&words[0], &words[1]], table, indices: &indices });
+        }
     }
 }

@@ -105,12 +105,11 @@ unsafe fn transpose4(from: &[f64], from_stride: usize, to: &mut [f64], to_stride
         for (j, row) in rows.iter_mut().enumerate() {
             *row = _mm256_loadu_pd(from[j * from_stride..][..4].as_ptr());
         }
-        for i in 0..2 {
-            // Columns `i` and `i + 2` of rows 0 and 1, then of rows 2 and 3.
-            let [a, b] = [0, 2].map(|j| match i {
-                0 => _mm256_unpacklo_pd(rows[j], rows[j + 1]),
-                _ => _mm256_unpackhi_pd(rows[j], rows[j + 1]),
-            });
+        // No closure: that would not be compiled for the instruction set. Columns 0 and 2, then 1
+        // and 3, of the upper two rows and of the lower two.
+        let even = (_mm256_unpacklo_pd(rows[0], rows[1]), _mm256_unpacklo_pd(rows[2], rows[3]));
+        let odd = (_mm256_unpackhi_pd(rows[0], rows[1]), _mm256_unpackhi_pd(rows[2], rows[3]));
+        for (i, (a, b)) in [even, odd].into_iter().enumerate() {
             let (low, high) =
                 (_mm256_permute2f128_pd::<0x20>(a, b), _mm256_permute2f128_pd::<0x31>(a, b));
             _mm256_storeu_pd(to[i * to_stride..][..4].as_mut_ptr(), low);

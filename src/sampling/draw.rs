@@ -116,6 +116,17 @@ impl<G: Source> Numbered<'_, G> {
         Self { source, numbers: &[], used: 0 }
     }
 
+    /// How many of these `paths` at `start` may share vectors.
+    #[inline(always)]
+    fn together(&self, start: usize, paths: usize) -> usize {
+        // Those of a list may all.
+        if !self.numbers.is_empty() {
+            return paths;
+        }
+        let most = G::together(self.source.first().wrapping_add(start as u64));
+        most.min(paths as u64) as usize
+    }
+
     /// The words of the paths at `start` and behind it, some lanes of which nobody looks at.
     #[inline(always)]
     pub(super) fn words<S: Simd, const VECTORS: usize>(
@@ -135,14 +146,11 @@ impl<G: Source> Numbered<'_, G> {
         for (number, (low, high)) in listed.zip(low.iter_mut().zip(&mut high)) {
             (*low, *high) = (*number as u32, (*number >> 32) as u32);
         }
-        let vector = |at: usize| {
-            let (low, high) =
-                (s.u32_load(&low[at * S::LANES..]), s.u32_load(&high[at * S::LANES..]));
-            self.source.words(s, low, high)
-        };
-        let mut words = [vector(0); VECTORS];
+        // No closure: that would not be compiled for the instruction set.
+        let mut words = [self.source.words(s, s.u32_load(&low), s.u32_load(&high)); VECTORS];
         for (at, words) in words.iter_mut().enumerate().skip(1) {
-            *words = vector(at);
+            let lanes = at * S::LANES;
+            *words = self.source.words(s, s.u32_load(&low[lanes..]), s.u32_load(&high[lanes..]));
         }
         for words in &mut words {
             for _ in 0..self.used {
@@ -248,7 +256,7 @@ impl<T: Real, G: Source> Vectorized for Draw<'_, T, G> {
         let abreast = if T::twice::<S>() { 2 * S::LANES } else { S::LANES };
         let mut start = 0;
         while start < out.paths() {
-            let paths = (out.paths() - start).min(abreast);
+            let paths = from.together(start, (out.paths() - start).min(abreast));
             let group = out.part(start, paths);
             if T::twice::<S>() && paths > S::LANES {
                 tiles.draw::<S, 2>(s, shape, dim, from.words(s, start, paths), group);
@@ -260,7 +268,9 @@ impl<T: Real, G: Source> Vectorized for Draw<'_, T, G> {
     }
 }
 
-/// Working memory: normals, and elements that are being made of them.
+/// Working memory: normals, and elements that are being made of them. No vector crosses a cache
+/// line.
+#[repr(C, align(64))]
 struct Tiles<T> {
     z: Tile<T>,
     y: Tile<T>,

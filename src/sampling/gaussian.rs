@@ -232,7 +232,8 @@ impl<'a, T: Real> Gaussian<'a, T> {
     }
 
     /// Draws the paths of [`draw`](Self::draw), dimension after dimension: the layout for working
-    /// on all paths of one step at a time, and the faster one.
+    /// on all paths of one step at a time. It takes up to twice as long, since lines of memory are
+    /// written in pieces.
     ///
     /// **Shapes and units**: `out` is `[dim, paths]`, row-major, as many paths as fit.
     ///

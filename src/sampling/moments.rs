@@ -66,7 +66,7 @@ impl<'a> Moments<'a> {
     ///
     /// **Cost**: no allocation; `dim^2 / 2` multiply-adds a path.
     pub fn add<T: Real>(&mut self, level: Level, paths: &[T]) {
-        let dim = self.centre.len();
+        let dim = self.centre.len().max(1);
         assert!(paths.len().is_multiple_of(dim), "{} elements of {dim} dimensions", paths.len());
         dispatch(level, Add { moments: self, paths });
     }
@@ -117,7 +117,7 @@ impl<T: Real> Vectorized for Add<'_, '_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Moments { paths, centre, away, sums, products } = self.moments;
-        for path in self.paths.chunks_exact(centre.len()) {
+        for path in self.paths.chunks_exact(centre.len().max(1)) {
             *paths += 1;
             for ((away, x), centre) in away.iter_mut().zip(path).zip(&**centre) {
                 *away = x.to_f64() - centre;

@@ -142,10 +142,10 @@ impl Arithmetic for f64 {
     const SIDE: usize = 4;
     const ZERO: Self = 0.0;
 
-    /// Sixteen vectors of sums: AVX-512 has twice as many registers, AVX2 has sixteen.
+    /// One vector of paths is two of `f64` already.
     #[inline(always)]
     fn twice<S: Simd>() -> bool {
-        S::LANES == 16
+        false
     }
     #[inline(always)]
     fn splat<S: Simd>(s: S, x: Self) -> [S::F64; 2] {

@@ -48,7 +48,7 @@ const fn stride(dim: usize) -> usize {
     (dim.div_ceil(PAD) | 1).saturating_mul(PAD)
 }
 
-/// Elements of scratch that [`factor_semidefinite`] needs: at most `dim^2 + 12 * dim + 35`.
+/// Elements of scratch that [`factor_semidefinite`] needs: at most `dim^2 + 20 * dim + 75`.
 pub(super) const fn semidefinite_scratch_len(dim: usize) -> usize {
     stride(dim).saturating_mul(dim.saturating_add(ROWS_BEHIND))
 }

@@ -26,11 +26,18 @@ pub trait Generator: Copy {
     fn first(&self) -> u64;
     /// The same paths, from another number on.
     fn at(self, first: u64) -> Self;
+    /// How many paths from this number on may share a vector, or 256 paths of a mixture.
+    #[inline(always)]
+    fn together(_number: u64) -> u64 {
+        u64::MAX
+    }
     /// Words of a path at most.
     fn most_words(&self) -> usize {
         usize::MAX
     }
-    /// The generators of the paths whose numbers have these halves.
+    /// The generators of the paths whose numbers have these halves. They ascend from the first
+    /// lane, by less than 256 and within what may be [together](Self::together); lanes in which they
+    /// do not, nobody looks at.
     fn words<S: Simd>(&self, s: S, low: S::U32, high: S::U32) -> Self::Words<S>;
 }
 

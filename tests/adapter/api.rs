@@ -4,15 +4,13 @@ use std::path::Path;
 
 use nowcast::forecast::{ForecastSession, Forecaster};
 use nowcast::graph::Tensor;
-use nowcast::kernels::Level;
 use nowcast::load::{self, LoadError, Options};
 use nowcast::onnx::ImportError;
 use nowcast::runtime::{Program, Session, prepare_thread};
-use nowcast::sampling::{OwnedGaussian, PathAddress};
 
 use super::counting;
 use super::models::{self, Random};
-use super::{Array, Failure};
+use super::{Array, Failure, sampling};
 
 /// The outputs of `model` for `inputs`; those in `bound` are constants when it is loaded.
 pub(crate) fn answer(
@@ -54,11 +52,11 @@ pub(crate) fn answer(
     program.outputs().enumerate().map(output).collect()
 }
 
-/// Everything that is served, by name: the models, the forecasters (folders), and drawing.
+/// Everything that is served, by name: the models, the forecasters (folders), and sampling.
 pub(crate) fn served() -> Vec<String> {
     let models = models::models().into_iter().map(|path| path.display().to_string());
     let folders = models::forecasters().into_iter().map(|path| path.display().to_string());
-    models.chain(folders).chain(["draw".to_owned()]).collect()
+    models.chain(folders).chain(sampling::served()).collect()
 }
 
 /// Sets up `what` (one of [`served`]) and passes `body` its serving call, with
@@ -68,8 +66,8 @@ pub(crate) fn with_serving(
     prefault: bool,
     body: &mut dyn FnMut(&mut dyn FnMut()),
 ) -> Result<(), Failure> {
-    if what == "draw" {
-        return with_draw(body);
+    if sampling::served().any(|name| name == what) {
+        return sampling::with_serving(what, body);
     }
     if Path::new(what).is_dir() {
         return with_forecast(Path::new(what), prefault, body);
@@ -118,23 +116,6 @@ fn with_forecast(
         session.quantile(0.9, &mut quantile).expect("a probability");
         session.paths(1, 0, 0, &mut paths).expect("whole paths");
         std::hint::black_box(session.mean());
-    });
-    Ok(())
-}
-
-fn with_draw(body: &mut dyn FnMut(&mut dyn FnMut())) -> Result<(), Failure> {
-    const DIM: usize = 20;
-    let mut covariance = [0.5f64; DIM * DIM];
-    covariance.iter_mut().step_by(DIM + 1).for_each(|variance| *variance = 1.0);
-    let owned = OwnedGaussian::full(&[0.0; DIM], &covariance).map_err(run_failure)?;
-    let gaussian = owned.gaussian();
-    let mut paths = vec![0f32; DIM * 100];
-    let level = Level::detect();
-    let mut address = PathAddress { seed: 1, stream: 0, path: 0 };
-    prepare_thread();
-    body(&mut || {
-        gaussian.draw(level, address, &mut paths).expect("whole paths");
-        address.path += 100;
     });
     Ok(())
 }

@@ -6,6 +6,7 @@ pub(crate) mod counting;
 pub(crate) mod models;
 
 mod api;
+mod sampling;
 
 use std::fmt;
 

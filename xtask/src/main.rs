@@ -4,6 +4,7 @@
 //! It installs what it needs beside the sources (`.oracle/`) and never asks for more than a Rust
 //! toolchain, a C and C++ compiler, Python 3 with pip, and a network on the first run.
 
+mod battery;
 mod bench;
 mod context;
 mod fuzz;
@@ -45,8 +46,11 @@ enum Verb {
         #[arg(long, value_name = "TEXT", conflicts_with = "bless")]
         case: Option<String>,
     },
-    /// Measure latency beside ONNX Runtime, tract and rten, and write benches/record/<cpu>.md.
+    /// Measure latency beside ONNX Runtime, tract and rten, draws beside MKL and NumPy, and write
+    /// benches/record/<cpu>.md.
     Bench(bench::BenchArgs),
+    /// Test the generator's words with TestU01 and write docs/randomness.md: half an hour of CPU.
+    Battery(battery::BatteryArgs),
     /// Run the serving calls under the realtime sanitizer.
     Rtsan,
     /// Run the Cortex-M example and the library's tests for other CPUs, under emulation.
@@ -81,6 +85,7 @@ fn main() -> ExitCode {
             cargo_tests::conformance_report(&context, bless, case.as_deref())
         }
         Verb::Bench(args) => bench::bench(&context, &args),
+        Verb::Battery(args) => battery::battery(&context, &args),
         Verb::Rtsan => {
             steps::run_needs(&context, "realtime")?;
             realtime::sanitizer(&context)

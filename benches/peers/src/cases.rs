@@ -7,6 +7,7 @@ use nowcast::load::{Options, Precision};
 use nowcast::tensor::DType;
 use serde::Deserialize;
 
+use crate::draws::Draw;
 use crate::engines::Engine;
 
 /// A model, and what it is measured for.
@@ -24,6 +25,9 @@ pub(crate) struct Case {
     /// Ours over the fastest peer, where somebody has set a goal.
     pub(crate) to_reach: Option<f64>,
     pub(crate) inputs: Vec<Input>,
+    /// Instead of a model: what is drawn.
+    #[serde(skip)]
+    pub(crate) draw: Option<Draw>,
 }
 
 /// An input of a model.
@@ -51,8 +55,12 @@ impl Case {
         Options::default().precision(if bf16 { Precision::Bf16 } else { Precision::F32 })
     }
 
-    /// What the answer of `engine` may differ from the reference, of its largest element.
+    /// What the answer of `engine` may differ from the reference, of its largest element; draws, in
+    /// their moments, in standard errors.
     pub(crate) fn may_differ(&self, engine: Engine) -> f32 {
+        if self.draw.is_some() {
+            return 6.0;
+        }
         match (&*self.precision, engine) {
             // One level more or less in a layer moves the levels after it: ONNX Runtime with and
             // without its rewriting differs by half of this.

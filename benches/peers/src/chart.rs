@@ -25,6 +25,7 @@ fn colour(engine: Engine) -> &'static str {
         Engine::Ort => "#2563EB",
         Engine::Tract => "#D97706",
         Engine::Rten => "#BE185D",
+        Engine::Mkl | Engine::Numpy => FAINT,
     }
 }
 
@@ -32,10 +33,11 @@ fn engines() -> impl Iterator<Item = Engine> {
     [Engine::Nowcast].into_iter().chain(Engine::PEERS)
 }
 
-/// Draws the rows that are no loads.
+/// Draws the rows that are calls of models.
 pub(crate) fn draw(rows: &[Row]) -> String {
     let mut out = String::new();
-    let rows: Vec<&Row> = rows.iter().filter(|row| row.case.group != "load").collect();
+    let rows: Vec<&Row> =
+        rows.iter().filter(|row| row.case.group != "load" && row.case.draw.is_none()).collect();
     // Writing to a string does not fail.
     let _ = write(&mut out, &rows);
     out

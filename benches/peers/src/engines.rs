@@ -32,10 +32,20 @@ pub(crate) enum Engine {
     Ort,
     Tract,
     Rten,
+    Mkl,
+    Numpy,
 }
 
 impl Engine {
+    /// Those that run models.
     pub(crate) const PEERS: [Self; 3] = [Self::Ort, Self::Tract, Self::Rten];
+    /// Those that draw, in a process of Python.
+    pub(crate) const DRAWING: [Self; 2] = [Self::Mkl, Self::Numpy];
+
+    /// Whether it has an answer to a case of this kind.
+    pub(crate) fn serves(self, case: &Case) -> bool {
+        self == Self::Nowcast || Self::DRAWING.contains(&self) == case.draw.is_some()
+    }
 
     /// What people call it.
     pub(crate) fn title(self) -> &'static str {
@@ -44,6 +54,8 @@ impl Engine {
             Self::Ort => "ONNX Runtime",
             Self::Tract => "tract",
             Self::Rten => "rten",
+            Self::Mkl => "MKL",
+            Self::Numpy => "NumPy",
         }
     }
 
@@ -54,6 +66,8 @@ impl Engine {
             Self::Ort => "ort",
             Self::Tract => "tract",
             Self::Rten => "rten",
+            Self::Mkl => "mkl",
+            Self::Numpy => "numpy",
         }
     }
 
@@ -64,6 +78,9 @@ impl Engine {
         level: Level,
         body: &mut dyn FnMut(&mut dyn Call) -> Outcome<()>,
     ) -> Outcome<()> {
+        if let (Self::Nowcast, Some(draw)) = (self, case.draw) {
+            return draw.with_ours(level, body);
+        }
         match self {
             Self::Nowcast => {
                 let program = load::from_path(&case.file, &case.options())?;
@@ -78,11 +95,15 @@ impl Engine {
                 body(&mut engine.prepare(&arrays(case))?)
             }
             Self::Rten => body(&mut Rten::new(case, true)?),
+            Self::Mkl | Self::Numpy => Err("benches/peers/sampling.py serves it".into()),
         }
     }
 
     /// Loads the model once, as far as each runtime goes before it is given inputs.
     pub(crate) fn load(self, case: &Case, level: Level) -> Outcome<()> {
+        if let (Self::Nowcast, Some(draw)) = (self, case.draw) {
+            return draw.load(level);
+        }
         match self {
             Self::Nowcast => {
                 let program = load::from_path(&case.file, &case.options())?;
@@ -92,6 +113,7 @@ impl Engine {
             Self::Tract => drop(TractEngine::load(&case.file, &EngineOptions::default())?),
             // Weights packed beforehand are an option that is off: it loads fastest without.
             Self::Rten => drop(Rten::new(case, false)?),
+            Self::Mkl | Self::Numpy => {}
         }
         Ok(())
     }

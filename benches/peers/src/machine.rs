@@ -58,7 +58,16 @@ pub(crate) fn version(engine: Engine) -> String {
         }
         Engine::Tract => locked("tract-onnx"),
         Engine::Rten => locked("rten"),
+        Engine::Mkl => pinned("mkl"),
+        Engine::Numpy => pinned("numpy"),
     }
+}
+
+/// The version of a package of Python.
+fn pinned(package: &str) -> String {
+    let pins = include_str!("../requirements.txt").lines();
+    let version = pins.filter_map(|line| line.split_once("==")).find(|(name, _)| *name == package);
+    version.map_or(String::new(), |(_, version)| version.to_owned())
 }
 
 /// The version of a package in our lock file.

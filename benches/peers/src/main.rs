@@ -1,10 +1,12 @@
-//! nowcast beside ONNX Runtime, tract and rten: what `cargo xtask bench` runs.
+//! nowcast beside ONNX Runtime, tract and rten, and beside MKL and NumPy: what `cargo xtask bench`
+//! runs.
 //!
 //! `compare` is the parent: for each case it starts this program once for each runtime (`serve`),
 //! compares their answers, and has them take turns. Then it writes the record.
 
 mod cases;
 mod chart;
+mod draws;
 mod engines;
 mod heap;
 mod machine;
@@ -82,7 +84,12 @@ fn compare(args: &CompareArgs) -> Result<(), String> {
     if args.isa.as_ref().is_some_and(|isa| isa != "avx2") {
         return Err("of the peers' instruction sets only avx2 can be forced".to_owned());
     }
-    let cases = cases::read(&args.models).map_err(|error| error.to_string())?;
+    let mut cases = Vec::new();
+    // Draws need no models.
+    if args.only.is_empty() || args.only.iter().any(|group| group != draws::GROUP) {
+        cases = cases::read(&args.models).map_err(|error| error.to_string())?;
+    }
+    cases.extend(draws::cases());
     let chosen = |group: &String| args.only.is_empty() || args.only.contains(group);
     let groups: Vec<&str> = cases.iter().map(|case| case.group.as_str()).collect();
     if let Some(stray) = args.only.iter().find(|group| !groups.contains(&group.as_str())) {
@@ -91,13 +98,16 @@ fn compare(args: &CompareArgs) -> Result<(), String> {
         return Err(format!("there is no group {stray:?}, only [{}]", groups.join(", ")));
     }
     let mut engines = vec![Engine::Nowcast];
-    let peers = if args.peers.is_empty() { &Engine::PEERS[..] } else { &args.peers };
+    let all = [&Engine::PEERS[..], &Engine::DRAWING].concat();
+    let peers = if args.peers.is_empty() { &all } else { &args.peers };
     engines.extend(peers.iter().filter(|peer| **peer != Engine::Nowcast));
 
     let mut record = Record::new(args.isa.clone());
     let mut failures = Vec::new();
     let time = Duration::from_secs_f64(args.seconds);
     for case in cases.iter().filter(|case| chosen(&case.group)) {
+        let engines: Vec<_> =
+            engines.iter().copied().filter(|engine| engine.serves(case)).collect();
         match rounds::measure(&engines, &args.models, case, args.isa.as_deref(), time) {
             Ok((measured, refused)) => {
                 let row = Row { case: case.clone(), measured, refused };
@@ -132,8 +142,12 @@ fn main() -> ExitCode {
                     older::answer_cpuid().map_err(|error| error.to_string())?;
                 }
                 let level = level(isa.as_deref())?;
-                let cases = cases::read(&models).map_err(|error| error.to_string())?;
-                let case = cases.into_iter().find(|listed| listed.case == case);
+                let drawn = draws::cases().find(|listed| listed.case == case);
+                let listed = match drawn {
+                    Some(case) => vec![case],
+                    None => cases::read(&models).map_err(|error| error.to_string())?,
+                };
+                let case = listed.into_iter().find(|listed| listed.case == case);
                 let case = case.ok_or("there is no such case")?;
                 let serve =
                     || serve::serve(engine, &case, level).map_err(|error| error.to_string());

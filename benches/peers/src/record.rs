@@ -114,6 +114,9 @@ impl Record {
                     "ratio": row.ratio(peer),
                     "allocations": ours.heap_calls,
                     "peer_allocations": peer.heap_calls,
+                    "ours_p999_ns": ours.rank(999),
+                    "peer_p999_ns": peer.rank(999),
+                    "peer_way": peer.way,
                 })
             }));
         }
@@ -127,9 +130,10 @@ impl Record {
         for row in &self.rows {
             for m in &row.measured {
                 let arena = m.arena_bytes.map_or(String::new(), |bytes| bytes.to_string());
+                let heap = m.heap_calls.map_or(String::new(), |calls| calls.to_string());
                 let _ = writeln!(
                     text,
-                    "{},{},{},{},{},{},{},{},{},{arena},{},{:e}",
+                    "{},{},{},{},{},{},{},{},{heap},{arena},{},{:e}",
                     row.case.group,
                     row.case.case,
                     m.engine.name(),
@@ -138,7 +142,6 @@ impl Record {
                     m.rank(990),
                     m.rank(999),
                     m.rank(1000),
-                    m.heap_calls,
                     m.load_ns,
                     m.difference
                 );
@@ -165,7 +168,9 @@ impl Record {
             self.isa.as_ref().map_or(String::new(), |isa| format!(" --isa {isa}")),
             machine::caches()
         )?;
-        for engine in Engine::PEERS {
+        let draws = self.rows.iter().any(|row| row.case.draw.is_some());
+        let drawing = Engine::DRAWING.iter().filter(|_| draws);
+        for engine in Engine::PEERS.iter().chain(drawing).copied() {
             write!(out, "; {} {}", engine.title(), machine::version(engine))?;
         }
         writeln!(out, ".\n")?;
@@ -178,13 +183,27 @@ impl Record {
              the clock starts: ours within 1e-5 of the largest element (bf16: 3e-2, int8: 6e-2), or the run fails. Heap \
              calls are those of a warm call, counted in `malloc` itself.\n"
         )?;
+        if draws {
+            writeln!(
+                out,
+                "Draws are compared with MKL (`mkl_random`: every method of its normals with \
+                 SFMT19937, MCG59 and Philox, always f64) and NumPy (`multivariate_normal`, and \
+                 `standard_normal` times the factor; f32 too beside our f32), each in a process of \
+                 Python, `benches/peers/sampling.py`; the fastest of their ways counts, by trial. \
+                 What a call from Python costs is in their times. Heap calls are not counted there. \
+                 Means and covariances of the draws are within 6 standard errors of those asked \
+                 for. MKL chooses its loops by the vendor of the CPU.\n"
+            )?;
+        }
         if self.isa.is_some() {
             writeln!(
                 out,
                 "The instruction set is forced: ours by its option; tract by `TRACT_CPU_ISA`; ONNX \
                  Runtime by a CPU that seems older (`benches/peers/src/older.rs`): each of its \
                  `cpuid` instructions is answered without AVX-512, AVX-VNNI and AMX. rten cannot be \
-                 told and is left out.\n"
+                 told and is left out. MKL is told by `MKL_ENABLE_INSTRUCTIONS`, which has no \
+                 effect on a CPU that is not Intel's; NumPy by `NPY_DISABLE_CPU_FEATURES` and \
+                 `OPENBLAS_CORETYPE`.\n"
             )?;
         }
         Ok(())
@@ -247,11 +266,19 @@ impl Record {
                     us(m.rank(990)),
                     us(m.rank(999)),
                     us(m.rank(1000)),
-                    m.heap_calls,
+                    m.heap_calls.map_or(String::new(), |calls| calls.to_string()),
                     m.arena_bytes.map_or(String::new(), |bytes| bytes.to_string()),
                     us(m.load_ns)
                 )?;
             }
+        }
+        let measured = self.rows.iter().flat_map(|row| row.measured.iter().map(move |m| (row, m)));
+        let mut ways = measured.filter_map(|(row, m)| Some((row, m, m.way.as_ref()?))).peekable();
+        if ways.peek().is_some() {
+            writeln!(out, "\nThe fastest of the ways that an engine has to draw:\n")?;
+        }
+        for (row, m, way) in ways {
+            writeln!(out, "- {}, {}: {way}", row.case.title, m.engine.title())?;
         }
         let refused = self.rows.iter().flat_map(|row| row.refused.iter().map(move |r| (row, r)));
         let mut refused = refused.peekable();

@@ -19,9 +19,13 @@ pub(crate) struct Measured {
     /// Sorted.
     pub(crate) times_ns: Vec<u64>,
     pub(crate) load_ns: u64,
-    pub(crate) heap_calls: u64,
+    /// Where they are counted.
+    pub(crate) heap_calls: Option<u64>,
     pub(crate) arena_bytes: Option<usize>,
-    /// Largest difference to the reference, over the reference's largest element.
+    /// Which of the ways that an engine has, where it has several.
+    pub(crate) way: Option<String>,
+    /// Largest difference to the reference, over the reference's largest element; of draws, of a
+    /// moment in standard errors.
     pub(crate) difference: f32,
 }
 
@@ -54,8 +58,25 @@ fn older_cpu(engine: Engine, folder: &Path, command: &mut Command) -> Result<(),
         }
         Engine::Tract => _ = command.env("TRACT_CPU_ISA", NEWER_ISAS),
         Engine::Rten => return Err("it cannot be told which instructions to use".to_owned()),
+        // On a CPU that is not Intel's it chooses among its loops as it does without this.
+        Engine::Mkl => _ = command.env("MKL_ENABLE_INSTRUCTIONS", "AVX2"),
+        Engine::Numpy => {
+            command.env("NPY_DISABLE_CPU_FEATURES", "X86_V4 AVX512_ICL AVX512_SPR");
+            command.env("OPENBLAS_CORETYPE", "Haswell");
+        }
     }
     Ok(())
+}
+
+/// The script that serves the engines that draw, on one thread.
+fn python() -> Result<Command, String> {
+    let python = env::var("NOWCAST_DRAWS_PYTHON")
+        .map_err(|_| "NOWCAST_DRAWS_PYTHON does not name a Python with MKL and NumPy".to_owned())?;
+    let mut command = Command::new(python);
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/sampling.py"));
+    command.envs([("MKL_NUM_THREADS", "1"), ("MKL_THREADING_LAYER", "SEQUENTIAL")]);
+    command.envs([("OMP_NUM_THREADS", "1"), ("OPENBLAS_NUM_THREADS", "1")]);
+    Ok(command)
 }
 
 /// A process that serves one runtime.
@@ -72,12 +93,22 @@ impl Process {
         case: &Case,
         isa: Option<&str>,
     ) -> Result<Self, String> {
-        let this = env::current_exe().map_err(|error| error.to_string())?;
-        let mut command = Command::new(this);
-        command.arg("serve").arg(engine.name()).arg(folder).arg(&case.case);
-        command.env("RTEN_NUM_THREADS", "1");
-        if let Some(isa) = isa {
-            command.args(["--isa", isa]);
+        let mut command = match case.draw.filter(|_| engine != Engine::Nowcast) {
+            Some(draw) => {
+                let mut command = python()?;
+                command.arg(engine.name()).args(draw.arguments());
+                command
+            }
+            None => {
+                let this = env::current_exe().map_err(|error| error.to_string())?;
+                let mut command = Command::new(this);
+                command.arg("serve").arg(engine.name()).arg(folder).arg(&case.case);
+                command.args(isa.map(|isa| format!("--isa={isa}")));
+                command.env("RTEN_NUM_THREADS", "1");
+                command
+            }
+        };
+        if isa.is_some() {
             older_cpu(engine, folder, &mut command)?;
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -172,27 +203,50 @@ type Running = (Process, Measured, Vec<f32>);
 /// Starts a process and asks it for everything but times.
 fn begin(engine: Engine, folder: &Path, case: &Case, isa: Option<&str>) -> Result<Running, String> {
     let mut process = Process::start(engine, folder, case, isa)?;
-    let arena_bytes = process.ask("load")?.parse().ok();
+    let loaded = process.ask("load")?;
+    let arena_bytes: Option<usize> = loaded.parse().ok();
+    let way = Some(loaded).filter(|loaded| !loaded.is_empty() && arena_bytes.is_none());
     let answer = process.numbers("answer")?;
-    let heap_calls = process.numbers("heap")?.first().copied().unwrap_or(0);
+    let heap_calls = process.numbers("heap")?.first().copied();
     let mut loads: Vec<u64> = process.numbers("reload 3")?;
     loads.sort_unstable();
     let load_ns = loads.get(1).copied().unwrap_or(0);
     let times_ns = Vec::new();
-    let measured = Measured { engine, times_ns, load_ns, heap_calls, arena_bytes, difference: 0.0 };
+    let difference = 0.0;
+    let measured = Measured { engine, times_ns, load_ns, heap_calls, arena_bytes, way, difference };
     Ok((process, measured, answer))
 }
 
 /// Compares the answers before the clock starts. A peer that answers otherwise is left out.
-///
-/// The reference is ONNX Runtime as the machine has it, whatever instruction set is measured: its
-/// int8 products saturate on AVX2.
 fn compare(
     folder: &Path,
     case: &Case,
     running: &mut Vec<Running>,
     refused: &mut Vec<Refused>,
 ) -> Result<(), String> {
+    if let Some(draw) = case.draw {
+        for (_, measured, answer) in running.iter_mut() {
+            measured.difference = draw.standard_errors(answer);
+        }
+    } else {
+        differences(folder, case, running)?;
+    }
+    let differs = |measured: &Measured| measured.difference > case.may_differ(measured.engine);
+    for (_, measured, _) in running.iter().filter(|(_, measured, _)| differs(measured)) {
+        let of = if case.draw.is_some() { "standard errors" } else { "of the largest" };
+        let reason = format!("its answer differs by {:.1e} {of}", measured.difference);
+        if measured.engine == Engine::Nowcast {
+            return Err(reason);
+        }
+        refused.push(Refused { engine: measured.engine, reason });
+    }
+    running.retain(|(_, measured, _)| !differs(measured));
+    Ok(())
+}
+
+/// Sets the difference of each answer to that of ONNX Runtime, as the machine has it, whatever
+/// instruction set is measured: its int8 products saturate on AVX2.
+fn differences(folder: &Path, case: &Case, running: &mut [Running]) -> Result<(), String> {
     let reference: Vec<f32> =
         Process::start(Engine::Ort, folder, case, None)?.numbers("reference")?;
     let largest = reference.iter().fold(f32::MIN_POSITIVE, |largest, x| largest.max(x.abs()));
@@ -204,14 +258,5 @@ fn compare(
         let whole = same_len && answer.iter().all(|x| x.is_finite());
         measured.difference = if whole { most / largest } else { f32::INFINITY };
     }
-    let differs = |measured: &Measured| measured.difference > case.may_differ(measured.engine);
-    for (_, measured, _) in running.iter().filter(|(_, measured, _)| differs(measured)) {
-        let reason = format!("its answer differs by {:.1e} of the largest", measured.difference);
-        if measured.engine == Engine::Nowcast {
-            return Err(reason);
-        }
-        refused.push(Refused { engine: measured.engine, reason });
-    }
-    running.retain(|(_, measured, _)| !differs(measured));
     Ok(())
 }

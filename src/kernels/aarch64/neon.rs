@@ -4,7 +4,7 @@ use core::arch::aarch64::*;
 use core::cell::Cell;
 
 use crate::kernels::isa::{Isa, Level};
-use crate::kernels::simd::{Simd, Vectorized};
+use crate::kernels::simd::{PairTable, Simd, Vectorized};
 
 /// The token of Advanced SIMD.
 #[derive(Clone, Copy, Debug)]
@@ -228,6 +228,12 @@ impl Simd for Neon {
         };
         u32_to_i32(a: uint32x4_t) -> int32x4_t = vreinterpretq_s32_u32(a);
 
+        f64_lookup16(table: &PairTable, index: uint64x2_t) -> [float64x2_t; 2] = {
+            let indices = (vgetq_lane_u64::<0>(index), vgetq_lane_u64::<1>(index));
+            let first = vld1q_f64(table.rows[indices.0 as usize % 16].as_ptr());
+            let second = vld1q_f64(table.rows[indices.1 as usize % 16].as_ptr());
+            [vzip1q_f64(first, second), vzip2q_f64(first, second)]
+        };
         f64_splat(x: f64) -> float64x2_t = vdupq_n_f64(x);
         f64_load(from: &[f64]) -> float64x2_t = {
             assert!(from.len() >= 2);
@@ -282,6 +288,11 @@ impl Simd for Neon {
             assert!(from.len() >= 2);
             vmovl_u32(vld1_u32(from.as_ptr()))
         };
+        u64_from_u32(low: uint32x4_t, high: uint32x4_t) -> [uint64x2_t; 2] = [
+            vreinterpretq_u64_u32(vzip1q_u32(low, high)),
+            vreinterpretq_u64_u32(vzip2q_u32(low, high)),
+        ];
+        u64_to_nearest_f64(a: uint64x2_t) -> float64x2_t = vcvtq_f64_u64(a);
         u64_add(a: uint64x2_t, b: uint64x2_t) -> uint64x2_t = vaddq_u64(a, b);
         u64_sub(a: uint64x2_t, b: uint64x2_t) -> uint64x2_t = vsubq_u64(a, b);
         u64_mul_low32(a: uint64x2_t, b: uint64x2_t) -> uint64x2_t =

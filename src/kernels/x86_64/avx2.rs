@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 use core::cell::Cell;
 
 use crate::kernels::isa::{Isa, Level};
-use crate::kernels::simd::{Simd, Vectorized};
+use crate::kernels::simd::{PairTable, Simd, Vectorized};
 
 /// The token of AVX2 and FMA.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +46,16 @@ fn tail_mask(len: usize) -> __m256i {
 unsafe fn halves(a: __m256) -> (__m128, __m128) {
     // SAFETY: as the caller promises.
     unsafe { (_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a)) }
+}
+
+/// Row `index % 16`.
+///
+/// # Safety
+/// The CPU has SSE2.
+#[inline(always)]
+unsafe fn row(table: &PairTable, index: i64) -> __m128d {
+    // SAFETY: as the caller promises; a row holds two elements.
+    unsafe { _mm_loadu_pd(table.rows[index as usize % 16].as_ptr()) }
 }
 
 impl Simd for Avx2 {
@@ -236,6 +246,15 @@ impl Simd for Avx2 {
             _mm256_blendv_ps(lower, upper, choice)
         };
 
+        f64_lookup16(table: &PairTable, index: __m256i) -> [__m256d; 2] = {
+            // Lanes 0 and 2 beside lanes 1 and 3.
+            let (low, high) = (_mm256_castsi256_si128(index), _mm256_extracti128_si256::<1>(index));
+            let even = (_mm_cvtsi128_si64(low), _mm_cvtsi128_si64(high));
+            let odd = (_mm_extract_epi64::<1>(low), _mm_extract_epi64::<1>(high));
+            let even = _mm256_set_m128d(row(table, even.1), row(table, even.0));
+            let odd = _mm256_set_m128d(row(table, odd.1), row(table, odd.0));
+            [_mm256_unpacklo_pd(even, odd), _mm256_unpackhi_pd(even, odd)]
+        };
         f64_splat(x: f64) -> __m256d = _mm256_set1_pd(x);
         f64_load(from: &[f64]) -> __m256d = {
             assert!(from.len() >= 4);
@@ -291,6 +310,26 @@ impl Simd for Avx2 {
         u64_load_u32(from: &[u32]) -> __m256i = {
             assert!(from.len() >= 4);
             _mm256_cvtepu32_epi64(_mm_loadu_si128(from.as_ptr().cast()))
+        };
+        u64_from_u32(low: __m256i, high: __m256i) -> [__m256i; 2] = {
+            // Each half of an unpacking takes from one half of each operand.
+            let even = _mm256_unpacklo_epi32(low, high);
+            let odd = _mm256_unpackhi_epi32(low, high);
+            [
+                _mm256_permute2x128_si256::<0x20>(even, odd),
+                _mm256_permute2x128_si256::<0x31>(even, odd),
+            ]
+        };
+        u64_to_nearest_f64(a: __m256i) -> __m256d = {
+            // The halves as the last bits of 2^84 and of 2^52; only the last sum is rounded.
+            let exponents = (0x4530_0000_0000_0000, 0x4330_0000_0000_0000);
+            let high = _mm256_or_si256(_mm256_srli_epi64::<32>(a), _mm256_set1_epi64x(exponents.0));
+            let low = _mm256_blend_epi32::<0xaa>(a, _mm256_set1_epi64x(exponents.1));
+            let both = _mm256_set1_pd(19_342_813_118_337_666_422_669_312.0);
+            _mm256_add_pd(
+                _mm256_sub_pd(_mm256_castsi256_pd(high), both),
+                _mm256_castsi256_pd(low),
+            )
         };
         u64_add(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi64(a, b);
         u64_sub(a: __m256i, b: __m256i) -> __m256i = _mm256_sub_epi64(a, b);

@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 use core::cell::Cell;
 
 use crate::kernels::isa::{Isa, Level};
-use crate::kernels::simd::{Simd, Vectorized};
+use crate::kernels::simd::{PairTable, Simd, Vectorized};
 
 /// The token of AVX-512 F, BW, VL and DQ.
 #[derive(Clone, Copy, Debug)]
@@ -224,6 +224,15 @@ impl Simd for Avx512 {
         lookup16(table: &[f32; 16], index: __m512i) -> __m512 =
             _mm512_permutexvar_ps(index, _mm512_loadu_ps(table.as_ptr()));
 
+        f64_lookup16(table: &PairTable, index: __m512i) -> [__m512d; 2] = {
+            let [first, second] = &table.columns;
+            let first = (_mm512_loadu_pd(first.as_ptr()), _mm512_loadu_pd(first[8..].as_ptr()));
+            let second = (_mm512_loadu_pd(second.as_ptr()), _mm512_loadu_pd(second[8..].as_ptr()));
+            [
+                _mm512_permutex2var_pd(first.0, index, first.1),
+                _mm512_permutex2var_pd(second.0, index, second.1),
+            ]
+        };
         f64_splat(x: f64) -> __m512d = _mm512_set1_pd(x);
         f64_load(from: &[f64]) -> __m512d = {
             assert!(from.len() >= 8);
@@ -275,6 +284,15 @@ impl Simd for Avx512 {
             assert!(from.len() >= 8);
             _mm512_cvtepu32_epi64(_mm256_loadu_si256(from.as_ptr().cast()))
         };
+        u64_from_u32(low: __m512i, high: __m512i) -> [__m512i; 2] = {
+            let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
+            [
+                _mm512_permutex2var_epi32(low, first, high),
+                _mm512_permutex2var_epi32(low, second, high),
+            ]
+        };
+        u64_to_nearest_f64(a: __m512i) -> __m512d = _mm512_cvtepu64_pd(a);
         u64_add(a: __m512i, b: __m512i) -> __m512i = _mm512_add_epi64(a, b);
         u64_sub(a: __m512i, b: __m512i) -> __m512i = _mm512_sub_epi64(a, b);
         u64_mul_low32(a: __m512i, b: __m512i) -> __m512i = _mm512_mul_epu32(a, b);

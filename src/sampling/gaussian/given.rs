@@ -3,7 +3,7 @@
 //! Owns the marginal and the conditional distribution. Its invariant: where the components that
 //! are kept (or known) are the first ones, the factor is read and never worked again.
 
-use super::make::{deviation, take};
+use super::make::{deviation, take, write_capacitance};
 use super::{Component, Form, Gaussian};
 use crate::kernels::Level;
 use crate::sampling::cholesky::{self, BadPivot, packed_len, packed_row};
@@ -285,11 +285,7 @@ impl<'a, T: Real> Gaussian<'a, T> {
                 }
             }
         }
-        let with_density = new_capacitance.iter().all(|x| x.is_finite())
-            && cholesky::factor(level, new_capacitance, rank).is_ok();
-        for (to, from) in capacitance.iter_mut().zip(new_capacitance) {
-            *to = if with_density { T::from_f64(*from) } else { T::ZERO };
-        }
+        write_capacitance(level, own_left, rank, new_capacitance, capacitance);
         Ok(log_density)
     }
 
@@ -385,11 +381,7 @@ impl<'a, T: Real> Gaussian<'a, T> {
                         }
                     }
                 }
-                let with_density = factor.iter().all(|x| x.is_finite())
-                    && cholesky::factor(level, factor, rank).is_ok();
-                for (to, from) in capacitance.iter_mut().zip(factor) {
-                    *to = if with_density { T::from_f64(*from) } else { T::ZERO };
-                }
+                write_capacitance(level, own_kept, rank, factor, capacitance);
             }
             _ => {}
         }

@@ -263,7 +263,7 @@ impl<'a, T: Real> Gaussian<'a, T> {
                 return Err(GaussianError::NotFinite { row: index, col: index });
             }
         }
-        let with_density = capacitance(row, variances, rank, scratch);
+        capacitance(row, variances, rank, scratch);
 
         let (head, rest) = storage.split_at_mut(Gaussian::diagonal_len(dim));
         write_head(mean, (0..dim).map(variance), head);
@@ -273,9 +273,7 @@ impl<'a, T: Real> Gaussian<'a, T> {
         }
         let (packed, factor) = rest.split_at_mut(draw::loadings_len(dim, rank));
         draw::pack_loadings(loadings, rank, packed);
-        for (to, from) in factor.iter_mut().zip(scratch) {
-            *to = if with_density { T::from_f64(*from) } else { T::ZERO };
-        }
+        write_capacitance(Level::detect(), own, rank, scratch, factor);
         Ok(Self::of(Form::LowRank { rank }, dim, storage))
     }
 
@@ -375,28 +373,46 @@ pub(super) fn mixture_head<'c, T: Real + 'c>(
     }
 }
 
-/// The factor of the capacitance `I + W' D^-1 W`, packed; `false` where some variance of its own is
-/// zero or too small for that.
+/// The capacitance `I + W' D^-1 W`, packed.
 fn capacitance<'w>(
     row: impl Fn(usize) -> &'w [f64],
     variances: &[f64],
     rank: usize,
-    factor: &mut [f64],
-) -> bool {
-    factor.fill(0.0);
+    packed: &mut [f64],
+) {
+    packed.fill(0.0);
     for i in 0..rank {
-        factor[packed_len(i) + i] = 1.0;
+        packed[packed_len(i) + i] = 1.0;
     }
     for (index, variance) in variances.iter().enumerate() {
         let row = row(index);
         for i in 0..rank {
             for j in 0..=i {
-                let to = &mut factor[packed_len(i) + j];
+                let to = &mut packed[packed_len(i) + j];
                 *to = fma_f64(row[i] / variance, row[j], *to);
             }
         }
     }
-    factor.iter().all(|x| x.is_finite()) && cholesky::factor(Level::detect(), factor, rank).is_ok()
+}
+
+/// Factors a capacitance, which is spoilt, and stores the factor: zeros where there is none, since
+/// some deviation is zero or too small for the element type.
+pub(super) fn write_capacitance<T: Real>(
+    level: Level,
+    deviations: &[T],
+    rank: usize,
+    packed: &mut [f64],
+    to: &mut [T],
+) {
+    let factored = deviations.iter().all(|own| *own > T::ZERO)
+        && packed.iter().all(|x| x.is_finite())
+        && cholesky::factor(level, packed, rank).is_ok();
+    for (to, from) in to.iter_mut().zip(&*packed) {
+        *to = T::from_f64(*from);
+    }
+    if !factored || to.iter().any(|x| !x.to_f64().is_finite()) {
+        to.fill(T::ZERO);
+    }
 }
 
 pub(in crate::sampling) fn check_len(

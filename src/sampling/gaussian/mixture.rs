@@ -36,21 +36,24 @@ pub(super) fn fill<T: Real, G: Source>(
     let cumulative = &whole.rest[whole.dim() + components..][..components];
     let mut first = 0;
     while first < out.paths() {
-        let paths = (out.paths() - first).min(CHUNK);
-        let mut out = out.part(first, paths);
         let source = source.at(source.first().wrapping_add(first as u64));
+        let together = G::together(source.first()).min(CHUNK as u64) as usize;
+        let paths = (out.paths() - first).min(together);
+        let mut out = out.part(first, paths);
         let mut words = [0; CHUNK];
         dispatch(level, FirstWords { source, words: &mut words[..paths] });
         // Where each path comes to lie, sorted by component, and back.
         let (mut order, mut numbers) = ([0u8; CHUNK], [0; CHUNK]);
-        let (mut drawn, mut below) = (0, T::ZERO);
+        let (mut drawn, mut chosen) = (0, [false; CHUNK]);
         for (index, &above) in cumulative.iter().enumerate() {
             let start = drawn;
-            // The last one takes what rounding leaves above all of them.
+            // The last one takes what is left, so that no number in a file leaves a path without.
             let last = index + 1 == components;
-            for (path, word) in words[..paths].iter().enumerate() {
+            let paths = words[..paths].iter().zip(&mut chosen).enumerate();
+            for (path, (word, chosen)) in paths {
                 let share = T::from_f64((f64::from(*word) + 0.5) / 4_294_967_296.0);
-                if share >= below && (share < above || last) {
+                if !*chosen && (share < above || last) {
+                    *chosen = true;
                     order[drawn] = path as u8;
                     numbers[drawn] = source.first().wrapping_add(path as u64);
                     drawn += 1;
@@ -61,7 +64,6 @@ pub(super) fn fill<T: Real, G: Source>(
                 let from = Numbered { source, numbers, used: 1 };
                 component(whole, index).fill(level, from, out.part(start, drawn - start));
             }
-            below = above;
         }
         place(&mut order[..paths], &mut out);
         first += paths;

@@ -1,6 +1,6 @@
 use super::make::ASYMMETRY;
 use super::*;
-use crate::sampling::PathAddress;
+use crate::sampling::{PathAddress, normal_quantile};
 
 fn full(mean: &[f64], covariance: &[f64]) -> Result<(), GaussianError> {
     let mut storage = [f32::MAX; Gaussian::full_len(3)];

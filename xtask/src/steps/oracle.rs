@@ -25,6 +25,22 @@ pub(crate) fn install(context: &Context) -> Outcome {
     stamp.set()
 }
 
+/// Installs the pinned packages of benches/peers/requirements.txt; does nothing if they are there.
+/// Returns their Python.
+pub(crate) fn drawing_peers(context: &Context) -> Outcome<PathBuf> {
+    let requirements = context.root.join("benches/peers/requirements.txt");
+    let venv = context.oracle.join("sampling");
+    let python = venv.join("bin/python");
+    let stamp = context.oracle.join("sampling.stamp");
+    let stamp = Stamp::new(stamp, std::slice::from_ref(&requirements))?;
+    if !stamp.is_current() || !python.exists() {
+        stamp.clear();
+        environment(context, &venv, &["--no-deps", "--only-binary", ":all:"], &requirements)?;
+        stamp.set()?;
+    }
+    Ok(python)
+}
+
 /// Makes a Python environment anew, with packages pinned in a file.
 pub(crate) fn environment(
     context: &Context,
