@@ -145,6 +145,7 @@ fn every_family_passes_its_check() {
             "--paths 20000",
             "--paths 20000 --precision f64",
             "--paths 20000 --scheme antithetic",
+            "--paths 16384 --scheme sobol",
             "--paths 20001 --scheme antithetic --seed 5",
         ] {
             let report = folder.json(&format!("{args} --check {more}"));
@@ -338,6 +339,22 @@ fn pairs_mirror_each_other() {
     for pair in elements.chunks_exact(4) {
         assert_eq!([pair[0], pair[1]], [-pair[2], -pair[3]]);
     }
+}
+
+/// In each sixteenth of the distribution there are as many of the points, in every dimension.
+#[test]
+fn sobol_points_are_spread_evenly() {
+    let folder = Folder::new("sobol");
+    folder.json("--covariance variances.csv --paths 1024 --scheme sobol --out out.npy");
+    let (_, elements) = npy(&folder.read("out.npy"));
+    // `scipy.stats.norm.ppf(0.0625 * 7)`: seven of sixteen parts are below.
+    for (dim, std) in [2.0, 1.0].into_iter().enumerate() {
+        let values = elements.iter().skip(dim).step_by(2);
+        let below = values.filter(|x| **x < -0.157_310_684_610_170_7 * std).count();
+        assert_eq!(below, 7 * 64);
+    }
+    folder.npy("many.npy", &[1112], &[1.0; 1112]);
+    folder.refused("--covariance many.npy --scheme sobol", "1111 dimensions at most: choose");
 }
 
 #[test]

@@ -88,15 +88,15 @@ fn drawn<T: Number>(args: &SampleArgs, request: &Request) -> Result<(), Failure>
         )));
     }
     let indices = request.indices();
+    let level = Level::detect();
+    let drawing = Drawing::new(args, level, request.words())?;
     let mut out = match &args.out {
         Some(path) => Some((path, RowsFile::create(path, args.paths, &names(&indices))?)),
         None => None,
     };
 
-    let level = Level::detect();
     let mut moments = Moments::new(level, &asked.mean);
     let mut shown = args.plot.as_ref().map(|_| Shown::new(asked.dim()));
-    let drawing = Drawing { level, scheme: args.scheme, seed: args.seed, stream: args.stream };
     let took = drawing.draw(gaussian.gaussian(), args.paths, |paths| {
         if let Some((path, file)) = &mut out {
             let written = file.write(paths);

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use nowcast::kernels::Level;
-use nowcast::sampling::{Antithetic, DrawError, Gaussian, PathAddress};
+use nowcast::sampling::{Antithetic, DrawError, Gaussian, OwnedSobol, PathAddress, Sobol};
 
+use super::SampleArgs;
 use super::check::Independent;
 use super::rows::Number;
 use crate::failure::Failure;
@@ -20,6 +21,8 @@ pub(super) enum Scheme {
     Random,
     /// Pairs that mirror each other about the mean
     Antithetic,
+    /// Scrambled Sobol points, which are spread evenly: best a power of two of them
+    Sobol,
 }
 
 impl Scheme {
@@ -27,12 +30,14 @@ impl Scheme {
         match self {
             Self::Random => "random",
             Self::Antithetic => "antithetic",
+            Self::Sobol => "sobol",
         }
     }
 
+    /// Sobol points are mostly nearer to what was asked for than independent ones.
     pub(super) fn independent(self) -> Independent {
         match self {
-            Self::Random => Independent::All,
+            Self::Random | Self::Sobol => Independent::All,
             Self::Antithetic => Independent::Pairs,
         }
     }
@@ -47,13 +52,31 @@ pub(super) enum Precision {
 
 /// Which paths.
 pub(super) struct Drawing {
-    pub(super) level: Level,
-    pub(super) scheme: Scheme,
-    pub(super) seed: u64,
-    pub(super) stream: u64,
+    level: Level,
+    scheme: Scheme,
+    seed: u64,
+    stream: u64,
+    /// For Sobol points.
+    points: Option<OwnedSobol>,
 }
 
 impl Drawing {
+    /// Paths that take so many random numbers each.
+    pub(super) fn new(args: &SampleArgs, level: Level, words: usize) -> Result<Self, Failure> {
+        let SampleArgs { scheme, seed, stream, .. } = *args;
+        let points = match scheme {
+            Scheme::Sobol => Some(OwnedSobol::new(words).map_err(|_| {
+                Failure::User(format!(
+                    "--scheme sobol: a path takes {words} random numbers, and there are Sobol \
+                     points of {} dimensions at most: choose --scheme random",
+                    Sobol::MAX_DIM
+                ))
+            })?),
+            _ => None,
+        };
+        Ok(Self { level, scheme, seed, stream, points })
+    }
+
     /// Draws paths and gives them to `each`, block after block: the time that drawing took.
     pub(super) fn draw<T: Number>(
         &self,
@@ -86,11 +109,12 @@ impl Drawing {
         path: u64,
         out: &mut [T],
     ) -> Result<(), DrawError> {
-        let &Self { level, scheme, seed, stream } = self;
-        let first = PathAddress { seed, stream, path };
-        match scheme {
-            Scheme::Random => gaussian.draw(level, first, out),
-            Scheme::Antithetic => gaussian.draw(level, Antithetic(first), out),
+        let Self { level, scheme, seed, stream, points } = self;
+        let (level, first) = (*level, PathAddress { seed: *seed, stream: *stream, path });
+        match (scheme, points) {
+            (Scheme::Antithetic, _) => gaussian.draw(level, Antithetic(first), out),
+            (Scheme::Sobol, Some(points)) => gaussian.draw(level, points.sobol().paths(first), out),
+            _ => gaussian.draw(level, first, out),
         }
     }
 }

@@ -174,6 +174,16 @@ impl Request {
         (0..dim).filter(|index| self.given.iter().all(|(known, _)| known != index)).collect()
     }
 
+    /// Random numbers that a path takes.
+    pub(super) fn words(&self) -> usize {
+        let rank = self.parts.first().map_or(0, |part| match &part.form {
+            Form::LowRank(loadings) => loadings.len() / part.mean.len(),
+            _ => 0,
+        });
+        let choice = usize::from(self.family == Family::Mixture);
+        choice + rank + self.indices().len()
+    }
+
     /// Factored, ready to draw from.
     pub(super) fn gaussian<T: Number>(&self) -> Result<OwnedGaussian<T>, Failure> {
         let whole = self.whole()?;
