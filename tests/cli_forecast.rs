@@ -1,4 +1,4 @@
-//! What `nowcast forecast` and `nowcast sample` print, write and refuse.
+//! What `nowcast forecast` prints, writes and refuses.
 #![cfg(feature = "cli")]
 
 use std::io::Write;
@@ -199,49 +199,6 @@ fn a_plot_is_written_whole() {
     let svg = std::fs::read_to_string(&path).expect("a plot");
     assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
     assert!(svg.contains("31 Dec") && svg.contains("degF"));
-}
-
-#[test]
-fn samples_have_the_moments_that_were_asked_for() {
-    let folder = folder("sample");
-    let file = |name: &str, content: &str| {
-        let path = folder.join(name);
-        std::fs::write(&path, content).expect("written");
-        path.to_str().expect("text").to_owned()
-    };
-    let mean = file("mean.csv", "10,-1\n");
-    let covariance = file("covariance.csv", "4,1.2\n1.2,1\n");
-    let args = ["sample", "--mean", &mean, "--covariance", &covariance];
-    let report = json(&nowcast(&[&args[..], &["--json", "--paths", "20000"]].concat()));
-    // Five standard errors: with this seed once and for all, by chance once in a million.
-    for of in ["mean", "std", "correlation"] {
-        let largest = &report[format!("largest_difference_of_{of}")]["standard_errors"];
-        assert!(largest.as_f64() < Some(5.0), "{of}: {largest}");
-    }
-    assert_eq!(numbers(&report["asked_mean"]), [10.0, -1.0]);
-    assert_eq!(numbers(&report["asked_std"]), [2.0, 1.0]);
-
-    let out = |name: &str| folder.join(name).to_str().expect("text").to_owned();
-    let (csv, npy) = (out("out.csv"), out("out.npy"));
-    for out in [&csv, &npy] {
-        let output = nowcast(&[&args[..], &["--paths", "7", "--seed", "3", "--out", out]].concat());
-        assert!(output.status.success(), "{}", text(&output.stderr));
-    }
-    let bytes = std::fs::read(&npy).expect("there");
-    let npy = npyz::NpyFile::new(&bytes[..]).expect("an array");
-    assert_eq!(npy.shape(), [7, 2]);
-    let elements = npy.into_vec::<f32>().expect("f32");
-    let csv = std::fs::read_to_string(&csv).expect("there");
-    let fields = csv.lines().flat_map(|line| line.split(','));
-    assert_eq!(fields.map(|x| x.parse().expect("a number")).collect::<Vec<f32>>(), elements);
-
-    let indefinite = file("indefinite.csv", "1,2\n2,1\n");
-    let expected = "indefinite.csv: the covariance is not positive definite";
-    refused(&["sample", "--covariance", &indefinite], expected);
-    refused(&["sample", "--covariance", &covariance, "--out", "x.txt"], ".npy or .csv");
-    let three = file("three.csv", "1,1,1\n");
-    let expected = "2 means, but";
-    refused(&["sample", "--mean", &mean, "--covariance", &three], expected);
 }
 
 #[cfg(unix)]

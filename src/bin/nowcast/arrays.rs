@@ -1,13 +1,9 @@
 //! Arrays in files: NPY, or numbers in CSV.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 
-use nowcast::bundle::NewFile;
-use npyz::WriterBuilder;
-
 use crate::failure::Failure;
-use crate::output;
 
 /// Elements that are read at most: 1 GiB of f64.
 const MAX_ELEMENTS: u64 = 1 << 27;
@@ -32,7 +28,7 @@ impl Array {
     /// Reads a table of numbers in CSV, a row a line; a line of names above it is left out.
     pub(crate) fn read_table(path: &Path) -> Result<Self, Failure> {
         let (name, bytes) = read_input(path)?;
-        csv_table(&bytes, true).map_err(|reason| Failure::User(format!("{name}{reason}")))
+        csv_table(&bytes).map_err(|reason| Failure::User(format!("{name}{reason}")))
     }
 }
 
@@ -88,15 +84,15 @@ fn npy(bytes: &[u8]) -> Result<Array, String> {
 
 /// A single row or column is a vector.
 fn csv(bytes: &[u8]) -> Result<Array, String> {
-    let table = csv_table(bytes, false)?;
+    let table = csv_table(bytes)?;
     Ok(match table.shape[..] {
         [1, _] | [_, 1] => Array { shape: vec![table.elements.len()], ..table },
         _ => table,
     })
 }
 
-/// Rows and columns, under a line of names if that is allowed.
-fn csv_table(bytes: &[u8], names: bool) -> Result<Array, String> {
+/// Rows and columns; a line of names above them is left out.
+fn csv_table(bytes: &[u8]) -> Result<Array, String> {
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_reader(bytes);
     let (mut rows, mut cols, mut elements) = (0, 0, Vec::new());
@@ -111,7 +107,7 @@ fn csv_table(bytes: &[u8], names: bool) -> Result<Array, String> {
             _ => format!(": no CSV: {error}"),
         })?;
         let line = record.position().map_or(0, csv::Position::line);
-        if names && i == 0 && record.iter().any(|field| field.parse::<f64>().is_err()) {
+        if i == 0 && record.iter().all(|field| field.parse::<f64>().is_err()) {
             continue;
         }
         (rows, cols) = (rows + 1, record.len());
@@ -127,59 +123,10 @@ fn csv_table(bytes: &[u8], names: bool) -> Result<Array, String> {
     }
 }
 
-/// A file of rows of f32 in the making: NPY or CSV, by its name.
-pub(crate) struct RowsFile {
-    file: NewFile,
-    is_npy: bool,
-}
-
-impl RowsFile {
-    /// Begins a file of this shape.
-    pub(crate) fn create(path: &Path, rows: usize, cols: usize) -> Result<Self, Failure> {
-        match path.extension().and_then(|e| e.to_str()) {
-            Some("csv") => Ok(Self { file: output::create(path)?, is_npy: false }),
-            Some("npy") => {
-                let file = npy_header(output::create(path)?, &[rows as u64, cols as u64])
-                    .map_err(|error| Failure::writing(path.display(), &error))?;
-                Ok(Self { file, is_npy: true })
-            }
-            _ => Err(Failure::User(format!(
-                "{}: the name of the output must end in .npy or .csv",
-                path.display()
-            ))),
-        }
-    }
-
-    /// Adds whole rows.
-    pub(crate) fn write(&mut self, elements: &[f32], cols: usize) -> std::io::Result<()> {
-        let file = &mut self.file;
-        if self.is_npy {
-            return elements.iter().try_for_each(|x| file.write_all(&x.to_le_bytes()));
-        }
-        elements.chunks_exact(cols).try_for_each(|row| {
-            for (col, element) in row.iter().enumerate() {
-                write!(file, "{}{element}", if col > 0 { "," } else { "" })?;
-            }
-            writeln!(file)
-        })
-    }
-
-    /// Gives the file its name.
-    pub(crate) fn finish(self, path: &Path) -> Result<(), Failure> {
-        output::finish(path, self.file)
-    }
-}
-
-/// Writes the header of an array of little-endian f32.
-fn npy_header(file: NewFile, shape: &[u64]) -> std::io::Result<NewFile> {
-    let dtype = "<f4".parse().map(npyz::DType::Plain).map_err(std::io::Error::other)?;
-    let options = npyz::WriteOptions::new_header_only().dtype(dtype).shape(shape);
-    options.writer(file).write_header_only()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use npyz::WriterBuilder;
 
     #[test]
     fn numbers_in_csv() {
@@ -189,6 +136,7 @@ mod tests {
             let expected = Array { shape: vec![3], elements: vec![1.0, 2.0, 3.0] };
             assert_eq!(csv(vector).expect("a vector"), expected);
         }
+        assert_eq!(csv(b"x0,x1\n1,2\n3,4\n").expect("names are left out"), square);
         let cases: [(&[u8], &str); 4] = [
             (b"", "found nothing"),
             (b"1,2\n3\n", ", line 2: 1 numbers, the lines before have 2"),

@@ -7,7 +7,7 @@ mod measure;
 pub(crate) mod observations;
 mod plot;
 mod table;
-mod ticks;
+pub(crate) mod ticks;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

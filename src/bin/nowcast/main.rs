@@ -16,6 +16,7 @@ mod inputs;
 mod inspect;
 mod npy;
 mod output;
+mod picture;
 mod progress;
 mod quantize;
 mod refusal;
@@ -45,9 +46,11 @@ enum Verb {
     ///
     /// Without options: the temperature at JFK airport, from the model and series built in.
     Forecast(forecast::ForecastArgs),
-    /// Sample paths of a Gaussian with a given mean and covariance.
+    /// Sample paths of a Gaussian with a given mean and covariance, or of a mixture.
     ///
-    /// The same seed, stream and path number give the same path on every machine.
+    /// A square matrix is a full covariance, a row the variances of independent dimensions; with
+    /// --loadings it is of low rank, with --weights a mixture. The same seed, stream and path
+    /// number give the same path on every machine.
     Sample(sample::SampleArgs),
     /// Run a model on arrays.
     ///

@@ -1,55 +1,35 @@
 //! The forecast as an SVG plot.
 
-use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::text_anchor::{HPos, VPos};
 
 use super::fan::{Fan, duration};
 use super::ticks;
+use crate::picture::{self, Area, BLUE, Drawn, FAINT, GRID, INK, Plane, RED, Sample, text};
 
 /// Twice the size in which it is looked at, since coordinates are whole numbers.
 const SIZE: (u32, u32) = (1800, 960);
 /// Place of the plotting area: left, top, right, bottom.
 const FRAME: (i32, i32, i32, i32) = (120, 150, 1750, 870);
-const FONT: &str = "Inter, Helvetica, Arial, sans-serif";
-
-const INK: RGBColor = RGBColor(30, 41, 59);
-const FAINT: RGBColor = RGBColor(100, 116, 139);
-const GRID: RGBColor = RGBColor(226, 232, 240);
-const BLUE: RGBColor = RGBColor(37, 99, 235);
-const RED: RGBColor = RGBColor(220, 38, 38);
-
-type Area<'s> = DrawingArea<SVGBackend<'s>, Shift>;
-type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// Draws history, mean, intervals and paths.
 pub(super) fn svg(fan: &Fan) -> Result<String, String> {
-    let mut text = String::new();
-    let plot = Plot { fan, values: fan.range(&fan.paths), first: -(fan.history.len() as f64) };
-    let drawn = plot.draw(&SVGBackend::with_string(&mut text, SIZE).into_drawing_area());
-    drawn.map_err(|error| format!("the plot cannot be drawn: {error}"))?;
-    // It scales to the page it is shown on.
-    let (width, height) = SIZE;
-    let size = format!("width=\"{width}\" height=\"{height}\" ");
-    Ok(text.replacen(&size, &format!("width=\"{}\" height=\"{}\" ", width / 2, height / 2), 1))
+    let first = -(fan.history.len() as f64);
+    let last = ((fan.horizon() - 1) as f64).max(first + 1.0);
+    let plane = Plane { frame: FRAME, x: (first, last), y: fan.range(&fan.paths) };
+    picture::svg(SIZE, |area| Plot { fan, plane, first }.draw(area))
 }
 
 struct Plot<'f> {
     fan: &'f Fan,
-    values: (f64, f64),
+    plane: Plane,
     /// The oldest step that is shown.
     first: f64,
 }
 
 impl Plot<'_> {
     fn point(&self, step: f64, value: f64) -> (i32, i32) {
-        let (left, top, right, bottom) = FRAME;
-        let last = (self.fan.horizon() - 1) as f64;
-        let x = (step - self.first) / (last - self.first).max(1.0);
-        let y = (self.values.1 - value) / (self.values.1 - self.values.0);
-        let at =
-            |from: i32, to: i32, part: f64| from + (part * f64::from(to - from)).round() as i32;
-        (at(left, right, x), at(top, bottom, y))
+        self.plane.point(step, value)
     }
 
     fn points(&self, from: i64, values: &[f32]) -> Vec<(i32, i32)> {
@@ -64,7 +44,6 @@ impl Plot<'_> {
     }
 
     fn draw(&self, area: &Area<'_>) -> Drawn {
-        area.fill(&WHITE)?;
         self.grid(area)?;
         let [p05, p25, _, p75, p95] = &self.fan.quantiles;
         for (low, high, strength) in [(p05, p95, 0.16), (p25, p75, 0.26)] {
@@ -85,20 +64,12 @@ impl Plot<'_> {
         }
         self.opening(area)?;
         self.titles(area)?;
-        self.legend(area)?;
-        area.present()?;
-        Ok(())
+        self.legend(area)
     }
 
     fn grid(&self, area: &Area<'_>) -> Drawn {
         let (left, top, right, bottom) = FRAME;
-        let (numbers, decimals) = ticks::numbers(self.values.0, self.values.1, 7);
-        for number in numbers {
-            let (_, y) = self.point(0.0, number);
-            area.draw(&PathElement::new([(left, y), (right, y)], GRID.stroke_width(2)))?;
-            let label = format!("{number:.decimals$}");
-            text(area, &label, (left - 18, y - 2), 30, FAINT, (HPos::Right, VPos::Center))?;
-        }
+        self.plane.values(area)?;
         let fan = self.fan;
         let (start, end) = (fan.seconds(self.first as i64), fan.seconds(fan.horizon() as i64 - 1));
         for (time, label) in ticks::times(start, end, 13) {
@@ -130,54 +101,27 @@ impl Plot<'_> {
     fn titles(&self, area: &Area<'_>) -> Drawn {
         let (left, top, ..) = FRAME;
         let fan = self.fan;
-        let start = (HPos::Left, VPos::Top);
-        text(area, &fan.name, (left, 34), 50, INK, start)?;
         let observed = super::fan::date_time(fan.seconds(-1)).to_string();
         let observed = observed.replace('T', " ").replace(":00Z", "");
         let step = duration(fan.step_seconds);
         let line = format!("{} steps of {step} after {observed} UTC", fan.horizon());
-        text(area, &line, (left, 88), 32, FAINT, start)?;
+        picture::titles(area, left, &fan.name, &line)?;
         text(area, &fan.unit, (left - 18, top - 44), 30, FAINT, (HPos::Right, VPos::Top))
     }
 
-    /// Samples of what is drawn, from the right.
     fn legend(&self, area: &Area<'_>) -> Drawn {
-        const SAMPLE: i32 = 36;
-        const LETTER: i32 = 15;
-        let mut entries = vec![("history", INK.to_rgba(), 4), ("mean", BLUE.to_rgba(), 6)];
+        let bar = |label, colour: RGBAColor, height| (label, Sample::Bar(colour, height));
+        let mut entries = vec![bar("history", INK.to_rgba(), 4), bar("mean", BLUE.to_rgba(), 6)];
         if !self.fan.paths.is_empty() {
-            entries.push(("paths", BLUE.mix(0.30), 2));
+            entries.push(bar("paths", BLUE.mix(0.30), 2));
         }
         // The inner band lies on the outer one.
-        entries.extend([("50 %", BLUE.mix(0.38), 28), ("90 %", BLUE.mix(0.16), 28)]);
+        entries.extend([bar("50 %", BLUE.mix(0.38), 28), bar("90 %", BLUE.mix(0.16), 28)]);
         if !self.fan.observed.is_empty() {
-            entries.push(("observed", RED.to_rgba(), 10));
+            entries.push(("observed", Sample::Dot(RED.to_rgba(), 10)));
         }
-        let (mut right, y) = (FRAME.2, 102);
-        for (label, colour, height) in entries.into_iter().rev() {
-            let left = right - label.len() as i32 * LETTER;
-            text(area, label, (left, y - 2), 30, FAINT, (HPos::Left, VPos::Center))?;
-            let (x, top) = (left - SAMPLE - 14, y - height / 2);
-            let width = if label == "observed" { height } else { SAMPLE };
-            let (x, end) = (x + SAMPLE - width, x + SAMPLE);
-            area.draw(&Rectangle::new([(x, top), (end, top + height)], colour.filled()))?;
-            right = x - 36;
-        }
-        Ok(())
+        picture::legend(area, (FRAME.2, 102), &entries)
     }
-}
-
-fn text(
-    area: &Area<'_>,
-    what: &str,
-    at: (i32, i32),
-    size: i32,
-    colour: RGBColor,
-    (h, v): (HPos, VPos),
-) -> Drawn {
-    let style = TextStyle::from((FONT, size).into_font()).color(&colour).pos(Pos::new(h, v));
-    area.draw(&Text::new(what.to_owned(), at, style))?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ fn label(unix_seconds: i64) -> String {
 }
 
 /// About `count` round numbers from `low` to `high`, and the decimals that tell them apart.
-pub(super) fn numbers(low: f64, high: f64, count: usize) -> (Vec<f64>, usize) {
+pub(crate) fn numbers(low: f64, high: f64, count: usize) -> (Vec<f64>, usize) {
     let rough = (high - low).max(f64::MIN_POSITIVE) / count.max(1) as f64;
     let exponent = rough.log10().floor();
     let power = 10f64.powf(exponent);

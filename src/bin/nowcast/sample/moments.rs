@@ -1,146 +1,174 @@
-//! What was drawn against what was asked for.
+//! Moments of what was drawn.
+//!
+//! Owns the sums over paths of deviations from the means that were asked for, and of their
+//! products, in f64. Paths come in blocks; a tile of eight by eight products takes a block at a
+//! time and stays in registers.
 
-use std::fmt;
+use nowcast::kernels::{Level, Simd, Vectorized, dispatch};
 
-use nowcast::sampling::Gaussian;
+use super::rows::Number;
 
-use crate::arrays::Array;
+/// Dimensions of a panel, rows and columns of a tile.
+const SIDE: usize = 8;
+/// Paths of a block.
+const BLOCK: usize = 32;
+/// Products of more dimensions than this are not taken: they would be gigabytes.
+pub(super) const MOST_CORRELATED: usize = 2048;
 
-/// Sums over paths of deviations from the mean that was asked for.
+/// Sums over paths.
 pub(super) struct Moments {
+    level: Level,
     mean: Vec<f64>,
-    deviation: Vec<f64>,
     sums: Vec<f64>,
-    /// Lower triangle, row after row.
-    products: Vec<f64>,
+    squares: Vec<f64>,
+    /// Deviations of a block: panel after panel, path after path, [`SIDE`] dimensions.
+    panels: Vec<f64>,
+    /// The tiles of the lower triangle, row after row; none where products are not taken.
+    tiles: Vec<f64>,
     paths: u64,
 }
 
 impl Moments {
-    pub(super) fn new(mean: &[f32]) -> Self {
-        let dim = mean.len();
+    /// Of deviations from `mean`.
+    pub(super) fn new(level: Level, mean: &[f64]) -> Self {
+        let panels = mean.len().div_ceil(SIDE);
+        let tiles = if mean.len() <= MOST_CORRELATED { panels * (panels + 1) / 2 } else { 0 };
         Self {
-            mean: mean.iter().map(|m| f64::from(*m)).collect(),
-            deviation: vec![0.0; dim],
-            sums: vec![0.0; dim],
-            products: vec![0.0; dim * (dim + 1) / 2],
+            level,
+            mean: mean.to_vec(),
+            sums: vec![0.0; mean.len()],
+            squares: vec![0.0; mean.len()],
+            panels: vec![0.0; panels * BLOCK * SIDE],
+            tiles: vec![0.0; tiles * SIDE * SIDE],
             paths: 0,
         }
     }
 
-    pub(super) fn add(&mut self, path: &[f32]) {
-        self.paths += 1;
-        let Self { mean, deviation, sums, products, .. } = self;
-        for ((to, x), mean) in deviation.iter_mut().zip(path).zip(mean) {
-            *to = f64::from(*x) - *mean;
-        }
-        let mut rest = products.as_mut_slice();
-        for (row, (sum, a)) in sums.iter_mut().zip(&*deviation).enumerate() {
-            *sum += a;
-            let (products, below) = rest.split_at_mut(row + 1);
-            for (product, b) in products.iter_mut().zip(&*deviation) {
-                *product += a * b;
+    /// Adds whole paths.
+    pub(super) fn add<T: Number>(&mut self, paths: &[T]) {
+        let dim = self.mean.len();
+        for block in paths.chunks(BLOCK * dim) {
+            let len = block.len() / dim;
+            for (path, elements) in block.chunks_exact(dim).enumerate() {
+                for (panel, elements) in elements.chunks(SIDE).enumerate() {
+                    let first = panel * SIDE;
+                    let to = &mut self.panels[(panel * BLOCK + path) * SIDE..][..elements.len()];
+                    let mean = &self.mean[first..][..elements.len()];
+                    for ((to, x), mean) in to.iter_mut().zip(elements).zip(mean) {
+                        *to = x.to_f64() - mean;
+                    }
+                    let (sums, squares) = (&mut self.sums[first..], &mut self.squares[first..]);
+                    for ((sum, square), x) in sums.iter_mut().zip(squares).zip(&*to) {
+                        *sum += x;
+                        *square += x * x;
+                    }
+                }
             }
-            rest = below;
+            if !self.tiles.is_empty() {
+                let Self { panels, tiles, .. } = self;
+                dispatch(self.level, Products { panels, paths: len, tiles });
+            }
+            self.paths += len as u64;
         }
     }
 
-    /// Differences from what was asked for.
-    pub(super) fn summary(&self, asked: Gaussian<'_>, covariance: &Array) -> Summary {
-        let (dim, n) = (self.mean.len(), self.paths as f64);
-        let bias: Vec<f64> = self.sums.iter().map(|sum| sum / n).collect();
-        let covered = |row: usize, col: usize| {
-            self.products[row * (row + 1) / 2 + col] / n - bias[row] * bias[col]
+    pub(super) fn paths(&self) -> u64 {
+        self.paths
+    }
+
+    /// Whether products were taken.
+    pub(super) fn correlated(&self) -> bool {
+        !self.tiles.is_empty()
+    }
+
+    /// Mean of dimension `index`, less the one that was asked for.
+    pub(super) fn bias(&self, index: usize) -> f64 {
+        self.sums[index] / self.paths as f64
+    }
+
+    /// Mean square about the drawn mean.
+    pub(super) fn variance(&self, index: usize) -> f64 {
+        (self.squares[index] / self.paths as f64 - self.bias(index).powi(2)).max(0.0)
+    }
+
+    /// Covariance about the drawn means; `col` is at most `row`.
+    pub(super) fn covariance(&self, row: usize, col: usize) -> f64 {
+        let (panel, other) = (row / SIDE, col / SIDE);
+        let tile = &self.tiles[(panel * (panel + 1) / 2 + other) * SIDE * SIDE..];
+        let product = tile[row % SIDE * SIDE + col % SIDE] / self.paths as f64;
+        product - self.bias(row) * self.bias(col)
+    }
+}
+
+/// Adds the products of a block to the tiles.
+struct Products<'a> {
+    panels: &'a [f64],
+    paths: usize,
+    tiles: &'a mut [f64],
+}
+
+impl Vectorized for Products<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let panel = |index: usize| {
+            let panel = &self.panels[index * BLOCK * SIDE..][..self.paths * SIDE];
+            panel.as_chunks::<SIDE>().0
         };
-        let std: Vec<f64> = (0..dim).map(|i| covered(i, i).max(0.0).sqrt()).collect();
-        let asked_std: Vec<f64> = (0..dim).map(|i| f64::from(asked.marginal_std(i))).collect();
-
-        let mut largest = [Difference::default(); 3];
-        for i in 0..dim {
-            let sigma = asked_std[i];
-            largest[0].take(bias[i], sigma / n.sqrt());
-            largest[1].take(std[i] - sigma, sigma / (2.0 * n).sqrt());
-            for j in 0..i {
-                let asked = if covariance.shape.len() == 2 {
-                    covariance.elements[i * dim + j] / (sigma * asked_std[j])
-                } else {
-                    0.0
-                };
-                let got = covered(i, j) / (std[i] * std[j]);
-                largest[2].take(got - asked, (1.0 - asked * asked) / n.sqrt());
+        let mut tiles = self.tiles.chunks_exact_mut(SIDE * SIDE);
+        for row in 0..self.panels.len() / (BLOCK * SIDE) {
+            for (col, tile) in (0..=row).zip(&mut tiles) {
+                for at in (0..SIDE).step_by(S::F64_LANES) {
+                    let mut sums = [s.f64_splat(0.0); SIDE];
+                    for (a, b) in panel(row).iter().zip(panel(col)) {
+                        let b = s.f64_load(&b[at..]);
+                        for (sum, a) in sums.iter_mut().zip(a) {
+                            *sum = s.f64_mul_add(s.f64_splat(*a), b, *sum);
+                        }
+                    }
+                    for (to, sum) in tile.chunks_exact_mut(SIDE).zip(sums) {
+                        let to = &mut to[at..];
+                        s.f64_store(s.f64_add(s.f64_load(to), sum), to);
+                    }
+                }
             }
         }
-        let [of_mean, of_std, of_correlation] = largest;
-        let mean = bias.iter().zip(&self.mean).map(|(bias, mean)| bias + mean).collect();
-        let asked_mean = self.mean.clone();
-        Summary { mean, std, asked_mean, asked_std, of_mean, of_std, of_correlation }
-    }
-}
-
-/// The difference that is largest in standard errors.
-#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
-pub(super) struct Difference {
-    difference: f64,
-    standard_errors: f64,
-}
-
-impl Difference {
-    fn take(&mut self, difference: f64, standard_error: f64) {
-        let standard_errors = (difference / standard_error).abs();
-        // A constant has no standard error, and no single path a deviation.
-        if standard_errors.is_finite() && standard_errors > self.standard_errors {
-            *self = Self { difference: difference.abs(), standard_errors };
-        }
-    }
-}
-
-/// Moments that were drawn and asked for.
-#[derive(serde::Serialize)]
-pub(super) struct Summary {
-    pub(super) mean: Vec<f64>,
-    std: Vec<f64>,
-    asked_mean: Vec<f64>,
-    asked_std: Vec<f64>,
-    #[serde(rename = "largest_difference_of_mean")]
-    of_mean: Difference,
-    #[serde(rename = "largest_difference_of_std")]
-    of_std: Difference,
-    #[serde(rename = "largest_difference_of_correlation")]
-    of_correlation: Difference,
-}
-
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<20}{:>20}{:>20}", "", "largest difference", "in standard errors")?;
-        let rows = [
-            ("mean", self.of_mean),
-            ("standard deviation", self.of_std),
-            ("correlation", self.of_correlation),
-        ];
-        for (name, Difference { difference, standard_errors }) in rows {
-            writeln!(f, "{name:<20}{difference:>20.5}{standard_errors:>20.2}")?;
-        }
-        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nowcast::sampling::OwnedGaussian;
 
     #[test]
     fn moments_by_hand() {
-        let covariance = Array { shape: vec![2, 2], elements: vec![1.0, 0.5, 0.5, 4.0] };
-        let asked = OwnedGaussian::full(&[1.0, 2.0], &covariance.elements).expect("definite");
-        let mut moments = Moments::new(asked.gaussian().mean());
-        for path in [[0.0, 1.0], [2.0, 3.0], [0.0, 3.0], [2.0, 1.0]] {
-            moments.add(&path);
+        let mut moments = Moments::new(Level::detect(), &[1.0, 2.0]);
+        moments.add(&[0.0f64, 1.0, 2.0, 3.0, 0.0, 3.0]);
+        moments.add(&[2.0f32, 2.0]);
+        assert_eq!((moments.paths(), moments.bias(0), moments.bias(1)), (4, 0.0, 0.25));
+        assert_eq!((moments.variance(0), moments.variance(1)), (1.0, 0.6875));
+        assert_eq!(moments.covariance(1, 0), 0.25 * (1.0 + 1.0 - 1.0 + 0.0));
+    }
+
+    /// Every size around that of a panel, against sums taken one after the other.
+    #[test]
+    fn products_of_every_size() {
+        for dim in [1, 7, 8, 9, 17] {
+            let paths = BLOCK + 5;
+            let x: Vec<f64> = (0..paths * dim).map(|n| (n as f64 * 0.7).sin()).collect();
+            let mut moments = Moments::new(Level::detect(), &vec![0.5; dim]);
+            moments.add(&x);
+            for row in 0..dim {
+                for col in 0..=row {
+                    let product = |path: &[f64]| (path[row] - 0.5) * (path[col] - 0.5);
+                    let mean = x.chunks(dim).map(product).sum::<f64>() / paths as f64;
+                    let expected = mean - moments.bias(row) * moments.bias(col);
+                    let got = moments.covariance(row, col);
+                    assert!((got - expected).abs() < 1e-13, "{dim}, {row}, {col}");
+                }
+                assert!((moments.variance(row) - moments.covariance(row, row)).abs() < 1e-13);
+            }
         }
-        let summary = moments.summary(asked.gaussian(), &covariance);
-        assert_eq!((summary.mean, summary.std), (vec![1.0, 2.0], vec![1.0, 1.0]));
-        assert_eq!(summary.of_mean.standard_errors, 0.0);
-        assert_eq!(summary.of_std.difference, 1.0);
-        assert_eq!(summary.of_correlation.difference, 0.25);
     }
 }
