@@ -295,8 +295,8 @@ fn smooth(word: impl Fn(usize) -> u32) -> f64 {
     (0..10).map(factor).product()
 }
 
-/// The root mean square of the error of an integral over 4,096 points is a 300th of that over as
-/// many random ones: over 32 streams of each, at least a 150th.
+/// The error of an integral over 4,096 points, root mean square, is a 690th of that over as many
+/// random ones (measured over 512 streams). Over 32 streams it must be at most a 350th.
 #[test]
 fn integrals_converge_faster() {
     let (paths, streams) = (4096, 32);
@@ -318,7 +318,7 @@ fn integrals_converge_faster() {
         }
     }
     let [scrambled, random] = squares.map(f64::sqrt);
-    assert!(150.0 * scrambled < random, "{scrambled:e} {random:e}");
+    assert!(350.0 * scrambled < random, "{scrambled:e} {random:e}");
     // The standard deviation of the function is 0.37.
     assert!((0.6..1.5).contains(&(random / (0.37 / 64.0))), "{random:e}");
 }
