@@ -97,10 +97,10 @@ def main():
         command, *number = line.split()
         number = int(number[0]) if number else 0
         if command == "load":
-            medians = []
-            for name, candidate in ways(*case):
-                medians.append((sorted(nanoseconds(candidate, TRIALS))[TRIALS // 2], name, candidate))
-            _, way, draw = min(medians, key=lambda entry: entry[0])
+            # The least time of each: what disturbs the machine does not choose.
+            trials = [(min(nanoseconds(candidate, TRIALS)), name, candidate)
+                      for name, candidate in ways(*case)]
+            _, way, draw = min(trials, key=lambda trial: trial[0])
             reply = way
         elif command == "answer":
             reply = " ".join(map(str, np.asarray(draw(), np.float32).ravel().tolist()))
