@@ -138,7 +138,7 @@ impl Vectorized for All<'_> {
 
 #[test]
 fn every_instruction_set_gives_the_same_bits_and_no_end_is_special() {
-    let mut lanes = Lanes::new(Scalar, PathAddress { seed: 1, stream: 2, path: 3 });
+    let mut lanes = Lanes::new(Scalar, PathAddress { seed: 1, stream: 2, path: 3 }, 3, 0);
     let edges = [0, 1, 2, 1 << 23, (1 << 23) - 1, i32::MAX as u32, i32::MAX as u32 - 1];
     let edges: Vec<u32> = edges.iter().flat_map(|edge| [*edge, !edge]).collect();
     let (mut words, mut seconds) = (Vec::new(), Vec::new());
@@ -169,7 +169,7 @@ fn every_instruction_set_gives_the_same_bits_and_no_end_is_special() {
 /// The word's own half step, and the rounding of single precision, part the two.
 #[test]
 fn refines_the_normal_of_single_precision() {
-    let mut lanes = Lanes::new(Scalar, PathAddress { seed: 7, stream: 0, path: 0 });
+    let mut lanes = Lanes::new(Scalar, PathAddress { seed: 7, stream: 0, path: 0 }, 0, 0);
     for _ in 0..20_000 {
         let mut again = lanes;
         let word = again.next(Scalar);
