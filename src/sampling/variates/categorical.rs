@@ -336,6 +336,10 @@ fn scanned<S: Simd>(s: S, limits: &[u32], word: S::U32) -> S::U32 {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
     use super::*;
 
     fn made(weights: &[f64]) -> Result<(), VariateError> {
@@ -380,7 +384,7 @@ mod tests {
                 4 => 1e-13,
                 part => (part + index / 5) as f64,
             };
-            let mut weights: std::vec::Vec<f64> = (0..categories).map(weight).collect();
+            let mut weights: Vec<f64> = (0..categories).map(weight).collect();
             weights[categories / 2] += 1.5;
             let total: f64 = weights.iter().sum();
             let mut storage = std::vec![0; Categorical::len(categories)];
@@ -391,7 +395,7 @@ mod tests {
                 assert!(*weight > 0.0 || found == 0.0);
             }
             let edges = made.limits.iter().flat_map(|limit| [limit.wrapping_sub(1), *limit]);
-            let words: std::vec::Vec<u32> = edges
+            let words: Vec<u32> = edges
                 .chain([0, 1, u32::MAX - 1, u32::MAX])
                 .chain((0..=u32::MAX).step_by(9_999_991))
                 .collect();
