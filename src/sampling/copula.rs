@@ -272,12 +272,13 @@ impl<T: Real> Copula<'_, T> {
             };
             let mut y = T::mul_add(s, slope, T::sub(s, z, knot), value);
             if self.tails == Tails::Exponential {
-                let [first, last] =
-                    [table.knots[0], table.knots[table.knots.len() - 1]].map(|k| T::splat(s, k));
+                let first = T::splat(s, table.knots[0]);
+                let last = T::splat(s, table.knots[table.knots.len() - 1]);
                 let zero = T::splat(s, T::ZERO);
                 let below = T::min(s, T::sub(s, z, first), zero);
                 let above = T::max(s, T::sub(s, z, last), zero);
-                let [low, high] = table.curves.map(|curve| T::splat(s, curve));
+                let low = T::splat(s, table.curves[0]);
+                let high = T::splat(s, table.curves[1]);
                 y = T::mul_add(s, T::mul(s, below, below), low, y);
                 y = T::mul_add(s, T::mul(s, above, above), high, y);
             }

@@ -131,9 +131,9 @@ fn write<T: Real>(knots: &[T], row: &[f64], tails: Tails, table: &mut [T]) {
     for (to, value) in values.iter_mut().zip(row) {
         *to = T::from_f64(*value);
     }
-    for piece in 1..=last {
-        let between = [piece - 1, piece];
-        slopes[piece] = slope(between.map(|at| values[at]), between.map(|at| knots[at]));
+    let between = values.windows(2).zip(knots.windows(2));
+    for (to, (values, knots)) in slopes[1..].iter_mut().zip(between) {
+        *to = slope([values[0], values[1]], [knots[0], knots[1]]);
     }
     (slopes[0], slopes[last + 1]) = match tails {
         Tails::Flat => (T::ZERO, T::ZERO),

@@ -336,6 +336,10 @@ fn scanned<S: Simd>(s: S, limits: &[u32], word: S::U32) -> S::U32 {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
     use super::*;
 
     fn made(weights: &[f64]) -> Result<(), VariateError> {

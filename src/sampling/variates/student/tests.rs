@@ -12,7 +12,6 @@ const BEYOND: [f64; 9] = [5.421010862427522e-20, 1e-15, 1e-9, 1e-5, 0.01, 0.2, 0
 /// Degrees of freedom and quantiles: 60 decimal digits (mpmath), rounded. SciPy agrees where it is
 /// accurate.
 #[rustfmt::skip]
-#[expect(clippy::excessive_precision, reason = "as worked")]
 const QUANTILES: [(f64, [f64; 9]); 13] = [
     (0.001, [f64::INFINITY, f64::INFINITY, f64::INFINITY, f64::INFINITY, f64::INFINITY, f64::INFINITY, 1.6949002133401277e299, 9.049801033941716e43, 0.037204415218544465]),
     (0.05, [f64::INFINITY, 1.140435942218297e299, 1.1404359422183149e179, 1.1404359422183262e99, 1.1404359422183362e39, 10876044676001.924, 119583.3758546469, 0.9243843459076488, 0.004625601560584863]),
