@@ -328,6 +328,17 @@ pub trait Simd: Copy + core::fmt::Debug + Send + Sync + 'static {
     /// The same bits, unsigned.
     fn i32_to_u32(self, a: Self::I32) -> Self::U32;
 
+    /// `c` and the products of the lower and of the upper halves of `a` and `b`, which are signed
+    /// integers of 16 bits.
+    #[inline(always)]
+    fn i16_products(self, a: Self::U32, b: Self::U32, c: Self::I32) -> Self::I32 {
+        let upper = |x: Self::U32| self.i32_to_u32(self.i32_shr::<16>(self.u32_to_i32(x)));
+        let lower = |x: Self::U32| upper(self.u32_shl::<16>(x));
+        let products = self.u32_mul(lower(a), lower(b));
+        let products = self.u32_add(products, self.u32_mul(upper(a), upper(b)));
+        self.i32_add(c, self.u32_to_i32(products))
+    }
+
     // u32: wrapping
 
     /// All lanes `x`.

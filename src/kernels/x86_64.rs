@@ -11,6 +11,7 @@ mod avx512;
 pub(super) mod avx512_bf16;
 pub(super) mod digits;
 pub(super) mod nibbles;
+pub(super) mod pairs;
 pub(super) mod vnni;
 
 pub use avx2::Avx2;

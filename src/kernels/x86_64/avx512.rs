@@ -188,6 +188,8 @@ impl Simd for Avx512 {
             assert!(to.len() >= 16);
             _mm512_storeu_si512(to.as_mut_ptr().cast(), x)
         };
+        i16_products(a: __m512i, b: __m512i, c: __m512i) -> __m512i =
+            _mm512_add_epi32(c, _mm512_madd_epi16(a, b));
         i32_gt(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmpgt_epi32_mask(a, b);
 
         u32_splat(x: u32) -> __m512i = _mm512_set1_epi32(x.cast_signed());

@@ -261,7 +261,7 @@ fn groups_of_convolutions_stay_in_f32() {
     run(&mut graph);
     let kept = kept(&graph);
     assert_eq!(kept.len(), 1);
-    assert!(kept[0].reason.contains("in groups"), "{}", kept[0].reason);
+    assert!(kept[0].reason.contains("in groups of several"), "{}", kept[0].reason);
 }
 
 #[test]

@@ -137,7 +137,8 @@ impl Finish<'_, '_> {
 #[inline(always)]
 fn distance(gemm: &GemmI8<'_>, row: usize) -> i32 {
     let (flip, above) = if gemm.a_grid.signed { (0x80, 128) } else { (0, 0) };
-    let sum = gemm.row(row).iter().fold(0u32, |sum, x| sum.wrapping_add((x ^ flip).into()));
+    let bytes = gemm.runs(row).flatten();
+    let sum = bytes.fold(0u32, |sum, x| sum.wrapping_add((x ^ flip).into()));
     let zeros = (gemm.a_grid.zero + above).wrapping_mul(gemm.k as i32);
     sum.cast_signed().wrapping_sub(zeros)
 }
