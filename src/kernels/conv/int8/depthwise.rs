@@ -16,8 +16,9 @@ use crate::kernels::gemm::int8::{GemmI8, PREPARED_ROWS, Windows};
 use crate::kernels::int8::Grid8;
 use crate::kernels::simd::{Simd, Vectorized};
 
-/// Positions of a tile.
-const TALL: usize = 4;
+/// Positions of a tile, and of a lower one.
+const TALL: usize = 12;
+const FEW: usize = 4;
 /// Panels that are finished together.
 const PANELS: usize = 2;
 /// Words that are read behind the last: those of a vector.
@@ -203,6 +204,7 @@ impl Vectorized for Depthwise<'_, '_> {
                             let at = (row + i, panel * PANEL + col);
                             i += match rows - i {
                                 TALL.. => self.tile::<S, TALL>(s, at, to, stride),
+                                FEW.. => self.tile::<S, FEW>(s, at, to, stride),
                                 _ => self.tile::<S, 1>(s, at, to, stride),
                             };
                         }
@@ -231,19 +233,18 @@ impl Depthwise<'_, '_> {
         let [planes, lines, pairs] = self.walk.runs;
         let len = planes * lines * pairs * PANEL;
         let weights = &self.weights[channel / PANEL * len..][..len];
-        let mut lines_of = weights.chunks_exact(PANEL);
+        let (mut weights, words) = (weights.chunks_exact(PANEL), &self.words[channel..]);
         let mut sums = [s.i32_splat(0); R];
         for plane in 0..planes {
             for line in 0..lines {
-                for pair in 0..pairs {
-                    let apart = self.walk.apart;
-                    let offset = plane * apart[0] + line * apart[1] + pair * apart[2];
-                    let Some(weights) = lines_of.next() else { continue };
+                let mut offset = plane * self.walk.apart[0] + line * self.walk.apart[1];
+                for weights in weights.by_ref().take(pairs) {
                     let weights = s.u32_load(&weights[channel % PANEL..]);
                     for i in 0..R {
-                        let word = s.u32_load(&self.words[begins[i] + offset + channel..]);
+                        let word = s.u32_load(&words[begins[i] + offset..]);
                         sums[i] = s.i16_products(word, weights, sums[i]);
                     }
+                    offset += self.walk.apart[2];
                 }
             }
         }
