@@ -339,6 +339,35 @@ pub trait Simd: Copy + core::fmt::Debug + Send + Sync + 'static {
         self.i32_add(c, self.u32_to_i32(products))
     }
 
+    /// Adds to each of `sums` the products of the bytes that are at the `offsets` from one of
+    /// `begins` on, a vector each, with 16-bit weights: two offsets share a line of 16 words, with
+    /// their weights in its halves. Bytes are unsigned once bits of `flip` are flipped, which has
+    /// them in both halves of a word.
+    ///
+    /// **Panics**: if `bytes` or `lines` end before.
+    #[inline(always)]
+    fn byte_windows<const R: usize>(
+        self,
+        bytes: &[u8],
+        (begins, offsets): (&[usize; R], &[usize]),
+        flip: u32,
+        lines: &[u32],
+        sums: &mut [Self::I32; R],
+    ) {
+        let flip = self.u32_splat(flip);
+        for (offsets, line) in offsets.chunks(2).zip(lines.chunks(16)) {
+            let weights = self.u32_load(line);
+            for (sum, begin) in sums.iter_mut().zip(begins) {
+                let mut word = self.bytes_load(&bytes[begin + offsets[0]..]);
+                if let [_, second] = offsets {
+                    let upper = self.bytes_load(&bytes[begin + second..]);
+                    word = self.u32_or(word, self.u32_shl::<16>(upper));
+                }
+                *sum = self.i16_products(self.u32_xor(word, flip), weights, *sum);
+            }
+        }
+    }
+
     // u32: wrapping
 
     /// All lanes `x`.

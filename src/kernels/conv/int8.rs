@@ -12,13 +12,14 @@ use core::array::from_fn;
 use arrayvec::ArrayVec;
 
 use super::{Geometry, Window};
+use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::{GemmI8, Output, PREPARED_ROWS, Stage, Way, Windows, gemm_i8};
 use crate::kernels::int8::{Grid8, QUAD};
 use crate::kernels::isa::Level;
 use crate::kernels::simd::Simd;
 use crate::kernels::stages::MOST_STAGES;
 
-pub use depthwise::{depthwise_i8_len, pack_pairs, packed_pairs_len};
+pub use depthwise::{pack_pairs, packed_pairs_len};
 
 mod depthwise;
 mod image;
@@ -89,7 +90,7 @@ pub fn conv_runs(geometry: &Geometry) -> Option<[usize; 3]> {
 /// them.
 pub fn conv_i8_len(geometry: &Geometry) -> Option<usize> {
     if geometry.groups > 1 {
-        return geometry.window.rows_len(geometry.groups)?.checked_add(QUAD);
+        return geometry.window.rows_len(geometry.groups)?.checked_add(PANEL);
     }
     let [_, padded, runs] = conv_runs(geometry)?;
     let image = geometry.window.rows_len(geometry.channels)?;
@@ -147,7 +148,7 @@ pub fn conv_i8<S: Simd>(s: S, level: Level, conv: ConvI8<'_>) {
     for tensor in 0..batch {
         let x = x.get(tensor * x_strides[0]..).unwrap_or(&[]);
         let padding = x_grid.zero as u8;
-        let (data, apart) = image::image(&window, channels, x, &x_strides, padding, room);
+        let (data, apart) = image::image(&window, channels, x, &x_strides, (padding, QUAD), room);
         let [depth, height, cols] = window.output;
         let [planes, lines, taps] = window.kernel;
         let steps: [usize; 3] = from_fn(|d| window.stride[d] * apart[d]);

@@ -93,6 +93,18 @@ impl Simd for Avx2 {
         unsafe { super::transpose8(from, from_stride, to, to_stride) }
     }
 
+    #[inline(always)]
+    fn byte_windows<const R: usize>(
+        self,
+        bytes: &[u8],
+        places: (&[usize; R], &[usize]),
+        flip: u32,
+        lines: &[u32],
+        sums: &mut [Self::I32; R],
+    ) {
+        super::byte_windows(self, bytes, places, flip, lines, sums);
+    }
+
     ops! {
         splat(x: f32) -> __m256 = _mm256_set1_ps(x);
         load(from: &[f32]) -> __m256 = {

@@ -4,9 +4,7 @@ use crate::graph::dim::{Dim, product};
 use crate::graph::ops::{QuantizedConv, QuantizedLinear};
 use crate::graph::{Node, Tensor};
 use crate::kernels::conv::Geometry;
-use crate::kernels::conv::int8::{
-    conv_i8_len, conv_runs, depthwise_i8_len, pack_pairs, packed_pairs_len,
-};
+use crate::kernels::conv::int8::{conv_i8_len, conv_runs, pack_pairs, packed_pairs_len};
 use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::scratch_len;
 use crate::runtime::KernelId;
@@ -48,7 +46,7 @@ pub(in super::super) fn conv(b: &mut Builder<'_>, node: &Node, op: &QuantizedCon
     let grid = data_grid(b, node, x)?;
     let large = "the padded data is too large";
     let ((w, columns), scratch) = if groups > 1 {
-        (alone(b, node, weights, &geometry)?, depthwise_i8_len(&geometry).ok_or(large)?)
+        (alone(b, node, weights, &geometry)?, 0)
     } else {
         let [run, padded, runs] = conv_runs(&geometry).ok_or(large)?;
         let matrix = Matrix { k: padded * runs, n, transposed: true, padded: padded != run };
@@ -104,12 +102,12 @@ fn alone(
         .map(|(i, weight)| (weight - zeros[i / each.max(1) % zeros.len()]) as i16)
         .collect();
     let len = packed_pairs_len(window, n).ok_or("the weights are too large")?;
-    let mut words = vec![0u32; len];
-    pack_pairs(window, n, &weights, &mut words);
+    let (mut words, mut sums) = (vec![0u32; len], vec![0i32; n.next_multiple_of(PANEL)]);
+    pack_pairs(window, n, &weights, &mut words, &mut sums);
     let w = Tensor::from_bytes(DType::U32, &[len], bytemuck::cast_slice(&words));
     let w = b.table(&w);
     let scale = scales(b, node, n)?;
-    let sums = b.table(&Tensor::vector(&vec![0i32; n.next_multiple_of(PANEL)]));
+    let sums = b.table(&Tensor::vector(&sums));
     Ok((w, ColumnsRecord { sums, scale, zero: None }))
 }
 

@@ -1,25 +1,24 @@
 //! Bytes with their channels side by side and padding around them.
 
 use super::super::Window;
-use super::QUAD;
 
 /// The positions that windows see, and bytes from one to the next for each axis: the input itself
 /// where its channels lie side by side, windows do not leave it and nothing is read behind it, else
-/// a copy in `room`.
+/// a copy in `room`. Bytes are read in multiples of `whole`.
 pub(super) fn image<'a>(
     window: &Window,
     channels: usize,
     x: &'a [u8],
     strides: &[usize; 5],
-    padding: u8,
+    (padding, whole): (u8, usize),
     room: &'a mut [u8],
 ) -> (&'a [u8], [usize; 3]) {
     let [_, channel, d, h, w] = *strides;
     let beside = (channel == 1 || channels == 1) && (w == channels || window.kernel[2] == 1);
     if beside && window.stays_inside() {
         let last = [d, h, w].into_iter().zip(window.seen()).map(|(step, n)| (n - 1) * step);
-        // What a padded run reads behind its end.
-        if last.sum::<usize>() + channels + QUAD <= x.len() || channels.is_multiple_of(QUAD) {
+        let whole = channels.next_multiple_of(whole);
+        if last.sum::<usize>() + whole <= x.len() || channels == whole {
             return (x, [d, h, w]);
         }
     }

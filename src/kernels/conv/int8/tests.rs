@@ -74,7 +74,8 @@ fn sums_of_channels_by_themselves_are_exact() {
             }
         }
         let mut words = vec![u32::MAX; packed_pairs_len(&window, groups).unwrap()];
-        pack_pairs(&window, groups, &weights, &mut words);
+        let mut sums = vec![0; groups.next_multiple_of(PANEL)];
+        pack_pairs(&window, groups, &weights, &mut words, &mut sums);
         let beside: Vec<u8> = (0..x.len())
             .map(|j| {
                 let (tensor, position, channel) = (j / groups / len, j / groups % len, j % groups);
@@ -90,7 +91,6 @@ fn sums_of_channels_by_themselves_are_exact() {
             for (x, x_strides) in [(&x, apart), (&beside, near)] {
                 let (mut y, mut numbers) = (vec![7; want.len()], vec![7.0; want.len()]);
                 let mut room = vec![9; conv_i8_len(&geometry).unwrap()];
-                let mut scratch = vec![9; depthwise_i8_len(&geometry).unwrap()];
                 for output in [Output::I32(&mut y), Output::F32(&mut numbers)] {
                     let conv = ConvI8 {
                         geometry: &geometry,
@@ -98,13 +98,13 @@ fn sums_of_channels_by_themselves_are_exact() {
                         x_strides,
                         x_grid: grid,
                         weights: &words,
-                        sums: &vec![0; cols],
+                        sums: &sums,
                         scales: &scale,
                         zeros: None,
                         stages: &[],
                         output,
                         room: &mut room,
-                        scratch: &mut scratch,
+                        scratch: &mut [],
                     };
                     dispatch(level, Run(level, conv));
                 }

@@ -4,9 +4,7 @@ use arrayvec::ArrayVec;
 
 use crate::kernels::Simd;
 use crate::kernels::conv::Geometry;
-use crate::kernels::conv::int8::{
-    ConvI8, conv_i8, conv_i8_len, conv_runs, depthwise_i8_len, packed_pairs_len,
-};
+use crate::kernels::conv::int8::{ConvI8, conv_i8, conv_i8_len, conv_runs, packed_pairs_len};
 use crate::kernels::gemm::int8::scratch_len;
 use crate::kernels::stages::MOST_STAGES;
 use crate::runtime::check::{Reach, count, require};
@@ -58,7 +56,7 @@ impl ConvI8Record {
             require(self.columns.zero.is_none())?;
             reach.holds::<u32>(&self.w, packed_pairs_len(&geometry.window, groups)?)?;
             self.columns.fits(reach, None, columns)?;
-            depthwise_i8_len(&geometry)?
+            0
         } else {
             let [_, run, runs] = conv_runs(&geometry)?;
             let k = count(&[run, runs])?;
