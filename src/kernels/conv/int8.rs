@@ -215,16 +215,19 @@ impl Product<'_> {
         windows: Option<Windows>,
     ) {
         let (n, at) = (self.n, row * self.n);
-        let stages = self.stages.iter().map(|stage| match *stage {
-            Stage::Add { data, row_stride } => {
-                Stage::Add { data: &data[row * row_stride..], row_stride }
-            }
-            Stage::AddQuantized { data, row_stride, grid } => {
-                Stage::AddQuantized { data: &data[row * row_stride..], row_stride, grid }
-            }
-            stage => stage,
-        });
-        let stages: ArrayVec<Stage<'_>, MOST_STAGES> = stages.collect();
+        let mut moved = ArrayVec::<Stage<'_>, MOST_STAGES>::new();
+        if row > 0 {
+            moved.extend(self.stages.iter().map(|stage| match *stage {
+                Stage::Add { data, row_stride } => {
+                    Stage::Add { data: &data[row * row_stride..], row_stride }
+                }
+                Stage::AddQuantized { data, row_stride, grid } => {
+                    Stage::AddQuantized { data: &data[row * row_stride..], row_stride, grid }
+                }
+                stage => stage,
+            }));
+        }
+        let stages = if row > 0 { &moved[..] } else { self.stages };
         gemm_i8(
             s,
             self.level,
@@ -240,7 +243,7 @@ impl Product<'_> {
                 b_sums: self.sums,
                 b_scale: self.scales,
                 b_zero: self.zeros,
-                stages: &stages,
+                stages,
                 output: match &mut self.output {
                     Output::F32(y) => Output::F32(&mut y[at..][..m * n]),
                     Output::Quantized(y, grid) => Output::Quantized(&mut y[at..][..m * n], *grid),

@@ -119,8 +119,13 @@ impl Windows {
     /// The bytes that `m` rows, of which there is one, reach over; `None` beyond the address space.
     pub(in crate::kernels) fn extent(&self, m: usize) -> Option<usize> {
         let (Self { each: [lines, rows], .. }, last) = (*self, m - 1);
-        let (line, row) = (last.checked_div(rows)?, last.min(rows - 1));
-        let begin = [line.checked_div(lines)?, line.min(lines - 1), row];
+        // Few rows are of one line, and dividing takes its time.
+        let begin = if last < rows {
+            [0, 0, last]
+        } else {
+            let line = last.checked_div(rows)?;
+            [line.checked_div(lines)?, line.min(lines - 1), rows - 1]
+        };
         let mut extent = self.run;
         for (n, step) in begin.into_iter().zip(self.steps) {
             extent = extent.checked_add(n.checked_mul(step)?)?;
