@@ -121,15 +121,20 @@ fn packed(
         (quads, b.packed(w, forms[1], DType::I32, || bytemuck::cast_slice(&sums).to_vec()))
     };
     let scale = scales(b, node, n)?;
-    let zero = match optional(node, 5) {
-        None if moved == 0 => None,
-        zeros => Some(by_column(b, zeros, n, "zero points", |zeros| {
+    let zeros = optional(node, 5);
+    // Symmetric weights have zeros, which would be looked at behind each sum.
+    let all_zero = |zeros: &Tensor| zeros.bytes().iter().all(|zero| *zero == 0);
+    let symmetric = moved == 0 && zeros.is_none_or(|v| b.constant(v).is_some_and(all_zero));
+    let zero = if symmetric {
+        None
+    } else {
+        Some(by_column(b, zeros, n, "zero points", |zeros| {
             let zeros = match zeros {
                 None => vec![0],
                 Some(zeros) => integers(zeros)?,
             };
             Some(zeros.into_iter().map(|zero| zero - moved).collect())
-        })?),
+        })?)
     };
     Ok((quads, ColumnsRecord { sums, scale, zero }))
 }

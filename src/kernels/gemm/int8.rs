@@ -295,15 +295,6 @@ impl GemmI8<'_> {
         self.windows.unwrap_or(Windows::rows(self.a_row_stride, self.k))
     }
 
-    /// The runs of a row of `A`, of which all but the last are whole quads.
-    #[inline(always)]
-    pub(in crate::kernels) fn runs(&self, i: usize) -> impl Iterator<Item = &[u8]> {
-        let walk = self.walk();
-        let ([begin], run) = (walk.begins(i), walk.run);
-        let offsets = walk.offsets().take(if self.k == 0 { 0 } else { usize::MAX });
-        offsets.map(move |offset| &self.a[begin + offset..][..run])
-    }
-
     /// A panel of `B`.
     #[inline(always)]
     pub(in crate::kernels) fn panel(&self, j: usize) -> &[u32] {
