@@ -71,13 +71,14 @@ impl Vectorized for Run<'_> {
             k,
             a: &case.bytes,
             a_row_stride: k,
+            windows: None,
             a_grid: A,
             b: case.quads,
             b_sums: &case.sums,
             b_scale: &case.scales,
             b_zero: None,
             stages: &[Stage::AddRow(&case.bias), Stage::Activate(Activation::Relu)],
-            output: Output::Quantized(&mut case.rounded, C),
+            output: Output::Quantized(&mut case.rounded, C.into()),
             scratch: &mut case.scratch,
         };
         gemm_i8_by(way, s, level, product);

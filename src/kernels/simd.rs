@@ -356,6 +356,46 @@ pub trait Simd: Copy + core::fmt::Debug + Send + Sync + 'static {
     /// The same bits, unsigned.
     fn i32_to_u32(self, a: Self::I32) -> Self::U32;
 
+    /// `c` and the products of the lower and of the upper halves of `a` and `b`, which are signed
+    /// integers of 16 bits.
+    #[inline(always)]
+    fn i16_products(self, a: Self::U32, b: Self::U32, c: Self::I32) -> Self::I32 {
+        let upper = |x: Self::U32| self.i32_to_u32(self.i32_shr::<16>(self.u32_to_i32(x)));
+        let lower = |x: Self::U32| upper(self.u32_shl::<16>(x));
+        let products = self.u32_mul(lower(a), lower(b));
+        let products = self.u32_add(products, self.u32_mul(upper(a), upper(b)));
+        self.i32_add(c, self.u32_to_i32(products))
+    }
+
+    /// Adds to each of `sums` the products of the bytes that are at the `offsets` from one of
+    /// `begins` on, a vector each, with 16-bit weights: two offsets share a line of 16 words, with
+    /// their weights in its halves. Bytes are unsigned once bits of `flip` are flipped, which has
+    /// them in both halves of a word.
+    ///
+    /// **Panics**: if `bytes` or `lines` end before.
+    #[inline(always)]
+    fn byte_windows<const R: usize>(
+        self,
+        bytes: &[u8],
+        (begins, offsets): (&[usize; R], &[usize]),
+        flip: u32,
+        lines: &[u32],
+        sums: &mut [Self::I32; R],
+    ) {
+        let flip = self.u32_splat(flip);
+        for (offsets, line) in offsets.chunks(2).zip(lines.chunks(16)) {
+            let weights = self.u32_load(line);
+            for (sum, begin) in sums.iter_mut().zip(begins) {
+                let mut word = self.bytes_load(&bytes[begin + offsets[0]..]);
+                if let [_, second] = offsets {
+                    let upper = self.bytes_load(&bytes[begin + second..]);
+                    word = self.u32_or(word, self.u32_shl::<16>(upper));
+                }
+                *sum = self.i16_products(self.u32_xor(word, flip), weights, *sum);
+            }
+        }
+    }
+
     // u32: wrapping
 
     /// All lanes `x`.

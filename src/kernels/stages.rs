@@ -21,7 +21,7 @@ const MOST_LANES: usize = 16;
 #[derive(Clone, Copy, Debug)]
 pub enum Stage<'a> {
     /// Rounds to the values of a grid: quantizes and dequantizes again.
-    Round(Grid8),
+    Round(Nearest),
     /// Multiplies by a number.
     Times(f32),
     /// Adds a number.
@@ -56,7 +56,7 @@ pub enum Output<'a> {
     /// As they are.
     F32(&'a mut [f32]),
     /// Rounded to the nearest value of a grid, halves to even; NaN becomes its zero.
-    Quantized(&'a mut [u8], Grid8),
+    Quantized(&'a mut [u8], Nearest),
     /// The sums of a product, which are exact and wrap: scales and stages are not looked at.
     I32(&'a mut [i32]),
 }
@@ -159,11 +159,10 @@ pub(in crate::kernels) fn apply<S: Simd, const R: usize, const V: usize, const W
 ) {
     for stage in stages {
         match *stage {
-            Stage::Round(grid) => {
-                let nearest = Nearest::new(s, grid);
-                let biased = nearest.biased(s, x.as_flattened());
+            Stage::Round(ref to) => {
+                let biased = to.biased(s, x.as_flattened());
                 for (x, biased) in x.as_flattened_mut().iter_mut().zip(biased) {
-                    *x = s.mul(s.sub(biased, s.splat(BIAS)), nearest.scale);
+                    *x = to.number(s, biased);
                 }
             }
             Stage::Times(factor) => {
@@ -240,13 +239,13 @@ pub(in crate::kernels) fn store<S: Simd, const R: usize, const V: usize, const W
                 }
             }
         }
-        Output::Quantized(c, grid) => {
-            let nearest = Nearest::new(s, *grid);
-            let biased = nearest.biased(s, x.as_flattened());
+        Output::Quantized(c, to) => {
+            let biased = to.biased(s, x.as_flattened());
             for r in 0..R {
                 let c = &mut c[(row + r) * n + col..][..cols];
                 for v in 0..V {
-                    let bytes = nearest.bytes(s, biased[r * V + v]);
+                    // The lowest byte of each lane.
+                    let bytes = s.to_bits(biased[r * V + v]);
                     if WHOLE {
                         s.bytes_store(bytes, &mut c[v * S::LANES..]);
                     } else {
@@ -314,52 +313,73 @@ pub(in crate::kernels) fn number<S: Simd>(s: S, bytes: S::U32, grid: Grid8) -> S
     s.mul(s.i32_to_f32(steps), s.splat(grid.scale))
 }
 
-/// Rounds to the nearest value of a grid, as division by its scale says.
-#[derive(Clone, Copy)]
-pub(in crate::kernels) struct Nearest<S: Simd> {
-    scale: S::F32,
-    inverse: S::F32,
-    low: S::F32,
-    high: S::F32,
-    /// The zero point, as bits of an `i32`.
-    zero: u32,
+/// A grid made ready for rounding to its nearest value, as division by the scale says.
+///
+/// The quotient lies between the products with two numbers, one on each side of the inverse of the
+/// scale. Where both round to one integer, so does the quotient; else it is computed.
+#[derive(Clone, Copy, Debug)]
+pub struct Nearest {
+    grid: Grid8,
+    /// Numbers just beside the inverse of the scale, the smaller one first; NaN where it has fewer
+    /// bits than others, or none: no product with them is sure.
+    inverses: [f32; 2],
+    /// What the ends of the range stand for.
+    bounds: [f32; 2],
+    /// The ends of the range in steps from zero.
+    steps: [f32; 2],
+    /// [`BIAS`] and the zero point.
+    zero: f32,
 }
 
 /// 1.5 * 2^23, of which the last eight bits are zero: a number below 2^22 added to it is rounded to
-/// an integer, halves to even, that stands in the last bits.
+/// an integer that stands in the last bits.
 const BIAS: f32 = 12_582_912.0;
 
-impl<S: Simd> Nearest<S> {
-    #[inline(always)]
-    pub(in crate::kernels) fn new(s: S, grid: Grid8) -> Self {
-        let [low, high] = grid.range();
+impl Nearest {
+    /// The grid made ready.
+    pub fn new(grid: Grid8) -> Self {
+        // The inverse and the quotient are off by half of their last place each: with a third step
+        // the products have the quotient between them.
+        const BESIDE: u32 = 3;
         let inverse = 1.0 / grid.scale;
-        Self {
-            scale: s.splat(grid.scale),
-            // Others have fewer bits, or none: no product with them is sure.
-            inverse: s.splat(if inverse.is_normal() { inverse } else { f32::NAN }),
-            low: s.splat((low - grid.zero) as f32),
-            high: s.splat((high - grid.zero) as f32),
-            zero: grid.zero.cast_unsigned(),
-        }
+        let inverses = match grid.scale > 0.0 && inverse.is_normal() {
+            true => [inverse.to_bits() - BESIDE, inverse.to_bits() + BESIDE].map(f32::from_bits),
+            false => [f32::NAN; 2],
+        };
+        let steps = grid.range().map(|end| (end - grid.zero) as f32);
+        let bounds = steps.map(|steps| steps * grid.scale);
+        Self { grid, inverses, bounds, steps, zero: BIAS + grid.zero as f32 }
     }
 
-    /// The numbers of steps from zero, [`BIAS`] added; zero for NaN. There are at most
+    /// The grid.
+    pub fn grid(&self) -> Grid8 {
+        self.grid
+    }
+}
+
+impl From<Grid8> for Nearest {
+    fn from(grid: Grid8) -> Self {
+        Self::new(grid)
+    }
+}
+
+impl Nearest {
+    /// The nearest values, [`BIAS`] added; the zero point for NaN. There are at most
     /// [`MOST_VECTORS`].
     #[inline(always)]
-    pub(in crate::kernels) fn biased(&self, s: S, x: &[S::F32]) -> [S::F32; MOST_VECTORS] {
-        // A product with the inverse is off by less than 2^-14 where it is no more than 255, so that
-        // division can give another integer only beside a half.
-        let near = s.splat(0.5 - 1.0 / 8192.0);
-        let mut biased = [near; MOST_VECTORS];
-        let mut sure = s.le(near, near);
+    pub(in crate::kernels) fn biased<S: Simd>(&self, s: S, x: &[S::F32]) -> [S::F32; MOST_VECTORS] {
+        let [low, high] = self.bounds.map(|bound| s.splat(bound));
+        let [below, above] = self.inverses.map(|inverse| s.splat(inverse));
+        let zero = s.splat(self.zero);
+        let mut biased = [zero; MOST_VECTORS];
+        let mut sure = s.eq(zero, zero);
         for (x, biased) in x.iter().zip(&mut biased) {
-            let q = self.clamped(s, s.mul(*x, self.inverse));
-            *biased = s.add(q, s.splat(BIAS));
-            let rest = s.sub(q, s.sub(*biased, s.splat(BIAS)));
-            sure = s.mask_and(sure, s.le(s.abs(rest), near));
+            // What is beyond the ends rounds to them, as they do.
+            let x = s.min(high, s.max(low, *x));
+            *biased = s.mul_add(x, below, zero);
+            sure = s.mask_and(sure, s.eq(*biased, s.mul_add(x, above, zero)));
         }
-        // NaN is never sure.
+        // Neither NaN nor a half is ever sure.
         if !s.mask_all(sure) {
             self.divided(s, x, &mut biased);
         }
@@ -369,22 +389,21 @@ impl<S: Simd> Nearest<S> {
     /// The same by division: many times slower.
     #[cold]
     #[inline(always)]
-    fn divided(&self, s: S, x: &[S::F32], biased: &mut [S::F32; MOST_VECTORS]) {
+    fn divided<S: Simd>(&self, s: S, x: &[S::F32], biased: &mut [S::F32; MOST_VECTORS]) {
+        let [low, high] = self.steps.map(|end| s.splat(end));
+        let (scale, bias) = (s.splat(self.grid.scale), s.splat(BIAS));
+        let zero = s.splat(self.grid.zero as f32);
         for (x, biased) in x.iter().zip(biased) {
-            let q = s.add(self.clamped(s, s.div(*x, self.scale)), s.splat(BIAS));
-            *biased = s.select(s.eq(q, q), q, s.splat(BIAS));
+            let q = s.min(high, s.max(low, s.div(*x, scale)));
+            let q = s.add(q, bias);
+            *biased = s.add(s.select(s.eq(q, q), q, bias), zero);
         }
     }
 
+    /// What biased values stand for.
     #[inline(always)]
-    fn clamped(&self, s: S, q: S::F32) -> S::F32 {
-        s.min(self.high, s.max(self.low, q))
-    }
-
-    /// The value of a biased number of steps, in the lowest byte of each lane.
-    #[inline(always)]
-    pub(in crate::kernels) fn bytes(&self, s: S, biased: S::F32) -> S::U32 {
-        s.u32_add(s.to_bits(biased), s.u32_splat(self.zero))
+    fn number<S: Simd>(&self, s: S, biased: S::F32) -> S::F32 {
+        s.mul(s.sub(biased, s.splat(self.zero)), s.splat(self.grid.scale))
     }
 }
 

@@ -4,6 +4,7 @@
 use core::arch::x86_64::*;
 
 use super::isa::{Isa, Level, Tiles};
+use super::simd::Simd;
 
 pub(crate) mod amx;
 mod avx2;
@@ -11,10 +12,52 @@ mod avx512;
 pub(super) mod avx512_bf16;
 pub(super) mod digits;
 pub(super) mod nibbles;
+pub(super) mod pairs;
 pub(super) mod vnni;
 
 pub use avx2::Avx2;
 pub use avx512::Avx512;
+
+/// [`Simd::byte_windows`] with one check of all that it reads.
+#[inline(always)]
+fn byte_windows<S: Simd, const R: usize>(
+    s: S,
+    bytes: &[u8],
+    (begins, offsets): (&[usize; R], &[usize]),
+    flip: u32,
+    lines: &[u32],
+    sums: &mut [S::I32; R],
+) {
+    /// Words from a line to the next.
+    const LINE: usize = 16;
+    let farthest = |places: &[usize]| places.iter().fold(0, |far, place| *place.max(&far));
+    let last = farthest(begins).checked_add(farthest(offsets));
+    let end = last.and_then(|last| last.checked_add(S::LANES));
+    assert!(end.is_some_and(|end| bytes.len() >= end), "too few bytes");
+    let pairs = offsets.len() / 2;
+    let len =
+        if offsets.is_empty() { 0 } else { offsets.len().div_ceil(2) * LINE - LINE + S::LANES };
+    assert!(lines.len() >= len, "too few lines");
+    let flip = s.u32_splat(flip);
+    // SAFETY: no further than the farthest of the places and of the offsets.
+    let load = |at: usize| unsafe { core::slice::from_raw_parts(bytes.as_ptr().add(at), S::LANES) };
+    for (pair, offsets) in offsets.as_chunks::<2>().0.iter().enumerate() {
+        let weights = s.u32_load(&lines[pair * LINE..]);
+        for i in 0..R {
+            let lower = s.bytes_load(load(begins[i] + offsets[0]));
+            let upper = s.bytes_load(load(begins[i] + offsets[1]));
+            let word = s.u32_xor(s.u32_or(lower, s.u32_shl::<16>(upper)), flip);
+            sums[i] = s.i16_products(word, weights, sums[i]);
+        }
+    }
+    if let [offset] = offsets.as_chunks::<2>().1 {
+        let weights = s.u32_load(&lines[pairs * LINE..]);
+        for i in 0..R {
+            let word = s.u32_xor(s.bytes_load(load(begins[i] + offset)), flip);
+            sums[i] = s.i16_products(word, weights, sums[i]);
+        }
+    }
+}
 
 const fn all(register: u32, bits: u32) -> bool {
     register & bits == bits

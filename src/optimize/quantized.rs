@@ -147,7 +147,9 @@ fn keep(graph: &Graph, nodes: &[Node], kept: &mut Vec<Kept>) {
                 "its data is not quantized: weights become f32 when the model is loaded"
             }
             Op::Linear { .. } | Op::Conv(_) if !w => "its weights are not quantized",
-            Op::Conv(ref conv) if conv.group > 1 => "convolutions in groups are computed in f32",
+            Op::Conv(ref conv) if conv.group > 1 => {
+                "convolutions in groups of several channels are computed in f32"
+            }
             Op::Linear { .. } | Op::Conv(_) | Op::MatMul | Op::Gemm(_) => {
                 "not eight bits, scales that differ along what is summed over, or sums beyond 32 bits"
             }

@@ -142,8 +142,43 @@ pub(super) fn unary(b: &mut Builder<'_>, node: &Node, op: Unary) -> Lowered<()> 
     Ok(())
 }
 
+/// The order in which the axes of both operands lie, if it is another than that of the result's
+/// axes, the same for both, and nothing is between their elements.
+fn lie_alike(
+    b: &mut Builder<'_>,
+    operands: [ValueId; 2],
+    y: ValueId,
+) -> Lowered<Option<Vec<usize>>> {
+    let shape = b.shape(y);
+    let [first, second] = operands.map(|x| b.place(x));
+    let (first, second) = (first?, second?);
+    let whole = |x: ValueId| b.shape(x) == shape;
+    let strides: Option<Vec<i64>> = first.strides.iter().map(Dim::fixed).collect();
+    let Some(strides) = strides.filter(|_| {
+        operands.into_iter().all(whole)
+            && first.strides == second.strides
+            && first.offset.is(0)
+            && second.offset.is(0)
+    }) else {
+        return Ok(None);
+    };
+    let mut perm: Vec<usize> = (0..shape.len()).collect();
+    perm.sort_by_key(|axis| std::cmp::Reverse(strides[*axis]));
+    let lie = contiguous(&perm.iter().map(|axis| shape[*axis].clone()).collect::<Vec<_>>());
+    let dense = perm.iter().zip(&lie).all(|(axis, dense)| first.strides[*axis] == *dense);
+    Ok((dense && !perm.is_sorted()).then_some(perm))
+}
+
 fn pair(b: &mut Builder<'_>, node: &Node, op: u32) -> Lowered<BinaryRecord> {
     let (x1, x2, y) = (operand(node, 0)?, operand(node, 1)?, result(node, 0)?);
+    if let Some(perm) = lie_alike(b, [x1, x2], y)? {
+        // One behind the other, in the order in which they lie.
+        let [first, second] = [x1, x2].map(|x| b.view(x).map(|(memory, _)| SharedIn(memory.0)));
+        let (a, second) = (flat(b, first?)?, flat(b, second?)?);
+        let out = SharedOut(b.write_transposed(y, &perm).0);
+        let shape = b.extents(&[product(b.shape(y))])?;
+        return Ok(BinaryRecord { op, a, b: second, out, shape });
+    }
     let (mut views, shape) = strided(b, &[x1, x2], b.shape(y))?;
     let out = in_place(b, y, &[x1, x2]);
     let (second, first) = (views.remove(1), views.remove(0));

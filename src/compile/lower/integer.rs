@@ -36,10 +36,11 @@ pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: &QuantizedLinear) -> 
     let weights = b.constant(w).ok_or("the weights are not constant")?;
     let &[rows, columns] = weights.shape() else { return Err("the weights are no matrix".into()) };
     let (k, n) = if op.transposed { (columns, rows) } else { (rows, columns) };
+    let matrix = Matrix { k, n, transposed: op.transposed, padded: false };
     let shape = b.shape(x);
     let x_rows = rows_of(b, x)?;
     let grid = data_grid(b, node, x)?;
-    let (w, columns) = packed(b, node, weights, (k, n), op.transposed)?;
+    let (w, columns) = packed(b, node, weights, matrix)?;
     let stages = stages(b, node, QuantizedLinear::STAGES, &op.stages, rows_of)?;
     let before = &shape[..shape.len() - 1];
     let room = scratch_len(b.max_len(before), k).ok_or("the operand is too large")?;
@@ -70,14 +71,23 @@ fn data_grid(b: &mut Builder<'_>, node: &Node, x: ValueId) -> Lowered<GridRecord
     })
 }
 
+/// What a matrix of weights is, beside its elements.
+struct Matrix {
+    k: usize,
+    n: usize,
+    /// It is `[n, k]`.
+    transposed: bool,
+    /// It has elements that operand 3 does not have, so that nobody else can share it.
+    padded: bool,
+}
+
 /// The weights of a product in quads of rows and panels of columns, and what belongs to the
 /// columns; `weights` is operand 3 as a matrix.
 fn packed(
     b: &mut Builder<'_>,
     node: &Node,
     weights: &Tensor,
-    (k, n): (usize, usize),
-    transposed: bool,
+    Matrix { k, n, transposed, padded }: Matrix,
 ) -> Lowered<(In, ColumnsRecord)> {
     let w = operand(node, 3)?;
     // Unsigned weights are moved down by half of their range, and their zero points with them.
@@ -92,7 +102,7 @@ fn packed(
         true => (["transposed_quads_i8", "transposed_sums_i8"], (1, k)),
     };
     let mut sums = vec![0i32; n.next_multiple_of(PANEL)];
-    let quads = b.packed(w, forms[0], DType::U32, || {
+    let mut pack = || {
         let mut quads = vec![0u32; len];
         let signed: Cow<'_, [u8]> = match flip {
             0 => weights.bytes().into(),
@@ -101,24 +111,40 @@ fn packed(
         let signed = bytemuck::cast_slice(&signed);
         pack_quads(signed, (k, n), (row, column), &mut quads, &mut sums);
         bytemuck::cast_slice(&quads).to_vec()
-    });
-    // Both are packed the first time that somebody asks.
-    let sums = b.packed(w, forms[1], DType::I32, || bytemuck::cast_slice(&sums).to_vec());
-    let scale = by_column(b, optional(node, 4), n, "scales", |scales| match scales {
-        None => Some(vec![1.0f32]),
-        Some(scales) => Some(scales.as_slice::<f32>()?.to_vec()),
-    })?;
-    let zero = match optional(node, 5) {
-        None if moved == 0 => None,
-        zeros => Some(by_column(b, zeros, n, "zero points", |zeros| {
+    };
+    let (quads, sums) = if padded {
+        let quads = b.table(&Tensor::from_bytes(DType::U32, &[len], &pack()));
+        (quads, b.table(&Tensor::vector(&sums)))
+    } else {
+        let quads = b.packed(w, forms[0], DType::U32, pack);
+        // Both are packed the first time that somebody asks.
+        (quads, b.packed(w, forms[1], DType::I32, || bytemuck::cast_slice(&sums).to_vec()))
+    };
+    let scale = scales(b, node, n)?;
+    let zeros = optional(node, 5);
+    // Symmetric weights have zeros, which would be looked at behind each sum.
+    let all_zero = |zeros: &Tensor| zeros.bytes().iter().all(|zero| *zero == 0);
+    let symmetric = moved == 0 && zeros.is_none_or(|v| b.constant(v).is_some_and(all_zero));
+    let zero = if symmetric {
+        None
+    } else {
+        Some(by_column(b, zeros, n, "zero points", |zeros| {
             let zeros = match zeros {
                 None => vec![0],
                 Some(zeros) => integers(zeros)?,
             };
             Some(zeros.into_iter().map(|zero| zero - moved).collect())
-        })?),
+        })?)
     };
     Ok((quads, ColumnsRecord { sums, scale, zero }))
+}
+
+/// The scale of each column of the weights of a product.
+fn scales(b: &mut Builder<'_>, node: &Node, n: usize) -> Lowered<In> {
+    by_column(b, optional(node, 4), n, "scales", |scales| match scales {
+        None => Some(vec![1.0f32]),
+        Some(scales) => Some(scales.as_slice::<f32>()?.to_vec()),
+    })
 }
 
 fn given(given: Given) -> GivenRecord {

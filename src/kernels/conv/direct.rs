@@ -89,6 +89,12 @@ impl Taps {
         self.axes.iter().map(|axis| axis.kernel).product()
     }
 
+    /// The offsets of the first taps.
+    #[inline(always)]
+    pub(super) fn table(&self) -> &[usize] {
+        &self.table
+    }
+
     /// The offset of tap `t`, in the order of the window's elements.
     #[inline(always)]
     pub(super) fn at(&self, t: usize) -> usize {

@@ -1,23 +1,27 @@
 //! Convolution of eight-bit values with packed eight-bit weights.
 //!
 //! The bytes that a window sees are a row of a matrix, and the convolution is a product of that
-//! matrix with the weights ([`gemm_i8`]), whose columns are the output channels. Windows that lie
-//! in one piece where channels are side by side are read in place; others are gathered, a block
-//! of positions at a time. Where windows reach into padding, or channels do not lie side by side,
-//! the input is copied once into an image.
+//! matrix with the weights ([`gemm_i8`]), whose columns are the output channels. No matrix is
+//! written: where channels are side by side, a window is some runs of bytes, and the product walks
+//! from run to run. Where windows reach into padding, or channels do not lie side by side, the
+//! input is copied once into an image. Only ways of the product that want their rows in one piece
+//! have them gathered, a block of positions at a time.
 
 use core::array::from_fn;
 
 use arrayvec::ArrayVec;
 
-use super::Geometry;
-use super::direct::{TapAxis, Taps};
-use crate::kernels::gemm::int8::{GemmI8, Output, PREPARED_ROWS, Stage, gemm_i8};
+use super::{Geometry, Window};
+use crate::kernels::gemm::PANEL;
+use crate::kernels::gemm::int8::{GemmI8, Output, PREPARED_ROWS, Stage, Way, Windows, gemm_i8};
 use crate::kernels::int8::{Grid8, QUAD};
 use crate::kernels::isa::Level;
 use crate::kernels::simd::Simd;
 use crate::kernels::stages::MOST_STAGES;
 
+pub use depthwise::{pack_pairs, packed_pairs_len};
+
+mod depthwise;
 mod image;
 #[cfg(test)]
 mod tests;
@@ -38,7 +42,7 @@ pub struct ConvI8<'a> {
     /// What its bytes stand for; padding is its zero.
     pub x_grid: Grid8,
     /// The weights, as [`pack_quads`](crate::kernels::int8::pack_quads) writes the matrix
-    /// `[kernel.., channels]` by `outputs`.
+    /// `[kernel.., channels]` by `outputs`, its rows in [runs](conv_runs).
     pub weights: &'a [u32],
     /// The sum of each column of the weights, those of the padding included.
     pub sums: &'a [i32],
@@ -56,16 +60,41 @@ pub struct ConvI8<'a> {
     pub scratch: &'a mut [u32],
 }
 
+/// Bytes of a window that lie one behind the other: those of its last axis where nothing is between
+/// them, else the channels of a tap. A run is padded to whole quads.
+fn run(window: &Window, channels: usize) -> (usize, usize) {
+    match window.kernel[2] {
+        0 => (0, 0),
+        taps if taps == 1 || window.dilation[2] == 1 => (taps * channels, 1),
+        taps => (channels, taps),
+    }
+}
+
+/// How the weights of a convolution are a matrix: bytes of a run of taps and channels, those that
+/// it has once it is padded to whole quads, and how many there are. Padding is multiplied with
+/// what is there: its weights are their zero points.
+///
+/// Returns `None` where that exceeds the address space.
+pub fn conv_runs(geometry: &Geometry) -> Option<[usize; 3]> {
+    let Geometry { window, channels, .. } = geometry;
+    let [d, h, taps] = window.kernel;
+    taps.checked_mul(*channels)?;
+    let (run, runs) = run(window, *channels);
+    let runs = d.checked_mul(h)?.checked_mul(runs)?;
+    let padded = run.checked_next_multiple_of(QUAD)?;
+    runs.checked_mul(padded)?;
+    Some([run, padded, runs])
+}
+
 /// Bytes of room that a [`ConvI8`] takes; they grow with the output. `None` if nothing can hold
 /// them.
 pub fn conv_i8_len(geometry: &Geometry) -> Option<usize> {
+    if geometry.groups > 1 {
+        return geometry.window.rows_len(geometry.groups)?.checked_add(PANEL);
+    }
+    let [_, padded, runs] = conv_runs(geometry)?;
     let image = geometry.window.rows_len(geometry.channels)?;
-    image.checked_add(QUAD)?.checked_add(gathered_len(bytes(geometry)?)?)
-}
-
-/// Bytes that a window sees.
-fn bytes(geometry: &Geometry) -> Option<usize> {
-    geometry.window.kernel.iter().try_fold(geometry.channels, |n, taps| n.checked_mul(*taps))
+    image.checked_add(QUAD)?.checked_add(gathered_len(padded * runs)?)
 }
 
 /// Rows of `k` bytes that are gathered at a time.
@@ -74,9 +103,9 @@ fn block(k: usize) -> usize {
     (tiles * PREPARED_ROWS).clamp(PREPARED_ROWS, BLOCK)
 }
 
-/// Bytes of gathered rows, each of whole quads.
+/// Bytes of gathered rows.
 fn gathered_len(k: usize) -> Option<usize> {
-    k.checked_next_multiple_of(QUAD)?.checked_mul(block(k))
+    k.checked_mul(block(k))
 }
 
 /// Computes a [`ConvI8`].
@@ -85,11 +114,18 @@ fn gathered_len(k: usize) -> Option<usize> {
 ///
 /// **Panics**: if a slice is too short.
 ///
-/// **Cost**: a multiply-add an output, channel and tap; a copy of each byte for each tap that sees
-/// it, unless windows lie in one piece; no allocation.
+/// **Cost**: a multiply-add an output, channel and tap, and a copy of the input unless its channels
+/// lie side by side and windows stay inside; in ways that want rows in one piece, also a copy of
+/// each byte for each tap that sees it. No allocation.
 pub fn conv_i8<S: Simd>(s: S, level: Level, conv: ConvI8<'_>) {
-    let Geometry { window, batch, outputs, channels, .. } = *conv.geometry;
-    let (positions, k) = (window.output_len(), window.kernel_len() * channels);
+    let Geometry { window, batch, groups, outputs, channels } = *conv.geometry;
+    if groups > 1 {
+        assert!(channels == 1 && outputs == 1, "groups of several channels");
+        return depthwise::depthwise(s, conv);
+    }
+    let positions = window.output_len();
+    let Some([run, padded, runs]) = conv_runs(conv.geometry) else { return };
+    let k = padded * runs;
     let Some(gathered) = gathered_len(k) else { return };
     if batch * positions * outputs == 0 {
         return;
@@ -109,109 +145,46 @@ pub fn conv_i8<S: Simd>(s: S, level: Level, conv: ConvI8<'_>) {
         output: conv.output,
         scratch: conv.scratch,
     };
-    let [depth, height, cols] = window.output;
     for tensor in 0..batch {
         let x = x.get(tensor * x_strides[0]..).unwrap_or(&[]);
         let padding = x_grid.zero as u8;
-        let (data, positions_at) = image::image(&window, channels, x, &x_strides, padding, room);
-        let steps: [usize; 3] = from_fn(|d| window.stride[d] * positions_at[d]);
+        let (data, apart) = image::image(&window, channels, x, &x_strides, (padding, QUAD), room);
+        let [depth, height, cols] = window.output;
+        let [planes, lines, taps] = window.kernel;
+        let steps: [usize; 3] = from_fn(|d| window.stride[d] * apart[d]);
+        // Where lines lie one behind the other, they are one.
+        let in_order = height == 1 || steps[1] == cols * steps[2];
+        let [height, cols] = if in_order { [1, height * cols] } else { [height, cols] };
+        let windows = Windows {
+            each: [height, cols],
+            steps,
+            runs: [planes, lines, if run == channels { taps } else { 1 }],
+            apart: from_fn(|d| window.dilation[d] * apart[d]),
+            run: padded,
+        };
         let first = tensor * positions;
-        let [_, _, width] = window.kernel;
-        // Where the taps of a row lie one behind the other, they are one.
-        let joins = width == 1 || window.dilation[2] * positions_at[2] == channels;
-        let run = if joins { width * channels } else { channels };
-        if run == k {
-            // Rows of windows may lie one behind the other, too.
-            let (lines, rows) = match height == 1 || steps[1] == cols * steps[2] {
-                true => (depth, height * cols),
-                false => (depth * height, cols),
-            };
-            let each = lines / depth;
-            for line in 0..lines {
-                let a = &data[line / each * steps[0] + line % each * steps[1]..];
-                // Whole quads are faster; weights behind the last are zeros, but where weights
-                // have a zero point the bytes count.
-                let whole = k.next_multiple_of(QUAD);
-                let there = a.len() >= (rows - 1) * steps[2] + whole;
-                product.k = if there && product.zeros.is_none() { whole } else { k };
-                product.rows(s, first + line * rows, rows, a, steps[2]);
+        if Way::new(level, positions).walks() {
+            product.rows(s, first, positions, (data, 0), Some(windows));
+            continue;
+        }
+        // Rows in one piece: where they lie, or gathered.
+        if runs == 1 {
+            for line in 0..depth * height {
+                let [from] = windows.begins(line * cols);
+                let rows = (&data[from..], windows.steps[2]);
+                product.rows(s, first + line * cols, cols, rows, None);
             }
             continue;
         }
-        let taps = Taps::new(from_fn(|d| TapAxis {
-            kernel: if d == 2 && joins { 1 } else { window.kernel[d] },
-            period: 1,
-            phase: 0,
-            dilation: window.dilation[d],
-            stride: 1,
-            step: positions_at[d],
-        }));
-        product.k = k.next_multiple_of(QUAD);
-        let to_step = product.k;
-        let mut row = 0;
-        while row < positions {
+        for row in (0..positions).step_by(block(k)) {
             let rows = (positions - row).min(block(k));
-            let mut i = 0;
-            while i < rows {
-                // Positions of one row of the output, tap by tap.
-                let (line, col) = ((row + i) / cols, (row + i) % cols);
-                let len = (rows - i).min(cols - col);
-                let at = line / height * steps[0] + line % height * steps[1] + col * steps[2];
-                let to = &mut gathered[i * to_step..];
-                for t in 0..taps.len() {
-                    let (from, to) = (&data[at + taps.at(t)..], &mut to[t * run..]);
-                    Runs { from, from_step: steps[2], to, to_step, run, len }.copy();
+            for (i, to) in gathered.chunks_exact_mut(k).enumerate().take(rows) {
+                let [from] = windows.begins(row + i);
+                for (offset, to) in windows.offsets().zip(to.chunks_exact_mut(padded)) {
+                    to.copy_from_slice(&data[from + offset..][..padded]);
                 }
-                if k < to_step {
-                    for to in to.chunks_exact_mut(to_step).take(len) {
-                        to[k..].fill(padding);
-                    }
-                }
-                i += len;
             }
-            product.rows(s, first + row, rows, gathered, to_step);
-            row += rows;
-        }
-    }
-}
-
-/// Runs of bytes that lie a step apart.
-struct Runs<'a> {
-    from: &'a [u8],
-    from_step: usize,
-    to: &'a mut [u8],
-    to_step: usize,
-    /// Bytes of each.
-    run: usize,
-    /// How many there are.
-    len: usize,
-}
-
-impl Runs<'_> {
-    #[inline(always)]
-    fn copy(self) {
-        match self.run {
-            16.. => self.pieces::<16>(),
-            8.. => self.pieces::<8>(),
-            4.. => self.pieces::<4>(),
-            _ => self.pieces::<1>(),
-        }
-    }
-
-    /// Copies in pieces of `P` bytes, the last of which begins early enough to end with its run.
-    #[inline(always)]
-    fn pieces<const P: usize>(self) {
-        let Self { from, from_step, to, to_step, run, len } = self;
-        for i in 0..len {
-            let (from, to) = (&from[i * from_step..][..run], &mut to[i * to_step..][..run]);
-            let mut at = 0;
-            while at + P <= run {
-                to[at..at + P].copy_from_slice(&from[at..at + P]);
-                at += P;
-            }
-            if at < run {
-                to[run - P..].copy_from_slice(&from[run - P..]);
-            }
+            product.rows(s, first + row, rows, (gathered, k), None);
         }
     }
 }
@@ -233,18 +206,28 @@ struct Product<'a> {
 
 impl Product<'_> {
     /// Computes `m` rows from `row` on.
-    fn rows<S: Simd>(&mut self, s: S, row: usize, m: usize, a: &[u8], a_row_stride: usize) {
+    fn rows<S: Simd>(
+        &mut self,
+        s: S,
+        row: usize,
+        m: usize,
+        (a, a_row_stride): (&[u8], usize),
+        windows: Option<Windows>,
+    ) {
         let (n, at) = (self.n, row * self.n);
-        let stages = self.stages.iter().map(|stage| match *stage {
-            Stage::Add { data, row_stride } => {
-                Stage::Add { data: &data[row * row_stride..], row_stride }
-            }
-            Stage::AddQuantized { data, row_stride, grid } => {
-                Stage::AddQuantized { data: &data[row * row_stride..], row_stride, grid }
-            }
-            stage => stage,
-        });
-        let stages: ArrayVec<Stage<'_>, MOST_STAGES> = stages.collect();
+        let mut moved = ArrayVec::<Stage<'_>, MOST_STAGES>::new();
+        if row > 0 {
+            moved.extend(self.stages.iter().map(|stage| match *stage {
+                Stage::Add { data, row_stride } => {
+                    Stage::Add { data: &data[row * row_stride..], row_stride }
+                }
+                Stage::AddQuantized { data, row_stride, grid } => {
+                    Stage::AddQuantized { data: &data[row * row_stride..], row_stride, grid }
+                }
+                stage => stage,
+            }));
+        }
+        let stages = if row > 0 { &moved[..] } else { self.stages };
         gemm_i8(
             s,
             self.level,
@@ -254,12 +237,13 @@ impl Product<'_> {
                 k: self.k,
                 a,
                 a_row_stride,
+                windows,
                 a_grid: self.x_grid,
                 b: self.weights,
                 b_sums: self.sums,
                 b_scale: self.scales,
                 b_zero: self.zeros,
-                stages: &stages,
+                stages,
                 output: match &mut self.output {
                     Output::F32(y) => Output::F32(&mut y[at..][..m * n]),
                     Output::Quantized(y, grid) => Output::Quantized(&mut y[at..][..m * n], *grid),

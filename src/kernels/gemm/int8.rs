@@ -13,7 +13,7 @@ use super::{PANEL, extent};
 use crate::kernels::int8::{Grid8, QUAD, packed_quads_len};
 use crate::kernels::isa::{Isa, Level, Tiles};
 use crate::kernels::simd::Simd;
-pub use crate::kernels::stages::{Output, Stage};
+pub use crate::kernels::stages::{Nearest, Output, Stage};
 
 pub(in crate::kernels) mod finish;
 mod plain;
@@ -34,6 +34,9 @@ pub struct GemmI8<'a> {
     pub a: &'a [u8],
     /// Bytes from a row of `A` to the next.
     pub a_row_stride: usize,
+    /// Where the rows of `A` are windows: only in ways that [walk](Way::walks). The stride is not
+    /// looked at then.
+    pub windows: Option<Windows>,
     /// What the bytes of `A` stand for.
     pub a_grid: Grid8,
     /// `B`, as [`pack_quads`](crate::kernels::int8::pack_quads) writes it.
@@ -52,6 +55,88 @@ pub struct GemmI8<'a> {
     pub scratch: &'a mut [u32],
 }
 
+/// Rows that are windows over bytes: each consists of the same runs, as far apart in every row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Windows {
+    /// Lines of a plane, and rows of a line.
+    pub each: [usize; 2],
+    /// Bytes from a plane to the next, from a line, and from a row.
+    pub steps: [usize; 3],
+    /// Runs of a row along three axes.
+    pub runs: [usize; 3],
+    /// Bytes from a run to the next along each axis.
+    pub apart: [usize; 3],
+    /// Bytes of a run: whole quads, where there are several runs.
+    pub run: usize,
+}
+
+impl Windows {
+    /// Rows of `k` bytes that are so many bytes apart.
+    #[inline(always)]
+    pub(in crate::kernels) const fn rows(stride: usize, k: usize) -> Self {
+        let (each, steps) = ([1, usize::MAX], [0, 0, stride]);
+        Self { each, steps, runs: [1; 3], apart: [0; 3], run: k }
+    }
+
+    /// Where `N` rows from one on begin.
+    #[inline(always)]
+    pub(in crate::kernels) fn begins<const N: usize>(&self, first: usize) -> [usize; N] {
+        let (Self { each: [lines, rows], steps, .. }, mut begins) = (self, [0; N]);
+        if first + N <= *rows {
+            for (i, begin) in begins.iter_mut().enumerate() {
+                *begin = (first + i) * steps[2];
+            }
+            return begins;
+        }
+        let (mut line, mut row) = (first / rows, first % rows);
+        for begin in &mut begins {
+            let (plane, above) =
+                if line < *lines { (0, line) } else { (line / lines, line % lines) };
+            *begin = plane * steps[0] + above * steps[1] + row * steps[2];
+            row += 1;
+            if row == *rows {
+                (line, row) = (line + 1, 0);
+            }
+        }
+        begins
+    }
+
+    /// Where the runs of a row are, from its begin on.
+    #[inline(always)]
+    pub(in crate::kernels) fn offsets(&self) -> impl Iterator<Item = usize> + use<> {
+        let Self { runs: [d, h, w], apart, .. } = *self;
+        (0..d).flat_map(move |d| {
+            (0..h)
+                .flat_map(move |h| (0..w).map(move |w| d * apart[0] + h * apart[1] + w * apart[2]))
+        })
+    }
+
+    /// Bytes of a row; `None` beyond the address space.
+    pub(in crate::kernels) fn depth(&self) -> Option<usize> {
+        self.runs.iter().try_fold(self.run, |n, runs| n.checked_mul(*runs))
+    }
+
+    /// The bytes that `m` rows, of which there is one, reach over; `None` beyond the address space.
+    pub(in crate::kernels) fn extent(&self, m: usize) -> Option<usize> {
+        let (Self { each: [lines, rows], .. }, last) = (*self, m - 1);
+        // Few rows are of one line, and dividing takes its time.
+        let begin = if last < rows {
+            [0, 0, last]
+        } else {
+            let line = last.checked_div(rows)?;
+            [line.checked_div(lines)?, line.min(lines - 1), rows - 1]
+        };
+        let mut extent = self.run;
+        for (n, step) in begin.into_iter().zip(self.steps) {
+            extent = extent.checked_add(n.checked_mul(step)?)?;
+        }
+        for (runs, apart) in self.runs.into_iter().zip(self.apart) {
+            extent = extent.checked_add(runs.checked_sub(1)?.checked_mul(apart)?)?;
+        }
+        Some(extent)
+    }
+}
+
 /// Rows that are prepared, and multiplied, at a time by the ways that prepare them.
 pub const PREPARED_ROWS: usize = 12;
 
@@ -68,7 +153,7 @@ pub const fn scratch_len(m: usize, k: usize) -> Option<usize> {
 pub enum Way {
     /// Portable code.
     Plain,
-    /// AVX2: halves of bytes, whose products fit 16 bits.
+    /// AVX2: pairs of bytes in 16 bits, or halves of bytes, whose products fit 16 bits.
     Avx2,
     /// AVX512-VNNI: sums of four products in one instruction.
     Avx512Vnni,
@@ -103,6 +188,11 @@ impl Way {
     /// begins to has not been measured.
     pub const AMX_ROWS: usize = 12;
 
+    /// Whether it takes rows that are [`Windows`]; others want each in one piece.
+    pub const fn walks(self) -> bool {
+        matches!(self, Self::Avx2 | Self::Avx512Vnni)
+    }
+
     /// Its short name.
     pub const fn name(self) -> &'static str {
         match self {
@@ -136,13 +226,14 @@ pub fn gemm_i8_by<S: Simd>(way: Way, s: S, level: Level, mut gemm: GemmI8<'_>) {
         return;
     }
     gemm.check();
+    assert!(way.walks() || gemm.windows.is_none(), "a way that does not take windows");
     match way {
         #[cfg(target_arch = "x86_64")]
         Way::Amx => crate::kernels::x86_64::amx::int8::gemm(level, &mut gemm),
         #[cfg(target_arch = "x86_64")]
         Way::Avx512Vnni => crate::kernels::x86_64::vnni::gemm(level, &mut gemm),
         #[cfg(target_arch = "x86_64")]
-        Way::Avx2 => crate::kernels::x86_64::nibbles::gemm(level, &mut gemm),
+        Way::Avx2 => crate::kernels::x86_64::pairs::gemm(level, &mut gemm),
         #[cfg(target_arch = "aarch64")]
         Way::NeonDotprod => crate::kernels::aarch64::int8::gemm_dotprod(level, &mut gemm),
         #[cfg(target_arch = "aarch64")]
@@ -159,7 +250,12 @@ impl GemmI8<'_> {
     fn check(&self) {
         let &Self { m, n, k, .. } = self;
         let cols = n.next_multiple_of(PANEL);
-        assert!(k == 0 || self.a.len() >= extent(m, self.a_row_stride, k), "A is too short");
+        let windows = self.walk();
+        assert!(windows.depth() == Some(k), "windows of another depth");
+        let whole = windows.runs == [1; 3] || windows.run.is_multiple_of(QUAD);
+        assert!(whole, "runs that are no whole quads");
+        let long = windows.extent(m).is_some_and(|len| self.a.len() >= len);
+        assert!(k == 0 || long, "A is too short");
         assert!(packed_quads_len(k, n).is_some_and(|len| self.b.len() >= len), "B is too short");
         assert!(scratch_len(m, k).is_some_and(|len| self.scratch.len() >= len), "no scratch");
         assert!(self.b_sums.len() >= cols, "too few sums");
@@ -187,10 +283,16 @@ impl GemmI8<'_> {
         }
     }
 
-    /// A row of `A`.
+    /// A row of `A`, which is no window.
     #[inline(always)]
     pub(in crate::kernels) fn row(&self, i: usize) -> &[u8] {
         if self.k == 0 { &[] } else { &self.a[i * self.a_row_stride..][..self.k] }
+    }
+
+    /// Where the rows of `A` lie.
+    #[inline(always)]
+    pub(in crate::kernels) fn walk(&self) -> Windows {
+        self.windows.unwrap_or(Windows::rows(self.a_row_stride, self.k))
     }
 
     /// A panel of `B`.

@@ -27,7 +27,7 @@ impl Vectorized for Quantize<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let nearest = Nearest::new(s, self.grid);
+        let nearest = Nearest::new(self.grid);
         let wide = 4 * S::LANES;
         let (mut x, mut y) = (self.x.chunks_exact(wide), self.y.chunks_exact_mut(wide));
         for (x, y) in x.by_ref().zip(y.by_ref()) {
@@ -37,17 +37,17 @@ impl Vectorized for Quantize<'_> {
             }
             let biased = nearest.biased(s, &numbers);
             for v in 0..4 {
-                s.bytes_store(nearest.bytes(s, biased[v]), &mut y[v * S::LANES..]);
+                s.bytes_store(s.to_bits(biased[v]), &mut y[v * S::LANES..]);
             }
         }
         let mut x = x.remainder().chunks_exact(S::LANES);
         let mut y = y.into_remainder().chunks_exact_mut(S::LANES);
         for (x, y) in x.by_ref().zip(y.by_ref()) {
             let biased = nearest.biased(s, &[s.load(x)]);
-            s.bytes_store(nearest.bytes(s, biased[0]), y);
+            s.bytes_store(s.to_bits(biased[0]), y);
         }
         let biased = nearest.biased(s, &[s.load_tail(x.remainder())]);
-        s.bytes_store_tail(nearest.bytes(s, biased[0]), y.into_remainder());
+        s.bytes_store_tail(s.to_bits(biased[0]), y.into_remainder());
     }
 }
 

@@ -24,7 +24,7 @@ impl Vectorized for Bytes<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self(grid, data, bytes) = self;
         let (rows, n) = (1, data.len());
-        let (x, output) = (Elements::F32(data), Output::Quantized(bytes, grid));
+        let (x, output) = (Elements::F32(data), Output::Quantized(bytes, grid.into()));
         chain(s, Chain { rows, n, x, x_row_stride: n, stages: &[], output });
     }
 }
@@ -83,7 +83,7 @@ fn stages_are_done_in_order() {
             Stage::AddRow(&row),
             Stage::Times(1.5),
             Stage::Plus(-0.25),
-            Stage::Round(grid),
+            Stage::Round(grid.into()),
             Stage::Add { data: &matrix, row_stride: n },
             Stage::AddQuantized { data: &x, row_stride: x_row_stride, grid },
             Stage::Activate(Activation::Relu),

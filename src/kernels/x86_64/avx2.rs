@@ -109,6 +109,18 @@ impl Simd for Avx2 {
         unsafe { super::transpose4(from, from_stride, to, to_stride) }
     }
 
+    #[inline(always)]
+    fn byte_windows<const R: usize>(
+        self,
+        bytes: &[u8],
+        places: (&[usize; R], &[usize]),
+        flip: u32,
+        lines: &[u32],
+        sums: &mut [Self::I32; R],
+    ) {
+        super::byte_windows(self, bytes, places, flip, lines, sums);
+    }
+
     ops! {
         splat(x: f32) -> __m256 = _mm256_set1_ps(x);
         load(from: &[f32]) -> __m256 = {
@@ -212,6 +224,8 @@ impl Simd for Avx2 {
             assert!(to.len() >= 8);
             _mm256_storeu_si256(to.as_mut_ptr().cast(), x)
         };
+        i16_products(a: __m256i, b: __m256i, c: __m256i) -> __m256i =
+            _mm256_add_epi32(c, _mm256_madd_epi16(a, b));
         i32_gt(a: __m256i, b: __m256i) -> __m256 = _mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b));
 
         u32_splat(x: u32) -> __m256i = _mm256_set1_epi32(x.cast_signed());

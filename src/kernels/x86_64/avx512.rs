@@ -96,6 +96,18 @@ impl Simd for Avx512 {
         unsafe { super::transpose4(from, from_stride, to, to_stride) }
     }
 
+    #[inline(always)]
+    fn byte_windows<const R: usize>(
+        self,
+        bytes: &[u8],
+        places: (&[usize; R], &[usize]),
+        flip: u32,
+        lines: &[u32],
+        sums: &mut [Self::I32; R],
+    ) {
+        super::byte_windows(self, bytes, places, flip, lines, sums);
+    }
+
     ops! {
         splat(x: f32) -> __m512 = _mm512_set1_ps(x);
         load(from: &[f32]) -> __m512 = {
@@ -194,6 +206,8 @@ impl Simd for Avx512 {
             assert!(to.len() >= 16);
             _mm512_storeu_si512(to.as_mut_ptr().cast(), x)
         };
+        i16_products(a: __m512i, b: __m512i, c: __m512i) -> __m512i =
+            _mm512_add_epi32(c, _mm512_madd_epi16(a, b));
         i32_gt(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmpgt_epi32_mask(a, b);
 
         u32_splat(x: u32) -> __m512i = _mm512_set1_epi32(x.cast_signed());

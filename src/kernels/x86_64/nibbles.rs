@@ -11,7 +11,7 @@ use core::arch::x86_64::*;
 use super::Avx2;
 use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::finish::Finish;
-use crate::kernels::gemm::int8::{GemmI8, PREPARED_ROWS, last_word};
+use crate::kernels::gemm::int8::{GemmI8, PREPARED_ROWS, Windows, last_word};
 use crate::kernels::int8::QUAD;
 use crate::kernels::isa::Level;
 use crate::kernels::simd::Simd;
@@ -37,7 +37,8 @@ pub(in crate::kernels) fn gemm(level: Level, gemm: &mut GemmI8<'_>) {
     let mut sums = [0; SUMS];
     for row in (0..gemm.m).step_by(PREPARED_ROWS) {
         let rows = (gemm.m - row).min(PREPARED_ROWS);
-        take_apart(gemm, row, rows);
+        // SAFETY: the token proves AVX2.
+        unsafe { take_apart(gemm, row, rows) };
         let many = PREPARED_ROWS / rows;
         for panel in (0..all).step_by(many) {
             let panels = (all - panel).min(many);
@@ -49,24 +50,78 @@ pub(in crate::kernels) fn gemm(level: Level, gemm: &mut GemmI8<'_>) {
     }
 }
 
-/// Writes the halves of the bytes of rows: words of lower halves and of upper halves by turns.
+/// Writes the halves of the bytes of rows: for each row words of lower halves, then words of upper
+/// ones.
+#[target_feature(enable = "avx2,fma")]
 fn take_apart(gemm: &mut GemmI8<'_>, first: usize, rows: usize) {
-    const LOWER: u32 = 0x0f0f_0f0f;
     let (quads, (flip, _)) = (gemm.k.div_ceil(QUAD), gemm.unsigned());
+    let (walk, all) = (gemm.walk(), usize::from(gemm.k > 0));
+    let Windows { runs, apart, .. } = walk;
     for i in 0..rows {
-        let row =
-            if gemm.k > 0 { &gemm.a[(first + i) * gemm.a_row_stride..][..gemm.k] } else { &[] };
+        let [begin] = walk.begins(first + i);
         let halves = &mut gemm.scratch[i * 2 * quads..][..2 * quads];
-        let (words, last) = row.as_chunks::<QUAD>();
-        let (mut halves, _) = halves.as_chunks_mut::<2>();
-        for (word, to) in words.iter().zip(&mut *halves) {
-            let word = u32::from_le_bytes(*word) ^ flip;
-            *to = [word & LOWER, word >> 4 & LOWER];
+        let (mut lower, mut upper) = halves.split_at_mut(quads);
+        for plane in 0..runs[0] * all {
+            for line in 0..runs[1] {
+                let mut at = begin + plane * apart[0] + line * apart[1];
+                for _ in 0..runs[2] {
+                    let bytes = &gemm.a[at..][..walk.run];
+                    let words = bytes.len() / QUAD;
+                    halves_of(bytes, flip, [&mut lower[..words], &mut upper[..words]]);
+                    (lower, upper) = (&mut lower[words..], &mut upper[words..]);
+                    // Behind the last run alone.
+                    let last = &bytes[words * QUAD..];
+                    if !last.is_empty() {
+                        let word = last_word(last) ^ flip;
+                        (lower[0], upper[0]) = (word & LOWER, word >> 4 & LOWER);
+                    }
+                    at += apart[2];
+                }
+            }
         }
-        halves = &mut halves[words.len()..];
-        if let [to] = halves {
-            let word = last_word(last) ^ flip;
-            *to = [word & LOWER, word >> 4 & LOWER];
+    }
+}
+
+/// The lower halves of bytes.
+const LOWER: u32 = 0x0f0f_0f0f;
+
+/// Writes the halves of the bytes of whole words.
+#[target_feature(enable = "avx2,fma")]
+fn halves_of(bytes: &[u8], flip: u32, [lower, upper]: [&mut [u32]; 2]) {
+    let words = lower.len();
+    let (flips, lowers) = (_mm256_set1_epi32(flip.cast_signed()), _mm256_set1_epi32(LOWER as i32));
+    // Vectors, of which the last ends with the words.
+    for q in (0..words).step_by(LANES).take(if words < LANES { 0 } else { usize::MAX }) {
+        let at = q.min(words - LANES);
+        let from: &[u8] = &bytes[at * QUAD..][..LANES * QUAD];
+        let [lower, upper] = [&mut lower[at..][..LANES], &mut upper[at..][..LANES]];
+        // SAFETY: a vector is eight words, or 32 bytes.
+        unsafe {
+            let x = _mm256_xor_si256(_mm256_loadu_si256(from.as_ptr().cast()), flips);
+            let shifted = _mm256_srli_epi32::<4>(x);
+            _mm256_storeu_si256(lower.as_mut_ptr().cast(), _mm256_and_si256(x, lowers));
+            _mm256_storeu_si256(upper.as_mut_ptr().cast(), _mm256_and_si256(shifted, lowers));
+        }
+    }
+    let half = LANES / 2;
+    for q in (0..words).step_by(half).take(if words < LANES && words >= half { 2 } else { 0 }) {
+        let at = q.min(words - half);
+        let from: &[u8] = &bytes[at * QUAD..][..half * QUAD];
+        let [lower, upper] = [&mut lower[at..][..half], &mut upper[at..][..half]];
+        // SAFETY: a vector is four words, or 16 bytes.
+        unsafe {
+            let lowers = _mm256_castsi256_si128(lowers);
+            let x = _mm_loadu_si128(from.as_ptr().cast());
+            let x = _mm_xor_si128(x, _mm256_castsi256_si128(flips));
+            let shifted = _mm_srli_epi32::<4>(x);
+            _mm_storeu_si128(lower.as_mut_ptr().cast(), _mm_and_si128(x, lowers));
+            _mm_storeu_si128(upper.as_mut_ptr().cast(), _mm_and_si128(shifted, lowers));
+        }
+    }
+    if words < half {
+        for (q, word) in bytes.as_chunks::<QUAD>().0.iter().enumerate() {
+            let word = u32::from_le_bytes(*word) ^ flip;
+            (lower[q], upper[q]) = (word & LOWER, word >> 4 & LOWER);
         }
     }
 }
@@ -128,9 +183,10 @@ fn tile<const MR: usize, const NV: usize>(
     panel: usize,
 ) -> [[__m256i; NV]; MR] {
     let quads = gemm.k.div_ceil(QUAD);
-    let (mut a, mut b) = ([&[][..]; MR], [&[][..]; NV]);
+    let (mut a, mut b) = ([[&[][..]; 2]; MR], [&[][..]; NV]);
     for i in 0..MR {
-        a[i] = &gemm.scratch[(row + i) * 2 * quads..][..2 * quads].as_chunks::<2>().0[..quads];
+        let halves = &gemm.scratch[(row + i) * 2 * quads..][..2 * quads];
+        a[i] = [&halves[..quads], &halves[quads..]];
     }
     for v in 0..NV {
         b[v] = gemm.panel(panel + v / VECTORS);
@@ -149,7 +205,7 @@ fn tile<const MR: usize, const NV: usize>(
             }
             for i in 0..MR {
                 for h in 0..2 {
-                    let x = s.u32_splat(a[i][q][h]);
+                    let x = s.u32_splat(a[i][h][q]);
                     for v in 0..NV {
                         let products = _mm256_maddubs_epi16(x, words[v]);
                         halves[i][v][h] = _mm256_add_epi16(halves[i][v][h], products);

@@ -10,7 +10,7 @@ use core::slice;
 use super::Avx512;
 use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::finish::Finish;
-use crate::kernels::gemm::int8::{GemmI8, PREPARED_ROWS, last_word};
+use crate::kernels::gemm::int8::{GemmI8, PREPARED_ROWS, Windows, last_word};
 use crate::kernels::int8::QUAD;
 use crate::kernels::isa::Level;
 use crate::kernels::simd::Simd;
@@ -36,6 +36,9 @@ impl Avx512Vnni {
 pub(in crate::kernels) fn gemm(level: Level, gemm: &mut GemmI8<'_>) {
     let Some(s) = Avx512Vnni::from_level(level) else { panic!("no AVX512-VNNI at this level") };
     let panels = gemm.n.div_ceil(PANEL);
+    // Rows are read through pointers.
+    let long = gemm.walk().extent(gemm.m).is_some_and(|len| gemm.a.len() >= len);
+    assert!(gemm.k == 0 || long, "A is too short");
     for first in (0..gemm.m).step_by(PREPARED_ROWS) {
         let rows = (gemm.m - first).min(PREPARED_ROWS);
         let prepared = gemm.k > 0 && (gemm.a_grid.signed || !gemm.k.is_multiple_of(QUAD));
@@ -52,15 +55,22 @@ pub(in crate::kernels) fn gemm(level: Level, gemm: &mut GemmI8<'_>) {
 /// Writes rows as words of unsigned bytes, padded with what zeros of `B` are multiplied with.
 fn flip_rows(gemm: &mut GemmI8<'_>, first: usize, rows: usize) {
     let (quads, (flip, _)) = (gemm.k.div_ceil(QUAD), gemm.unsigned());
+    let walk = gemm.walk();
     for i in 0..rows {
-        let row = &gemm.a[(first + i) * gemm.a_row_stride..][..gemm.k];
-        let (words, last) = row.as_chunks::<QUAD>();
-        let to = &mut gemm.scratch[i * quads..][..quads];
-        for (word, to) in words.iter().zip(&mut *to) {
-            *to = u32::from_le_bytes(*word) ^ flip;
-        }
-        if let Some(to) = to.get_mut(words.len()) {
-            *to = last_word(last) ^ flip;
+        let mut to = &mut gemm.scratch[i * quads..][..quads];
+        let [begin] = walk.begins(first + i);
+        for offset in walk.offsets() {
+            let (words, last) = gemm.a[begin + offset..][..walk.run].as_chunks::<QUAD>();
+            for (word, to) in words.iter().zip(&mut *to) {
+                *to = u32::from_le_bytes(*word) ^ flip;
+            }
+            to = &mut to[words.len()..];
+            // Behind the last run alone.
+            if !last.is_empty()
+                && let [to, ..] = to
+            {
+                *to = last_word(last) ^ flip;
+            }
         }
     }
 }
@@ -81,6 +91,7 @@ fn column(
             while row < len {
                 $(if len - row >= $mr {
                     // SAFETY: the token proves AVX-512 and AVX512-VNNI.
+                    // All rows were checked to be inside, and prepared ones fill the scratch.
                     let sums = unsafe {
                         tile::<$mr, $panels, $ch>(s.0, gemm, (first, row, prepared), panel)
                     };
@@ -118,58 +129,75 @@ fn finish<const MR: usize, const P: usize>(
 
 /// `MR` rows by `P` panels; the sum over `k` is split into `CH` chains, so that few rows still
 /// keep enough instructions in flight.
+///
+/// # Safety
+/// The rows are inside `A`, or are prepared.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
-fn tile<const MR: usize, const P: usize, const CH: usize>(
+unsafe fn tile<const MR: usize, const P: usize, const CH: usize>(
     s: Avx512,
     gemm: &GemmI8<'_>,
     (first, row, prepared): (usize, usize, bool),
     panel: usize,
 ) -> [[__m512i; P]; MR] {
-    let quads = gemm.k.div_ceil(QUAD);
-    let (rows, stride, row) = if prepared {
-        (bytes(gemm.scratch), quads * QUAD, row)
+    let (data, walk, row) = if prepared {
+        let len = gemm.k.next_multiple_of(QUAD);
+        (bytes(gemm.scratch), Windows::rows(len, len), row)
     } else {
-        (gemm.a, gemm.a_row_stride, first + row)
+        (gemm.a, gemm.walk(), first + row)
     };
-    let (mut a, mut b) = ([&[][..]; MR], [&[][..]; P]);
-    for i in 0..MR {
-        if quads > 0 {
-            a[i] = &rows[(row + i) * stride..].as_chunks::<QUAD>().0[..quads];
-        }
-    }
-    for j in 0..P {
-        b[j] = &gemm.panel(panel + j)[..quads * PANEL];
-    }
+    let begins = walk.begins::<MR>(row);
+    let quads = walk.run.div_ceil(QUAD);
     let mut sums = [[[s.u32_splat(0); P]; MR]; CH];
-    /// Adds the products of four columns of `A` with four rows of the panels to a chain. A function
-    /// would keep the sums in memory.
-    macro_rules! step {
-        ($chain:expr, $q:expr) => {
-            let mut words = [s.u32_splat(0); P];
-            for j in 0..P {
-                words[j] = s.u32_load(&b[j][$q * PANEL..][..PANEL]);
-            }
-            for i in 0..MR {
-                let x = s.u32_splat(u32::from_le_bytes(a[i][$q]));
+    let mut panels = [&[][..]; P];
+    for j in 0..P {
+        panels[j] = gemm.panel(panel + j);
+    }
+    let (Windows { runs, apart, .. }, all) = (walk, usize::from(gemm.k > 0));
+    for plane in 0..runs[0] * all {
+        for line in 0..runs[1] {
+            for run in 0..runs[2] {
+                let offset = plane * apart[0] + line * apart[1] + run * apart[2];
+                let (mut a, mut b) = ([data.as_ptr(); MR], [&[][..]; P]);
+                for i in 0..MR {
+                    a[i] = data.as_ptr().wrapping_add(begins[i] + offset);
+                }
                 for j in 0..P {
-                    let sum = &mut sums[$chain][i][j];
-                    *sum = _mm512_dpbusd_epi32(*sum, x, words[j]);
+                    (b[j], panels[j]) = panels[j].split_at(quads * PANEL);
+                }
+                /// Adds the products of four columns of `A` with four rows of the panels to a chain. A
+                /// function would keep the sums in memory.
+                macro_rules! step {
+                    ($chain:expr, $q:expr) => {
+                        let mut words = [s.u32_splat(0); P];
+                        for j in 0..P {
+                            words[j] = s.u32_load(&b[j][$q * PANEL..][..PANEL]);
+                        }
+                        for i in 0..MR {
+                            // SAFETY: a run of a row, whose bytes are inside as the caller has checked.
+                            let x = unsafe { a[i].cast::<u32>().add($q).read_unaligned() };
+                            let x = s.u32_splat(x);
+                            for j in 0..P {
+                                let sum = &mut sums[$chain][i][j];
+                                *sum = _mm512_dpbusd_epi32(*sum, x, words[j]);
+                            }
+                        }
+                    };
+                }
+                let mut q = 0;
+                while q + CH <= quads {
+                    for c in 0..CH {
+                        step!(c, q + c);
+                    }
+                    q += CH;
+                }
+                // Each four that is left to a chain of its own.
+                for c in 0..CH {
+                    if q < quads {
+                        step!(c, q);
+                        q += 1;
+                    }
                 }
             }
-        };
-    }
-    let mut q = 0;
-    while q + CH <= quads {
-        for c in 0..CH {
-            step!(c, q + c);
-        }
-        q += CH;
-    }
-    // Each four that is left to a chain of its own.
-    for c in 0..CH {
-        if q < quads {
-            step!(c, q);
-            q += 1;
         }
     }
     let mut tile = sums[0];

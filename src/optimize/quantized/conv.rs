@@ -8,12 +8,16 @@ use super::dequantized;
 use super::follow::Way;
 use super::linear::{Form, Product, epilogue, sums_fit, weights};
 
-/// A convolution of two dequantized operands in one group.
+/// A convolution of two dequantized operands, in one group or of each channel by itself.
 pub(super) fn of_dequantized(scope: &mut Scope<'_>, i: usize) -> Option<Product> {
     let node = scope.node(i);
     let Op::Conv(conv) = &node.op else { return None };
-    if conv.group != 1 {
-        return None;
+    if conv.group > 1 {
+        // With one output each.
+        let w = scope.shape(node.inputs[1]?);
+        if !w[1].is(1) || w[0].fixed() != i64::try_from(conv.group).ok() {
+            return None;
+        }
     }
     let (conv, x, w, y) = (conv.clone(), node.inputs[0]?, node.inputs[1]?, node.outputs[0]?);
     let operands = (scope.operand(i, 2), scope.operand(i, 3));

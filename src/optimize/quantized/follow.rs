@@ -1,6 +1,6 @@
 //! What follows a value, element by element, up to the next quantized one.
 
-use crate::graph::ops::{Binary, Given, Grid8, Stage};
+use crate::graph::ops::{Activation, Binary, Given, Grid8, Stage};
 use crate::graph::{Op, Tensor, ValueId};
 use crate::kernels::stages::MOST_STAGES;
 
@@ -143,6 +143,12 @@ impl Way {
     pub(super) fn quantize(&mut self, scope: &mut Scope<'_>, i: usize) -> Option<()> {
         let quantized = Quantized::of(scope.graph, scope.node(i))?;
         let grid = quantized.grid(scope.graph)?;
+        // Bounds that the range of the grid keeps anyway.
+        while let Some(Stage::Activate(f)) = self.stages.last()
+            && keeps(grid, *f)
+        {
+            self.stages.pop();
+        }
         if let Some(on) = self.go_on(scope, &quantized, grid) {
             *self = on;
             return Some(());
@@ -175,6 +181,22 @@ impl Way {
         };
         (on.stages.len() > before || !readers.iter().any(takes_integers)).then_some(on)
     }
+}
+
+/// Whether bounds round to the ends of a grid, so that rounding alone gives the same.
+fn keeps(grid: Grid8, f: Activation) -> bool {
+    let (low, high) = match f {
+        Activation::Relu => (0.0, f32::INFINITY),
+        Activation::Clip { min, max } => (min, max),
+        _ => return false,
+    };
+    let end = |x: f32| {
+        let steps = f64::from((x / grid.scale).round_ties_even()) + f64::from(grid.zero);
+        let [least, most] = grid.range().map(f64::from);
+        steps.clamp(least, most)
+    };
+    let [least, most] = grid.range().map(f64::from);
+    grid.scale > 0.0 && low <= high && end(low) == least && end(high) == most
 }
 
 /// Whether `n` numbers of this shape lie along the axis with so many axes behind it, where shapes

@@ -99,10 +99,18 @@ crate::record! {
 }
 
 impl ColumnsRecord {
-    /// Whether there is all that a matrix of `k` by `n` has.
-    pub(super) fn fits(&self, reach: &Reach<'_>, packed: &In, [k, n]: [usize; 2]) -> Option<()> {
+    /// Whether there is all that `n` columns have, and where they are those of packed weights, what
+    /// a matrix of `k` rows has.
+    pub(super) fn fits(
+        &self,
+        reach: &Reach<'_>,
+        packed: Option<(&In, usize)>,
+        n: usize,
+    ) -> Option<()> {
         let columns = n.checked_next_multiple_of(PANEL)?;
-        reach.holds::<u32>(packed, packed_quads_len(k, n)?)?;
+        if let Some((packed, k)) = packed {
+            reach.holds::<u32>(packed, packed_quads_len(k, n)?)?;
+        }
         reach.holds::<i32>(&self.sums, columns)?;
         reach.holds::<f32>(&self.scale, columns)?;
         reach.may_hold(&self.zero, DType::I32, columns)
@@ -214,7 +222,7 @@ impl LinearI8Record {
         let (k, n, rows) = (self.k as usize, self.n as usize, reach.extent(self.rows)?);
         self.x.fits_as(reach, self.grid.dtype(), rows, k)?;
         self.grid.fits(reach)?;
-        self.columns.fits(reach, &self.w, [k, n])?;
+        self.columns.fits(reach, Some((&self.w, k)), n)?;
         stages_fit(&self.stages, reach, rows, n)?;
         room_fits(reach, &self.scratch, scratch_len(rows, k)?)?;
         self.given.fits()?;
@@ -243,6 +251,7 @@ fn linear_i8<S: Simd>(step: Step<'_>) {
             k,
             a,
             a_row_stride,
+            windows: None,
             a_grid: record.grid.grid(&operands),
             b: operands.read(record.w),
             b_sums: operands.read(record.columns.sums),
@@ -364,7 +373,7 @@ fn given<'s>(given: GivenRecord, y: Out, operands: &Operands<'s>) -> Output<'s> 
     match given {
         GivenRecord::Float => Output::F32(operands.write(y)),
         GivenRecord::Sums() => Output::I32(operands.write(y)),
-        GivenRecord::Quantized(grid) => Output::Quantized(operands.write(y), grid.grid()),
+        GivenRecord::Quantized(grid) => Output::Quantized(operands.write(y), grid.grid().into()),
     }
 }
 
@@ -381,7 +390,7 @@ fn taken<'s>(
 fn taken_one<'s>(stage: StageRecord, operands: &Operands<'s>) -> Option<Stage<'s>> {
     Some(match stage {
         StageRecord::Nothing => return None,
-        StageRecord::Round(grid) => Stage::Round(grid.grid()),
+        StageRecord::Round(grid) => Stage::Round(grid.grid().into()),
         StageRecord::Times(factor) => Stage::Times(factor),
         StageRecord::Plus(summand) => Stage::Plus(summand),
         StageRecord::MulRow(row) => Stage::MulRow(operands.read(row)),

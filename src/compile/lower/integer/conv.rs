@@ -4,9 +4,12 @@ use crate::graph::dim::{Dim, product};
 use crate::graph::ops::{QuantizedConv, QuantizedLinear};
 use crate::graph::{Node, Tensor};
 use crate::kernels::conv::Geometry;
-use crate::kernels::conv::int8::conv_i8_len;
+use crate::kernels::conv::int8::{conv_i8_len, conv_runs, pack_pairs, packed_pairs_len};
+use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::scratch_len;
 use crate::runtime::KernelId;
+use crate::runtime::record::In;
+use crate::runtime::steps::integer::ColumnsRecord;
 use crate::runtime::steps::integer::conv::ConvI8Record;
 use crate::runtime::steps::product::MatrixRows;
 use crate::runtime::steps::window::GeometryRecord;
@@ -15,38 +18,47 @@ use crate::tensor::DType;
 use super::super::super::builder::{Builder, Lowered};
 use super::super::window::direct::{in_order, largest, strided};
 use super::super::window::window;
-use super::super::{operand, result};
-use super::{data_grid, given, packed, stages};
+use super::super::{operand, optional, result};
+use super::{Matrix, data_grid, given, integers, packed, scales, stages};
 
 pub(in super::super) fn conv(b: &mut Builder<'_>, node: &Node, op: &QuantizedConv) -> Lowered<()> {
     let (x, w, y) = (operand(node, 0)?, operand(node, 3)?, result(node, 0)?);
     let weights = b.constant(w).ok_or("the weights are not constant")?;
-    let (n, channels) = match *weights.shape() {
-        [n, channels, ..] if op.window.group == 1 => (n, channels),
-        _ => return Err("the weights are not those of one group".into()),
+    let &[n, channels, ..] = weights.shape() else {
+        return Err("the weights are no window".into());
     };
+    let groups = op.window.group.max(1);
+    if groups > 1 && (channels != 1 || n != groups) {
+        return Err("weights of groups of several channels".into());
+    }
     let geometry = Geometry {
         window: largest(b, &op.window, b.shape(x), b.shape(y)),
         batch: 1,
-        groups: 1,
+        groups,
         channels,
-        outputs: n,
+        outputs: n / groups,
     };
-    let k = geometry.rows();
     let positions: Vec<Dim> = b.shape(y)[2..].to_vec();
     // The columns of the product are channels, so that they lie side by side in the result.
     let space = positions.len();
     let order: Vec<usize> = [0].into_iter().chain(2..space + 2).chain([1]).collect();
     let (x_memory, x_offset, x_strides) = strided(b, x)?;
     let grid = data_grid(b, node, x)?;
-    let (w, columns) = packed(b, node, &by_taps(weights, channels), (k, n), true)?;
+    let large = "the padded data is too large";
+    let ((w, columns), scratch) = if groups > 1 {
+        (alone(b, node, weights, &geometry)?, 0)
+    } else {
+        let [run, padded, runs] = conv_runs(&geometry).ok_or(large)?;
+        let matrix = Matrix { k: padded * runs, n, transposed: true, padded: padded != run };
+        let scratch = scratch_len(b.max_len(&positions), matrix.k).ok_or(large)?;
+        let weights = in_runs(weights, zeros(b, node), channels, [run, padded]);
+        (packed(b, node, &weights, matrix)?, scratch)
+    };
     let stages = stages(b, node, QuantizedLinear::STAGES, &op.stages, |b, v| {
         let stride = b.extent(&Dim::Fixed(n as i64));
         Ok(MatrixRows { memory: in_order(b, v, &order)?, offset: b.extent(&Dim::Fixed(0)), stride })
     })?;
-    let large = "the padded data is too large";
     let room = b.scratch(DType::U8, conv_i8_len(&geometry).ok_or(large)?);
-    let scratch = scratch_len(b.max_len(&positions), k).ok_or(large)?;
     let record = ConvI8Record {
         x: x_memory,
         x_offset,
@@ -62,24 +74,69 @@ pub(in super::super) fn conv(b: &mut Builder<'_>, node: &Node, op: &QuantizedCon
         sizes: GeometryRecord {
             window: window(b, &op.window, b.shape(x), b.shape(y))?,
             batch: b.extent(&product(&b.shape(x)[..1])),
-            groups: 1,
+            groups: groups as u32,
             channels: channels as u32,
-            outputs: n as u32,
+            outputs: (n / groups) as u32,
         },
     };
     b.step(KernelId::ConvI8, &record);
     Ok(())
 }
 
-/// Weights `[n, channels, kernel..]` as `[n, kernel.. * channels]`.
-fn by_taps(weights: &Tensor, channels: usize) -> Tensor {
-    let bytes = weights.bytes();
+/// Weights of channels by themselves in pairs of taps, without their zero points, and what belongs
+/// to the channels.
+fn alone(
+    b: &mut Builder<'_>,
+    node: &Node,
+    weights: &Tensor,
+    geometry: &Geometry,
+) -> Lowered<(In, ColumnsRecord)> {
+    let (n, window) = (geometry.groups, &geometry.window);
+    let eight = "the weights are not of eight bits";
+    let zeros = zeros(b, node).map_or(Some(vec![0]), integers).ok_or(eight)?;
+    let weights = integers(weights).ok_or(eight)?;
+    let each = weights.len() / n;
+    let weights: Vec<i16> = weights
+        .iter()
+        .enumerate()
+        .map(|(i, weight)| (weight - zeros[i / each.max(1) % zeros.len()]) as i16)
+        .collect();
+    let len = packed_pairs_len(window, n).ok_or("the weights are too large")?;
+    let (mut words, mut sums) = (vec![0u32; len], vec![0i32; n.next_multiple_of(PANEL)]);
+    pack_pairs(window, n, &weights, &mut words, &mut sums);
+    let w = Tensor::from_bytes(DType::U32, &[len], bytemuck::cast_slice(&words));
+    let w = b.table(&w);
+    let scale = scales(b, node, n)?;
+    let sums = b.table(&Tensor::vector(&sums));
+    Ok((w, ColumnsRecord { sums, scale, zero: None }))
+}
+
+/// The zero points of the weights of a product.
+fn zeros<'a>(b: &'a Builder<'_>, node: &Node) -> Option<&'a Tensor> {
+    optional(node, 5).and_then(|v| b.constant(v))
+}
+
+/// Weights `[n, channels, kernel..]` as `[n, kernel.. * channels]`, each run of so many elements
+/// padded with the zero point of its output.
+fn in_runs(
+    weights: &Tensor,
+    zeros: Option<&Tensor>,
+    channels: usize,
+    [run, padded]: [usize; 2],
+) -> Tensor {
+    let (bytes, zeros) = (weights.bytes(), zeros.map_or(&[0][..], Tensor::bytes));
     let n = weights.shape()[0];
     let k = bytes.len() / n.max(1);
     let taps = k / channels.max(1);
-    let turned: Vec<u8> = (0..bytes.len())
-        .map(|i| bytes[i / k * k + i % channels * taps + i % k / channels])
-        .collect();
+    let mut turned = Vec::with_capacity(n * k / run.max(1) * padded);
+    for (j, bytes) in bytes.chunks_exact(k.max(1)).enumerate() {
+        let zero = zeros.get(j % zeros.len().max(1)).copied().unwrap_or(0);
+        for first in (0..k).step_by(run.max(1)) {
+            turned.extend((first..first + run).map(|i| bytes[i % channels * taps + i / channels]));
+            turned.extend(std::iter::repeat_n(zero, padded - run));
+        }
+    }
+    let k = turned.len() / n.max(1);
     Tensor::from_bytes(weights.dtype(), &[n, k], &turned)
 }
 

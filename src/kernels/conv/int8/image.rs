@@ -3,18 +3,24 @@
 use super::super::Window;
 
 /// The positions that windows see, and bytes from one to the next for each axis: the input itself
-/// where its channels lie side by side and windows do not leave it, else a copy in `room`.
+/// where its channels lie side by side, windows do not leave it and nothing is read behind it, else
+/// a copy in `room`. Bytes are read in multiples of `whole`.
 pub(super) fn image<'a>(
     window: &Window,
     channels: usize,
     x: &'a [u8],
     strides: &[usize; 5],
-    padding: u8,
+    (padding, whole): (u8, usize),
     room: &'a mut [u8],
 ) -> (&'a [u8], [usize; 3]) {
     let [_, channel, d, h, w] = *strides;
-    if (channel == 1 || channels == 1) && window.stays_inside() {
-        return (x, [d, h, w]);
+    let beside = (channel == 1 || channels == 1) && (w == channels || window.kernel[2] == 1);
+    if beside && window.stays_inside() {
+        let last = [d, h, w].into_iter().zip(window.seen()).map(|(step, n)| (n - 1) * step);
+        let whole = channels.next_multiple_of(whole);
+        if last.sum::<usize>() + whole <= x.len() || channels == whole {
+            return (x, [d, h, w]);
+        }
     }
     let [_, rows, cols] = window.seen();
     let len = window.seen().iter().product::<usize>() * channels;

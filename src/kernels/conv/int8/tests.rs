@@ -48,6 +48,76 @@ fn plain(geometry: &Geometry, x: &[i32], w: &[i32]) -> Vec<i32> {
     y
 }
 
+/// Each channel by itself: as many groups as outputs.
+#[test]
+fn sums_of_channels_by_themselves_are_exact() {
+    let mut rng = Rng::new(71);
+    for (i, window) in windows(72, 90).into_iter().enumerate() {
+        let (batch, groups) = (rng.below(3), 2 + rng.below(50));
+        let geometry = Geometry { window, batch, groups, channels: 1, outputs: 1 };
+        let (len, taps) = (window.input_len(), window.kernel_len());
+        let signed = rng.below(2) == 1;
+        let zero = if signed { rng.below(256) as i32 - 128 } else { rng.below(256) as i32 };
+        let grid = Grid8 { scale: 0.5, zero, signed };
+        let x: Vec<u8> = (0..batch * groups * len).map(|_| rng.next() as u8).collect();
+        let weights: Vec<i16> = (0..groups * taps).map(|_| rng.below(511) as i16 - 255).collect();
+        let positions = window.output_len();
+        let mut want = vec![0; batch * positions * groups];
+        for group in 0..groups {
+            let one = Geometry { groups: 1, ..geometry };
+            let of_group = |tensor: usize| &x[(tensor * groups + group) * len..][..len];
+            let x: Vec<i32> =
+                (0..batch).flat_map(of_group).map(|x| grid.value(*x) - zero).collect();
+            let w: Vec<i32> = weights[group * taps..][..taps].iter().map(|w| (*w).into()).collect();
+            for (at, sum) in plain(&one, &x, &w).into_iter().enumerate() {
+                want[at * groups + group] = sum;
+            }
+        }
+        let mut words = vec![u32::MAX; packed_pairs_len(&window, groups).unwrap()];
+        let mut sums = vec![0; groups.next_multiple_of(PANEL)];
+        pack_pairs(&window, groups, &weights, &mut words, &mut sums);
+        let beside: Vec<u8> = (0..x.len())
+            .map(|j| {
+                let (tensor, position, channel) = (j / groups / len, j / groups % len, j % groups);
+                x[(tensor * groups + channel) * len + position]
+            })
+            .collect();
+        let [_, h, w] = window.input;
+        let apart = [groups * len, len, h * w, w, 1];
+        let near = [groups * len, 1, h * w * groups, w * groups, groups];
+        let cols = groups.next_multiple_of(PANEL);
+        let scale: Vec<f32> = (0..cols).map(|j| 0.25 + j as f32).collect();
+        for level in levels_and_beyond() {
+            for (x, x_strides) in [(&x, apart), (&beside, near)] {
+                let (mut y, mut numbers) = (vec![7; want.len()], vec![7.0; want.len()]);
+                let mut room = vec![9; conv_i8_len(&geometry).unwrap()];
+                for output in [Output::I32(&mut y), Output::F32(&mut numbers)] {
+                    let conv = ConvI8 {
+                        geometry: &geometry,
+                        x,
+                        x_strides,
+                        x_grid: grid,
+                        weights: &words,
+                        sums: &sums,
+                        scales: &scale,
+                        zeros: None,
+                        stages: &[],
+                        output,
+                        room: &mut room,
+                        scratch: &mut [],
+                    };
+                    dispatch(level, Run(level, conv));
+                }
+                let what = format!("{i}: {geometry:?}, {x_strides:?} on {}", level.isa());
+                assert!(y == want, "{what}");
+                for (j, (got, want)) in numbers.iter().zip(&want).enumerate() {
+                    assert_eq!(*got, *want as f32 * (0.5 * scale[j % groups]), "{what}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn sums_are_exact() {
     let mut rng = Rng::new(61);
@@ -79,10 +149,15 @@ fn sums_are_exact() {
             .collect();
         let want = plain(&geometry, &centred, &weights);
         // Weights as a matrix whose rows are taps and channels.
-        let k = taps * channels;
+        let [run, padded, runs] = conv_runs(&geometry).unwrap();
+        let k = padded * runs;
         let matrix: Vec<i8> = (0..k * outputs)
             .map(|j| {
                 let (row, output) = (j / outputs, j % outputs);
+                if row % padded >= run {
+                    return zeros[output] as i8;
+                }
+                let row = row / padded * run + row % padded;
                 let (tap, channel) = (row / channels, row % channels);
                 w[(output * channels + channel) * taps + tap].cast_signed()
             })

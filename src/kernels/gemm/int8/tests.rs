@@ -108,6 +108,7 @@ impl Case {
             k: self.k,
             a: &self.a,
             a_row_stride: self.a_row_stride,
+            windows: None,
             a_grid: self.a_grid,
             b: &self.b,
             b_sums: &self.b_sums,
@@ -147,7 +148,7 @@ fn apply(case: &Case, stages: &[Stage<'_>], i: usize, j: usize, sum: i32) -> f32
     let mut x = sum as f32 * (case.a_grid.scale * case.b_scale[j]);
     for stage in stages {
         x = match *stage {
-            Stage::Round(grid) => (nearest(x, grid) - grid.zero) as f32 * grid.scale,
+            Stage::Round(to) => (nearest(x, to.grid()) - to.grid().zero) as f32 * to.grid().scale,
             Stage::Times(factor) => x * factor,
             Stage::Plus(summand) => x + summand,
             Stage::MulRow(data) => x * data[j],
@@ -188,15 +189,15 @@ fn check_stages(case: &Case, options: u64, way: (Level, Way)) {
         Grid8 { scale: [0.25, 0.037][rng.below(2)], zero, signed }
     };
     let all = [
-        Stage::Round(grid()),
+        Stage::Round(grid().into()),
         Stage::AddRow(&row),
         Stage::MulRow(&row),
-        Stage::Round(grid()),
+        Stage::Round(grid().into()),
         Stage::Activate(Activation::Relu),
         Stage::Add { data: &matrix, row_stride },
         Stage::AddQuantized { data: &bytes, row_stride, grid: grid() },
         Stage::Activate(Activation::LeakyRelu(0.1)),
-        Stage::Round(grid()),
+        Stage::Round(grid().into()),
     ];
     let stages: Vec<Stage<'_>> = all
         .into_iter()
@@ -213,7 +214,7 @@ fn check_stages(case: &Case, options: u64, way: (Level, Way)) {
     assert_eq!(bits(&got), bits(&wanted), "{} {stages:?}", case.what(way));
     let grid = grid();
     let mut got = vec![77; m * n];
-    case.run(way, &stages, Output::Quantized(&mut got, grid));
+    case.run(way, &stages, Output::Quantized(&mut got, grid.into()));
     let got: Vec<i32> = got.into_iter().map(|x| grid.value(x)).collect();
     let wanted: Vec<i32> = wanted.into_iter().map(|x| nearest(x, grid)).collect();
     assert_eq!(got, wanted, "{} {stages:?} {grid:?}", case.what(way));
@@ -279,10 +280,10 @@ fn nan_becomes_zero_and_infinity_the_end() {
     for way in ways() {
         let mut got = vec![0; 20];
         let grid = Grid8 { scale: 0.5, zero: 9, signed: false };
-        case.run(way, &[], Output::Quantized(&mut got, grid));
+        case.run(way, &[], Output::Quantized(&mut got, grid.into()));
         assert_eq!(got[3], 9);
         assert!(matches!((got[5], case.exact()[5]), (255, 1..) | (0, ..0) | (9, 0)));
-        case.run(way, &[Stage::Round(grid)], Output::Quantized(&mut got, grid));
+        case.run(way, &[Stage::Round(grid.into())], Output::Quantized(&mut got, grid.into()));
         assert_eq!(got[3], 9);
     }
 }

@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 
 use crate::kernels::Simd;
 use crate::kernels::conv::Geometry;
-use crate::kernels::conv::int8::{ConvI8, conv_i8, conv_i8_len};
+use crate::kernels::conv::int8::{ConvI8, conv_i8, conv_i8_len, conv_runs, packed_pairs_len};
 use crate::kernels::gemm::int8::scratch_len;
 use crate::kernels::stages::MOST_STAGES;
 use crate::runtime::check::{Reach, count, require};
@@ -18,9 +18,10 @@ use super::{
 };
 
 crate::record! {
-    /// A convolution of an input under strides in one group. Weights are the matrix
-    /// `[kernel.., channels]` by outputs in quads of rows and panels of 16 columns, and the result
-    /// and the matrices of stages `[batch, output.., outputs]`.
+    /// A convolution of an input under strides, in one group or of each channel by itself. Weights
+    /// of one group are the matrix `[kernel.., channels]` by outputs, in runs, in quads of rows and
+    /// panels of 16 columns; those of channels by themselves are pairs of taps in panels of 16
+    /// channels. The result and the matrices of stages are `[batch, output.., outputs]`.
     pub(crate) struct ConvI8Record {
         pub(crate) x: In,
         pub(crate) x_offset: Extent,
@@ -42,19 +43,31 @@ impl ConvI8Record {
     fn fits(&self, reach: &Reach<'_>) -> Option<()> {
         let (geometry, [input, output, taps]) = self.sizes.fits(reach)?;
         let Geometry { batch, groups, channels, outputs, .. } = geometry;
-        require(channels > 0 && outputs > 0 && groups == 1 && taps > 0)?;
-        count(&[batch, channels, input])?;
+        let alone = groups > 1;
+        require(channels > 0 && outputs > 0 && groups > 0 && taps > 0)?;
+        // In groups of one channel alone.
+        require(!alone || channels == 1 && outputs == 1)?;
+        count(&[batch, groups, channels, input])?;
         let x = reach.len_as(&self.x, self.grid.dtype())?;
         input_fits(reach, x, self.x_offset, &self.x_strides, &geometry)?;
         self.grid.fits(reach)?;
-        let k = count(&[channels, taps])?;
-        self.columns.fits(reach, &self.w, [k, outputs])?;
-        let rows = count(&[batch, output])?;
-        stages_fit(&self.stages, reach, rows, outputs)?;
+        let (columns, rows) = (groups * outputs, count(&[batch, output])?);
+        let scratch = if alone {
+            require(self.columns.zero.is_none())?;
+            reach.holds::<u32>(&self.w, packed_pairs_len(&geometry.window, groups)?)?;
+            self.columns.fits(reach, None, columns)?;
+            0
+        } else {
+            let [_, run, runs] = conv_runs(&geometry)?;
+            let k = count(&[run, runs])?;
+            self.columns.fits(reach, Some((&self.w, k)), columns)?;
+            scratch_len(output, k)?
+        };
+        stages_fit(&self.stages, reach, rows, columns)?;
         reach.holds::<u8>(&self.room, conv_i8_len(&geometry)?)?;
-        room_fits(reach, &self.scratch, scratch_len(output, k)?)?;
+        room_fits(reach, &self.scratch, scratch)?;
         self.given.fits()?;
-        reach.holds_as(&self.y, self.given.dtype(), count(&[rows, outputs])?)
+        reach.holds_as(&self.y, self.given.dtype(), count(&[rows, columns])?)
     }
 }
 

@@ -47,8 +47,8 @@ impl LstmI8Record {
         let columns = count(&[GATES, padded(hidden)?])?;
         layer.x_rows.fit_as(reach, &layer.x, self.grid.dtype(), [time, batch, input])?;
         self.grid.fits(reach)?;
-        self.w.fits(reach, &layer.w, [input, columns])?;
-        self.r.fits(reach, &layer.r, [hidden, columns])?;
+        self.w.fits(reach, Some((&layer.w, input)), columns)?;
+        self.r.fits(reach, Some((&layer.r, hidden)), columns)?;
         reach.holds::<u8>(&self.state, count(&[batch, hidden])?)?;
         reach.holds::<f32>(&self.complete, count(&[batch, columns])?)?;
         let chunk = count(&[layer.chunk as usize, batch])?;
@@ -97,6 +97,7 @@ impl<'a> Weights<'a> {
             k,
             a,
             a_row_stride,
+            windows: None,
             a_grid,
             b,
             b_sums,
