@@ -277,7 +277,9 @@ struct Tiles<T> {
 }
 
 impl<T: Real> Tiles<T> {
-    /// Paths that are made together: at most `LANES` times the vectors abreast.
+    /// Paths that are made together: at most `LANES` times the vectors abreast. Normals come in
+    /// blocks, those of common factors first. There is one place where they are made, since the
+    /// inverse is long.
     #[inline(always)]
     fn draw<S: Simd, const VECTORS: usize>(
         &mut self,
@@ -285,66 +287,71 @@ impl<T: Real> Tiles<T> {
         shape: Shape<'_, T>,
         dim: usize,
         mut words: [impl Words<S>; VECTORS],
-        out: Window<'_, T>,
-    ) {
-        match shape {
-            Shape::Full { mean, factor } => {
-                self.full::<S, VECTORS>(s, mean, factor, &mut words, out);
-            }
-            Shape::LowRank { .. } => self.low_rank::<S, VECTORS>(s, shape, &mut words, out),
-            Shape::Standard | Shape::Diagonal { .. } => {
-                self.independent::<S, VECTORS>(s, shape, dim, &mut words, out);
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn independent<S: Simd, const VECTORS: usize>(
-        &mut self,
-        s: S,
-        shape: Shape<'_, T>,
-        dim: usize,
-        words: &mut [impl Words<S>; VECTORS],
         mut out: Window<'_, T>,
     ) {
         let width = VECTORS * S::LANES;
-        for start in (0..dim).step_by(BLOCK) {
-            let z = &mut self.z[..BLOCK.min(dim - start) * width];
-            normals(s, words, z);
-            if let Shape::Diagonal { mean, deviations } = shape {
-                let rows = z.chunks_exact_mut(width).zip(&mean[start..]);
-                for ((row, mean), deviation) in rows.zip(&deviations[start..]) {
-                    for z in row.chunks_exact_mut(S::LANES) {
+        let rank = if let Shape::LowRank { rank, .. } = shape { rank } else { 0 };
+        let mut done = 0;
+        while done < rank + dim {
+            let common = done < rank;
+            let (start, end) = if common { (done, rank) } else { (done - rank, dim) };
+            let normals = BLOCK.min(end - start);
+            done += normals;
+            let z = &mut self.z[..normals * width];
+            fill(s, &mut words, z);
+            match shape {
+                Shape::Standard => {}
+                Shape::Diagonal { mean, deviations } => {
+                    let rows = z.chunks_exact_mut(width).zip(&mean[start..]);
+                    for ((row, mean), deviation) in rows.zip(&deviations[start..]) {
+                        let (mean, deviation) = (T::splat(s, *mean), T::splat(s, *deviation));
+                        for z in row.chunks_exact_mut(S::LANES) {
+                            T::store(s, T::mul_add(s, deviation, T::load(s, z), mean), z);
+                        }
+                    }
+                }
+                // One block waits where it is.
+                Shape::Full { .. } if dim <= BLOCK => continue,
+                Shape::Full { .. } => {}
+                Shape::LowRank { mean, loadings, .. } if common => {
+                    let block = Block { loadings, rank, first: start, factors: normals };
+                    self.common::<S, VECTORS>(s, mean, block, &mut out);
+                    continue;
+                }
+                Shape::LowRank { deviations, .. } => {
+                    let y = &mut self.y[..normals * width];
+                    out.read(s, y, width, start);
+                    let rows = z.chunks_exact_mut(width).zip(y.chunks_exact(width));
+                    for ((z, y), deviation) in rows.zip(&deviations[start..]) {
                         let deviation = T::splat(s, *deviation);
-                        let y = T::mul_add(s, deviation, T::load(s, z), T::splat(s, *mean));
-                        T::store(s, y, z);
+                        for (z, y) in z.chunks_exact_mut(S::LANES).zip(y.chunks_exact(S::LANES)) {
+                            let sum = T::mul_add(s, deviation, T::load(s, z), T::load(s, y));
+                            T::store(s, sum, z);
+                        }
                     }
                 }
             }
             out.write(s, z, width, start);
         }
+        if let Shape::Full { mean, factor } = shape {
+            self.full::<S, VECTORS>(s, mean, factor, &mut out);
+        }
     }
 
+    /// The products of a factor and the normals, which wait in `z` or, of several blocks, in the
+    /// caller's memory.
     #[inline(always)]
     fn full<S: Simd, const VECTORS: usize>(
         &mut self,
         s: S,
         mean: &[T],
         factor: &[T],
-        words: &mut [impl Words<S>; VECTORS],
-        mut out: Window<'_, T>,
+        out: &mut Window<'_, T>,
     ) {
         let width = VECTORS * S::LANES;
         let dim = mean.len();
         let blocks = dim.div_ceil(BLOCK);
         let Self { z, y } = self;
-        for block in 0..blocks {
-            let dims = BLOCK.min(dim - block * BLOCK);
-            normals(s, words, &mut z[..dims * width]);
-            if blocks > 1 {
-                out.write(s, &z[..dims * width], width, block * BLOCK);
-            }
-        }
         for rows in (0..blocks).rev() {
             let start = rows * BLOCK;
             let mean = &mean[start..][..BLOCK.min(dim - start)];
@@ -379,60 +386,55 @@ impl<T: Real> Tiles<T> {
         }
     }
 
-    /// Factors come in blocks too. The sums of all blocks but the last wait in the caller's memory.
+    /// Adds the products of a block of common factors, in `z`, to the sums, which wait in the
+    /// caller's memory.
     #[inline(always)]
-    fn low_rank<S: Simd, const VECTORS: usize>(
+    fn common<S: Simd, const VECTORS: usize>(
         &mut self,
         s: S,
-        shape: Shape<'_, T>,
-        words: &mut [impl Words<S>; VECTORS],
-        mut out: Window<'_, T>,
+        mean: &[T],
+        block: Block<'_, T>,
+        out: &mut Window<'_, T>,
     ) {
-        let Shape::LowRank { mean, loadings, deviations, rank } = shape else { return };
+        let Block { loadings, rank, first, factors } = block;
         let width = VECTORS * S::LANES;
-        let dim = mean.len();
         let Self { z, y } = self;
-        for first in (0..rank).step_by(BLOCK) {
-            let factors = BLOCK.min(rank - first);
-            let z = &mut z[..factors * width];
-            normals(s, words, z);
-            for start in (0..dim).step_by(BLOCK) {
-                let dims = BLOCK.min(dim - start);
-                if first > 0 {
-                    out.read(s, &mut y[..dims * width], width, start);
-                } else {
-                    for (row, mean) in y.chunks_exact_mut(width).zip(&mean[start..]) {
-                        for y in row.chunks_exact_mut(S::LANES) {
-                            T::store(s, T::splat(s, *mean), y);
-                        }
+        for start in (0..mean.len()).step_by(BLOCK) {
+            let mean = &mean[start..][..BLOCK.min(mean.len() - start)];
+            if first > 0 {
+                out.read(s, &mut y[..mean.len() * width], width, start);
+            } else {
+                for (row, mean) in y.chunks_exact_mut(width).zip(mean) {
+                    for y in row.chunks_exact_mut(S::LANES) {
+                        T::store(s, T::splat(s, *mean), y);
                     }
                 }
-                let panels = start / ROWS..(start + dims).div_ceil(ROWS);
-                for (panel, y) in panels.zip(y.chunks_exact_mut(ROWS * width)) {
-                    let mut sums = [[T::splat(s, T::ZERO); VECTORS]; ROWS];
-                    load(s, y, &mut sums);
-                    let coefficients = &loadings[ROWS * (panel * rank + first)..];
-                    multiply(s, &coefficients[..ROWS * factors], z, &mut sums);
-                    store(s, &sums, y);
-                }
-                let y = &mut y[..dims * width];
-                if first + factors == rank {
-                    for (row, deviation) in y.chunks_exact_mut(width).zip(&deviations[start..]) {
-                        for (words, y) in words.iter_mut().zip(row.chunks_exact_mut(S::LANES)) {
-                            let (z, deviation) = (T::normal(s, words), T::splat(s, *deviation));
-                            T::store(s, T::mul_add(s, deviation, z, T::load(s, y)), y);
-                        }
-                    }
-                }
-                out.write(s, y, width, start);
             }
+            let panels = start / ROWS..(start + mean.len()).div_ceil(ROWS);
+            for (panel, y) in panels.zip(y.chunks_exact_mut(ROWS * width)) {
+                let mut sums = [[T::splat(s, T::ZERO); VECTORS]; ROWS];
+                load(s, y, &mut sums);
+                let coefficients = &loadings[ROWS * (panel * rank + first)..];
+                multiply(s, &coefficients[..ROWS * factors], &z[..factors * width], &mut sums);
+                store(s, &sums, y);
+            }
+            out.write(s, &y[..mean.len() * width], width, start);
         }
     }
 }
 
+/// Common factors that are drawn together.
+struct Block<'a, T> {
+    /// Of all factors.
+    loadings: &'a [T],
+    rank: usize,
+    first: usize,
+    factors: usize,
+}
+
 /// Fills whole rows of a tile with normals.
 #[inline(always)]
-fn normals<S: Simd, T: Real, const VECTORS: usize>(
+fn fill<S: Simd, T: Real, const VECTORS: usize>(
     s: S,
     words: &mut [impl Words<S>; VECTORS],
     tile: &mut [T],

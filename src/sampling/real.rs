@@ -93,7 +93,7 @@ impl Arithmetic for f32 {
 
     #[inline(always)]
     fn twice<S: Simd>() -> bool {
-        true
+        S::LANES > 1
     }
     #[inline(always)]
     fn splat<S: Simd>(s: S, x: Self) -> S::F32 {

@@ -9,7 +9,7 @@
 //! scatters and gathers of it, which are slower.
 
 use super::real::Real;
-use crate::kernels::Simd;
+use crate::kernels::{Simd, Vectorized};
 
 /// How a draw lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +80,15 @@ impl<'a, T: Real> Window<'a, T> {
     }
 
     /// Writes a tile of `width` lanes from dimension `start` on.
+    ///
+    /// A call, as [`read`](Self::read) is: both are long, and called from several places.
     #[inline(always)]
     pub(super) fn write<S: Simd>(&mut self, s: S, tile: &[T], width: usize, start: usize) {
+        s.vectorize(Write { window: self, tile, width, start });
+    }
+
+    #[inline(always)]
+    fn write_inline<S: Simd>(&mut self, s: S, tile: &[T], width: usize, start: usize) {
         if self.layout == Layout::ByDim {
             for (row, from) in tile.chunks_exact(width).enumerate() {
                 let to = &mut self.data[(start + row) * self.all..][..self.paths];
@@ -109,6 +116,11 @@ impl<'a, T: Real> Window<'a, T> {
     /// no more than the dimensions from `start`.
     #[inline(always)]
     pub(super) fn read<S: Simd>(&self, s: S, tile: &mut [T], width: usize, start: usize) {
+        s.vectorize(Read { window: self, tile, width, start });
+    }
+
+    #[inline(always)]
+    fn read_inline<S: Simd>(&self, s: S, tile: &mut [T], width: usize, start: usize) {
         if self.layout == Layout::ByDim {
             for (row, to) in tile.chunks_exact_mut(width).enumerate() {
                 let from = &self.data[(start + row) * self.all..][..self.paths];
@@ -130,6 +142,38 @@ impl<'a, T: Real> Window<'a, T> {
             lane += T::SIDE;
         }
         read_singly(tile, width, lane, rest, dim, start);
+    }
+}
+
+struct Write<'w, 'a, T> {
+    window: &'w mut Window<'a, T>,
+    tile: &'w [T],
+    width: usize,
+    start: usize,
+}
+
+impl<T: Real> Vectorized for Write<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.window.write_inline(s, self.tile, self.width, self.start);
+    }
+}
+
+struct Read<'w, 'a, T> {
+    window: &'w Window<'a, T>,
+    tile: &'w mut [T],
+    width: usize,
+    start: usize,
+}
+
+impl<T: Real> Vectorized for Read<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.window.read_inline(s, self.tile, self.width, self.start);
     }
 }
 

@@ -9,8 +9,8 @@ use crate::sampling::variates::tests::{Given, words};
 
 /// Probabilities beyond the quantiles of [`QUANTILES`] on either side together.
 const BEYOND: [f64; 9] = [5.421010862427522e-20, 1e-15, 1e-9, 1e-5, 0.01, 0.2, 0.5, 0.9, 0.999];
-/// Degrees of freedom and quantiles: 60 decimal digits (mpmath), rounded. SciPy agrees where it is
-/// accurate.
+/// Degrees of freedom and quantiles: 60 decimal digits (mpmath), rounded; the last row by the
+/// expansion of Cornish and Fisher, which is exact to the last digit there.
 #[rustfmt::skip]
 const QUANTILES: [(f64, [f64; 9]); 13] = [
     (0.001, [f64::INFINITY, f64::INFINITY, f64::INFINITY, f64::INFINITY, f64::INFINITY, f64::INFINITY, 1.6949002133401277e299, 9.049801033941716e43, 0.037204415218544465]),
