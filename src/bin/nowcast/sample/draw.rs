@@ -34,7 +34,8 @@ impl Scheme {
         }
     }
 
-    /// Sobol points are mostly nearer to what was asked for than independent ones.
+    /// Sobol points are compared as independent ones: where they are too few for so many dimensions,
+    /// pairs of those are correlated, and a check says so.
     pub(super) fn independent(self) -> Independent {
         match self {
             Self::Random | Self::Sobol => Independent::All,
