@@ -40,7 +40,7 @@ fn check(gaussian: Gaussian<'_>, level: Level, out: &mut [f32]) {
 
 fn normals(c: &mut Criterion) {
     let mut group = c.benchmark_group("standard_normals");
-    let mut out = vec![0.0; PATHS * 20];
+    let mut out = vec![0.0f32; PATHS * 20];
     group.throughput(Throughput::Elements(out.len() as u64));
     for level in levels() {
         group.bench_function(BenchmarkId::from_parameter(level.isa()), |b| {

@@ -381,7 +381,8 @@ fn addresses_that_differ_in_one_bit_give_independent_paths() {
 #[test]
 fn sums_over_paths_streams_and_seeds_are_normal() {
     let (dim, count) = (256, (1 << 14) / SHRINK as u64);
-    let addresses: [(&str, fn(u64) -> PathAddress); 3] = [
+    type Addresses = fn(u64) -> PathAddress;
+    let addresses: [(&str, Addresses); 3] = [
         ("paths", |n| PathAddress { path: n, ..HOME }),
         ("streams", |n| PathAddress { stream: n, ..HOME }),
         ("seeds", |n| PathAddress { seed: n, ..HOME }),
@@ -413,7 +414,7 @@ fn a_million_draws_have_the_moments_asked_for() {
     };
     let covariance: Vec<f64> = (0..dim * dim).map(|n| entry(n / dim, n % dim)).collect();
     let owned = OwnedGaussian::full(&mean, &covariance).unwrap();
-    let mut out = vec![0.0; paths * dim];
+    let mut out = vec![0.0f32; paths * dim];
     owned.gaussian().draw(Level::detect(), HOME, &mut out).unwrap();
 
     let mut sums = [0.0f64; 6];

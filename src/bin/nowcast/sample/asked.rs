@@ -228,7 +228,7 @@ mod tests {
         let asked = Asked::new(parts).given(&[(0, 2.0)]);
         let [first, second] = asked.components() else { panic!("two") };
         assert_eq!((first.mean[0], first.covariance(0, 0)), (2.0, 1.75));
-        assert!((second.mean[0] - (-1.0 - 0.4 * -1.0)).abs() < 1e-15);
+        assert!((second.mean[0] - (-1.0 + 0.4)).abs() < 1e-15);
         assert!((second.covariance(0, 0) - 0.92).abs() < 1e-15);
         assert!((first.weight - WEIGHT).abs() < 1e-12, "{}", first.weight);
         let whole = normal(1.0, [0.0, 0.0], [1.0, 2.0, 4.0]);
