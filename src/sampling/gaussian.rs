@@ -23,6 +23,7 @@ use crate::kernels::Level;
 pub use count::Frequency;
 pub use linear::Linear;
 pub use make::OnSingular;
+#[cfg(feature = "std")]
 pub(super) use make::check_len;
 
 /// Which numbers follow the means in storage; first of all the standard deviation of each
@@ -132,6 +133,7 @@ impl<'a, T: Real> Gaussian<'a, T> {
     }
 
     /// What follows the means in storage.
+    #[cfg(feature = "std")]
     pub(super) fn rest(&self) -> &'a [T] {
         self.rest
     }
