@@ -464,10 +464,11 @@ fn mistakes_are_told_in_one_sentence() {
     }
 }
 
-/// Whoever interrupts finds the file as it was, under its name.
+/// Whoever ends it finds the file as it was, under its name. Not by the signal of an interrupt, which
+/// a shell lets programs in the background ignore.
 #[cfg(unix)]
 #[test]
-fn an_interrupt_leaves_no_file_in_halves() {
+fn an_end_leaves_no_file_in_halves() {
     let folder = Folder::new("interrupt");
     for format in ["npy", "csv", "parquet"] {
         let name = format!("out.{format}");
@@ -480,7 +481,7 @@ fn an_interrupt_leaves_no_file_in_halves() {
             assert!(started.elapsed().as_secs() < 60, "nothing is written");
             std::thread::yield_now();
         }
-        let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
         assert!(kill.expect("kill").success());
         assert!(!child.wait().expect("ends").success());
         assert_eq!(folder.read(&name), b"before");
