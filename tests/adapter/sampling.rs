@@ -68,10 +68,11 @@ fn gaussian<T: Real>(form: &str, body: &mut dyn FnMut(&mut dyn FnMut())) -> Resu
     let gaussian = owned.gaussian();
     let sobol = OwnedSobol::new(2 * DIM).map_err(refused)?;
     let level = Level::detect();
-    let mut paths = vec![T::from_f64(0.0); DIM * PATHS];
-    let mut scratch = vec![0.0; gaussian.given_scratch_len().max(2 * DIM)];
-    let mut storage = vec![T::from_f64(0.0); gaussian.len_of(DIM)];
-    let mut sums = vec![0.0; Moments::storage_len(DIM)];
+    // Ones, since memory of zeros may have no pages yet.
+    let mut paths = vec![T::from_f64(1.0); DIM * PATHS];
+    let mut scratch = vec![1.0; gaussian.given_scratch_len().max(2 * DIM)];
+    let mut storage = vec![T::from_f64(1.0); gaussian.len_of(DIM)];
+    let mut sums = vec![1.0; Moments::storage_len(DIM)];
     let bounds = [T::from_f64(0.25); DIM];
     let mut first = PathAddress { seed: 1, stream: 0, path: 0 };
     prepare_thread();
@@ -117,7 +118,7 @@ fn draws<T: Real>(gaussian: Gaussian<'_, T>, level: Level, source: impl Source, 
 
 /// A covariance that follows a stream, and the distribution that it makes.
 fn online(body: &mut dyn FnMut(&mut dyn FnMut())) -> Result<(), Failure> {
-    let mut storage = vec![0.0; ExponentialCovariance::storage_len(DIM)];
+    let mut storage = vec![1.0; ExponentialCovariance::storage_len(DIM)];
     let decay = Decay::from_half_life(50.0).map_err(refused)?;
     let mut covariance =
         ExponentialCovariance::from_variances(&[0.0; DIM], &[1.0; DIM], decay, &mut storage)
