@@ -18,7 +18,7 @@ use crate::kernels::{Level, Simd, Vectorized, dispatch};
 /// Rows of the factor that are stored and multiplied together.
 pub(super) const ROWS: usize = 4;
 /// Dimensions at a time: a multiple of `ROWS`.
-const BLOCK: usize = 32;
+pub(super) const BLOCK: usize = 32;
 /// Paths abreast at most: two of the widest vectors that the target may have.
 pub(super) const WIDTH: usize = if cfg!(target_arch = "x86_64") {
     32
@@ -27,8 +27,6 @@ pub(super) const WIDTH: usize = if cfg!(target_arch = "x86_64") {
 } else {
     2
 };
-/// Elements by dimension and path.
-type Tile<T> = [T; BLOCK * WIDTH];
 
 /// Fills `out` with independent standard normals.
 ///
@@ -39,7 +37,7 @@ type Tile<T> = [T; BLOCK * WIDTH];
 /// **Errors**: [`DrawError::NotWholePaths`] unless `dim` divides the length of `out` (zero
 /// divides none but an empty one), [`DrawError::TooManyWords`]; `out` is unchanged.
 ///
-/// **Cost**: no allocation; at most 10 KiB of stack (`f64`: 18); one Philox block for each path and
+/// **Cost**: no allocation; at most 12 KiB of stack; one Philox block for each path and
 /// one word and inverse for each normal. A single path costs as much as `LANES` of them.
 ///
 /// # Examples
@@ -252,7 +250,7 @@ impl<T: Real, G: Source> Vectorized for Draw<'_, T, G> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { shape, dim, from, mut out } = self;
-        let mut tiles = Tiles { z: [T::ZERO; BLOCK * WIDTH], y: [T::ZERO; BLOCK * WIDTH] };
+        let mut tiles = Tiles::<T> { z: T::TILE, y: T::TILE };
         let abreast = if T::twice::<S>() { 2 * S::LANES } else { S::LANES };
         let mut start = 0;
         while start < out.paths() {
@@ -271,9 +269,9 @@ impl<T: Real, G: Source> Vectorized for Draw<'_, T, G> {
 /// Working memory: normals, and elements that are being made of them. No vector crosses a cache
 /// line.
 #[repr(C, align(64))]
-struct Tiles<T> {
-    z: Tile<T>,
-    y: Tile<T>,
+struct Tiles<T: Real> {
+    z: T::Tile,
+    y: T::Tile,
 }
 
 impl<T: Real> Tiles<T> {
@@ -297,7 +295,7 @@ impl<T: Real> Tiles<T> {
             let (start, end) = if common { (done, rank) } else { (done - rank, dim) };
             let normals = BLOCK.min(end - start);
             done += normals;
-            let z = &mut self.z[..normals * width];
+            let z = &mut self.z.as_mut()[..normals * width];
             fill(s, &mut words, z);
             match shape {
                 Shape::Standard => {}
@@ -319,7 +317,7 @@ impl<T: Real> Tiles<T> {
                     continue;
                 }
                 Shape::LowRank { deviations, .. } => {
-                    let y = &mut self.y[..normals * width];
+                    let y = &mut self.y.as_mut()[..normals * width];
                     out.read(s, y, width, start);
                     let rows = z.chunks_exact_mut(width).zip(y.chunks_exact(width));
                     for ((z, y), deviation) in rows.zip(&deviations[start..]) {
@@ -351,7 +349,7 @@ impl<T: Real> Tiles<T> {
         let width = VECTORS * S::LANES;
         let dim = mean.len();
         let blocks = dim.div_ceil(BLOCK);
-        let Self { z, y } = self;
+        let (z, y) = (self.z.as_mut(), self.y.as_mut());
         for rows in (0..blocks).rev() {
             let start = rows * BLOCK;
             let mean = &mean[start..][..BLOCK.min(dim - start)];
@@ -398,7 +396,7 @@ impl<T: Real> Tiles<T> {
     ) {
         let Block { loadings, rank, first, factors } = block;
         let width = VECTORS * S::LANES;
-        let Self { z, y } = self;
+        let (z, y) = (self.z.as_mut(), self.y.as_mut());
         for start in (0..mean.len()).step_by(BLOCK) {
             let mean = &mean[start..][..BLOCK.min(mean.len() - start)];
             if first > 0 {

@@ -3,6 +3,7 @@
 //! Owns [`Real`] and, behind it, what a draw does with a vector of either type. It must not know
 //! what is drawn.
 
+use super::draw::{BLOCK, WIDTH};
 use super::normal::normal;
 use super::normal64::normal64;
 use super::source::Words;
@@ -57,6 +58,9 @@ pub trait Arithmetic: Copy + PartialOrd {
     /// Rows and columns of [`transpose`](Self::transpose).
     const SIDE: usize;
     const ZERO: Self;
+    /// Working memory of a draw: elements by dimension and path, as many bytes of either type.
+    type Tile: AsMut<[Self]>;
+    const TILE: Self::Tile;
 
     /// Whether registers hold the sums of two vectors of paths, four elements of each.
     fn twice<S: Simd>() -> bool;
@@ -90,6 +94,8 @@ impl Arithmetic for f32 {
     type Vector<S: Simd> = S::F32;
     const SIDE: usize = 8;
     const ZERO: Self = 0.0;
+    type Tile = [f32; BLOCK * WIDTH];
+    const TILE: Self::Tile = [0.0; BLOCK * WIDTH];
 
     #[inline(always)]
     fn twice<S: Simd>() -> bool {
@@ -142,6 +148,9 @@ impl Arithmetic for f64 {
     type Vector<S: Simd> = [S::F64; 2];
     const SIDE: usize = 4;
     const ZERO: Self = 0.0;
+    /// Half of the paths abreast: see [`twice`](Arithmetic::twice).
+    type Tile = [f64; BLOCK * WIDTH / 2];
+    const TILE: Self::Tile = [0.0; BLOCK * WIDTH / 2];
 
     /// One vector of paths is two of `f64` already.
     #[inline(always)]
