@@ -72,11 +72,17 @@ fn factor(c: &mut Criterion) {
     let mut group = c.benchmark_group("factor");
     for dim in [20, 200] {
         let (mean, covariance) = (vec![0.0; dim], covariance(dim));
-        let mut storage = vec![0.0; Gaussian::full_len(dim)];
+        let mut storage = vec![0.0f32; Gaussian::full_len(dim)];
         let mut scratch = vec![0.0; Gaussian::full_scratch_len(dim)];
-        group.bench_function(BenchmarkId::from_parameter(dim), |b| {
-            b.iter(|| Gaussian::full(&mean, &covariance, &mut storage, &mut scratch).is_ok());
-        });
+        for level in levels() {
+            group.bench_function(BenchmarkId::new(level.isa().name(), dim), |b| {
+                b.iter(|| {
+                    let made =
+                        Gaussian::full(level, &mean, &covariance, &mut storage, &mut scratch);
+                    made.is_ok()
+                });
+            });
+        }
     }
 }
 

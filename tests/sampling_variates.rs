@@ -167,7 +167,9 @@ fn copulas_have_their_marginals_and_correlations() {
     let mut storage = [0.0f32; Gaussian::low_rank_len(3, 1)];
     let mut scratch = [0.0; Gaussian::low_rank_scratch_len(1)];
     let mean = [7.0, 8.0, 9.0];
-    let gaussian = Gaussian::low_rank(&mean, &loadings, &own, &mut storage, &mut scratch).unwrap();
+    let gaussian =
+        Gaussian::low_rank(Level::detect(), &mean, &loadings, &own, &mut storage, &mut scratch)
+            .unwrap();
     for tails in [Tails::Normal, Tails::Exponential] {
         let mut storage = [0.0; Copula::len(3, 5)];
         let copula = Copula::new(gaussian, &levels, &values, tails, &mut storage).unwrap();

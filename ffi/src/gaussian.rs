@@ -115,7 +115,8 @@ unsafe extern "C" fn nowcast_gaussian_full(
             let (place, rest) =
                 handle::carve::<GaussianObject>(memory.cast(), memory_bytes, storage_bytes)?;
             let scratch = handle::room("scratch", scratch.cast(), scratch_bytes, needed)?;
-            let gaussian = Gaussian::full(mean, covariance, cleared(rest), cleared(scratch))?;
+            let gaussian =
+                Gaussian::full(level, mean, covariance, cleared(rest), cleared(scratch))?;
             place.write(Handle::new(GaussianObject { gaussian, level }));
             out.write(place);
             Ok(())

@@ -65,7 +65,8 @@ const LAYOUT: Layout<'static> = Layout {
 fn with_errors<R>(use_errors: impl FnOnce(Gaussian<'_>) -> R) -> R {
     let mut storage = [0.0; Gaussian::full_len(HORIZON)];
     let mut scratch = [0.0; Gaussian::full_scratch_len(HORIZON)];
-    let errors = Gaussian::full(&[0.0; HORIZON], &COVARIANCE, &mut storage, &mut scratch);
+    let errors =
+        Gaussian::full(Level::detect(), &[0.0; HORIZON], &COVARIANCE, &mut storage, &mut scratch);
     use_errors(errors.expect("positive definite"))
 }
 

@@ -11,7 +11,7 @@ mod tests;
 
 pub use error::CopulaError;
 
-use super::draw::{Numbered, WIDTH, whole_paths};
+use super::draw::{BLOCK, Numbered, WIDTH, whole_paths};
 use super::error::DrawError;
 use super::gaussian::Gaussian;
 use super::quantile::normal_quantile;
@@ -49,6 +49,7 @@ pub enum Tails {
 /// use nowcast::kernels::Level;
 /// use nowcast::sampling::{Copula, Gaussian, PathAddress, Tails};
 ///
+/// let level = Level::detect();
 /// let levels = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 /// let forecast = [
 ///     10.0, 10.4, 10.7, 11.0, 11.3, 11.7, 12.3, 13.2, 15.0, // step 1: skewed
@@ -56,14 +57,14 @@ pub enum Tails {
 /// ];
 /// let correlation = [1.0, 0.8, 0.8, 1.0];
 /// let (mut storage, mut scratch) = ([0.0f32; Gaussian::full_len(2)], [0.0; 3]);
-/// let gaussian = Gaussian::full(&[0.0; 2], &correlation, &mut storage, &mut scratch)?;
+/// let gaussian = Gaussian::full(level, &[0.0; 2], &correlation, &mut storage, &mut scratch)?;
 ///
 /// let mut storage = [0.0; Copula::len(2, 9)];
 /// let copula = Copula::new(gaussian, &levels, &forecast, Tails::Normal, &mut storage)?;
 /// assert!((copula.quantile(0, 0.9) - 15.0).abs() < 1e-6);
 ///
 /// let mut paths = [0.0; 1000 * 2];
-/// copula.draw(Level::detect(), PathAddress { seed: 42, stream: 0, path: 0 }, &mut paths)?;
+/// copula.draw(level, PathAddress { seed: 42, stream: 0, path: 0 }, &mut paths)?;
 /// let both = paths.chunks(2).filter(|path| path[0] > 15.0 && path[1] > 16.5).count();
 /// assert!((30..80).contains(&both), "independent steps: 10");
 /// # Ok::<(), Box<dyn core::error::Error>>(())
@@ -222,8 +223,6 @@ impl<'a, T: Real> Copula<'a, T> {
 
 /// Elements that are drawn before they are mapped.
 const CACHED: usize = 1 << 12;
-/// Dimensions at a time.
-const BLOCK: usize = 32;
 /// Up to as many levels, each element is compared with every one.
 const SCANNED: usize = 32;
 

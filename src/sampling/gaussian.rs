@@ -93,13 +93,14 @@ impl Form {
 /// use nowcast::kernels::Level;
 /// use nowcast::sampling::{Gaussian, PathAddress};
 ///
+/// let level = Level::detect();
 /// let mut storage = [0.0f32; Gaussian::full_len(2)];
 /// let mut scratch = [0.0; Gaussian::full_scratch_len(2)];
 /// let covariance = [4.0, 1.2, 1.2, 1.0];
-/// let gaussian = Gaussian::full(&[10.0, -1.0], &covariance, &mut storage, &mut scratch)?;
+/// let gaussian = Gaussian::full(level, &[10.0, -1.0], &covariance, &mut storage, &mut scratch)?;
 ///
 /// let mut paths = [0.0; 500 * 2];
-/// gaussian.draw(Level::detect(), PathAddress { seed: 42, stream: 0, path: 0 }, &mut paths)?;
+/// gaussian.draw(level, PathAddress { seed: 42, stream: 0, path: 0 }, &mut paths)?;
 /// let mean = paths.iter().step_by(2).sum::<f32>() / 500.0;
 /// assert!((mean - 10.0).abs() < 0.5);
 /// assert_eq!(gaussian.marginal_std(0), 2.0);

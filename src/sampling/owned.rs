@@ -52,7 +52,7 @@ impl<T: Real> OwnedGaussian<T> {
         };
         let mut scratch = vec![0.0; scratch_len];
         Self::made(Gaussian::full_len(dim), |storage| {
-            Gaussian::full_or(on_singular, mean, covariance, storage, &mut scratch)
+            Gaussian::full_or(Level::detect(), on_singular, mean, covariance, storage, &mut scratch)
         })
     }
 
@@ -82,7 +82,7 @@ impl<T: Real> OwnedGaussian<T> {
         let rank = loadings.len() / mean.len();
         let mut scratch = vec![0.0; Gaussian::low_rank_scratch_len(rank)];
         Self::made(Gaussian::low_rank_len(mean.len(), rank), |storage| {
-            Gaussian::low_rank(mean, loadings, variances, storage, &mut scratch)
+            Gaussian::low_rank(Level::detect(), mean, loadings, variances, storage, &mut scratch)
         })
     }
 

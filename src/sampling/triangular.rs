@@ -3,6 +3,7 @@
 //! Owns the order of forward substitution. The lanes are rows: each row is one chain of fused
 //! multiply-adds from the left, so the bits are the same on every instruction set.
 
+use super::cholesky::packed_len;
 use super::draw::{ROWS, panel_start};
 use super::real::Real;
 use crate::kernels::{Level, Simd, Vectorized, dispatch};
@@ -67,6 +68,16 @@ impl<T: Real> Substitute<'_, T> {
                 x[row] = -lanes[row - first];
             }
         }
+    }
+}
+
+/// Replaces `x` by `y`, where `L y = x`, for a factor packed by rows and without a pivot of zero.
+pub(super) fn solve<T: Real>(factor: &[T], x: &mut [f64]) {
+    for row in 0..x.len() {
+        let (done, todo) = x.split_at_mut(row);
+        let l = &factor[packed_len(row)..][..=row];
+        let sum = done.iter().zip(l).fold(todo[0], |sum, (y, l)| sum - l.to_f64() * y);
+        todo[0] = sum / l[row].to_f64();
     }
 }
 

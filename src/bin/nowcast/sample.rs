@@ -3,7 +3,6 @@
 mod asked;
 mod check;
 mod draw;
-mod moments;
 mod plot;
 mod report;
 mod request;
@@ -12,12 +11,12 @@ mod rows;
 use std::path::PathBuf;
 
 use nowcast::kernels::Level;
+use nowcast::sampling::Moments;
 
 use crate::failure::Failure;
 use crate::output;
-use check::{Comparison, FALSE_ALARM, LEAST_PATHS};
+use check::{Comparison, FALSE_ALARM, LEAST_PATHS, MOST_CORRELATED};
 use draw::{Drawing, Precision, Scheme};
-use moments::Moments;
 use plot::{Picture, Shown};
 use report::{Draw, Report};
 use request::{Request, RequestArgs};
@@ -95,14 +94,21 @@ fn drawn<T: Number>(args: &SampleArgs, request: &Request) -> Result<(), Failure>
         None => None,
     };
 
-    let mut moments = Moments::new(level, &asked.mean);
+    let mut sums = Vec::new();
+    let mut moments = if asked.dim() <= MOST_CORRELATED {
+        sums.resize(Moments::storage_len(asked.dim()), 0.0);
+        Moments::new(&asked.mean, &mut sums)
+    } else {
+        sums.resize(Moments::variances_len(asked.dim()), 0.0);
+        Moments::of_variances(&asked.mean, &mut sums)
+    };
     let mut shown = args.plot.as_ref().map(|_| Shown::new(asked.dim()));
     let took = drawing.draw(gaussian.gaussian(), args.paths, |paths| {
         if let Some((path, file)) = &mut out {
             let written = file.write(paths);
             written.map_err(|error| Failure::writing(path.display(), &error))?;
         }
-        moments.add(paths);
+        moments.add(level, paths);
         if let Some(shown) = &mut shown {
             shown.add(paths);
         }

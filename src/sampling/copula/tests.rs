@@ -13,7 +13,10 @@ fn gaussian<T: Real>(check: impl FnOnce(Gaussian<'_, T>)) {
     let mut storage = [T::ZERO; Gaussian::full_len(2)];
     let mut scratch = [0.0; Gaussian::full_scratch_len(2)];
     let covariance = [9.0, 3.6, 3.6, 4.0];
-    check(Gaussian::full(&[5.0, -40.0], &covariance, &mut storage, &mut scratch).unwrap());
+    check(
+        Gaussian::full(Level::detect(), &[5.0, -40.0], &covariance, &mut storage, &mut scratch)
+            .unwrap(),
+    );
 }
 
 fn copula<T: Real>(

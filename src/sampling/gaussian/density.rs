@@ -11,7 +11,7 @@ use crate::sampling::cholesky::packed_len;
 use crate::sampling::draw::{self, factor_at};
 use crate::sampling::error::PointError;
 use crate::sampling::real::Real;
-use crate::sampling::triangular::substitute;
+use crate::sampling::triangular::{solve, substitute};
 
 /// The squared Mahalanobis distance of a point and the logarithm of the determinant.
 struct Measure {
@@ -185,13 +185,8 @@ impl<T: Real> Gaussian<'_, T> {
             }
         }
         // What the factors explain.
-        for row in 0..rank {
-            let (done, todo) = v.split_at_mut(row);
-            let l = &factor[packed_len(row)..][..row + 1];
-            let sum = done.iter().zip(l).fold(todo[0], |sum, (y, l)| sum - l.to_f64() * y);
-            todo[0] = sum / l[row].to_f64();
-            distance2 -= todo[0] * todo[0];
-        }
+        solve(factor, v);
+        distance2 -= v.iter().map(|y| y * y).sum::<f64>();
         let pivots = (0..rank).map(|row| factor[packed_len(row) + row].to_f64());
         let determinant = log_product(pivots.chain(own.iter().map(|own| own.to_f64())))?;
         Ok(Measure { distance2: distance2.max(0.0), log_determinant: 2.0 * determinant })

@@ -3,7 +3,7 @@
 //! Owns the marginal and the conditional distribution. Its invariant: where the components that
 //! are kept (or known) are the first ones, the factor is read and never worked again.
 
-use super::make::{deviation, take, write_capacitance};
+use super::make::{add_capacitance, deviation, start_capacitance, take, write_capacitance};
 use super::{Component, Form, Gaussian};
 use crate::kernels::Level;
 use crate::sampling::cholesky::{self, BadPivot, packed_len, packed_row};
@@ -11,7 +11,7 @@ use crate::sampling::draw::{self, factor_at, factor_len, loading_at, loadings_le
 use crate::sampling::error::GaussianError;
 use crate::sampling::real::Real;
 use crate::sampling::semidefinite::{factor_semidefinite, semidefinite_scratch_len};
-use crate::sampling::triangular::substitute;
+use crate::sampling::triangular::{solve, substitute};
 
 impl<'a, T: Real> Gaussian<'a, T> {
     /// Elements of storage of the same form over `dim` of the dimensions: what
@@ -230,19 +230,16 @@ impl<'a, T: Real> Gaussian<'a, T> {
         }
         let (factor, scratch) = scratch.split_at_mut(packed_len(rank));
         let (v, scratch) = scratch.split_at_mut(rank);
-        identity(factor, rank);
+        start_capacitance(factor, rank);
         v.fill(0.0);
         let mut distance2 = 0.0;
         for (position, &index) in indices.iter().enumerate() {
             let own = own[index].to_f64();
             let scaled = away(position) / own;
             distance2 += scaled * scaled;
-            for i in 0..rank {
-                let w = loading(index, i) / own;
-                v[i] += w * scaled;
-                for j in 0..=i {
-                    factor[packed_len(i) + j] += w * (loading(index, j) / own);
-                }
+            add_capacitance(factor, rank, |column| loading(index, column), own);
+            for (column, v) in v.iter_mut().enumerate() {
+                *v += loading(index, column) / own * scaled;
             }
         }
         cholesky::factor(level, factor, rank).map_err(not_definite)?;
@@ -262,7 +259,7 @@ impl<'a, T: Real> Gaussian<'a, T> {
         packed.fill(T::ZERO);
         let (w, new_capacitance) = scratch.split_at_mut(rank);
         let new_capacitance = &mut new_capacitance[..packed_len(rank)];
-        identity(new_capacitance, rank);
+        start_capacitance(new_capacitance, rank);
         let others = (0..dim).filter(|index| !indices.contains(index));
         for (row, index) in others.enumerate() {
             for (column, w) in w.iter_mut().enumerate() {
@@ -280,10 +277,8 @@ impl<'a, T: Real> Gaussian<'a, T> {
             deviations[row] = deviation(w.iter().fold(own * own, |sum, w| sum + w * w));
             for (column, x) in w.iter().enumerate() {
                 draw::set_loading(packed, rank, row, column, T::from_f64(*x));
-                for (j, y) in w.iter().enumerate().take(column + 1) {
-                    new_capacitance[packed_len(column) + j] += x / own * (y / own);
-                }
             }
+            add_capacitance(new_capacitance, rank, |column| w[column], own);
         }
         write_capacitance(level, own_left, rank, new_capacitance, capacitance);
         Ok(log_density)
@@ -368,18 +363,15 @@ impl<'a, T: Real> Gaussian<'a, T> {
                 let (packed, capacitance) = rest.split_at_mut(loadings_len(kept, rank));
                 packed.fill(T::ZERO);
                 let factor = &mut scratch[..packed_len(rank)];
-                identity(factor, rank);
+                start_capacitance(factor, rank);
                 for (row, &index) in indices.iter().enumerate() {
                     own_kept[row] = own[index];
-                    let own = own[index].to_f64();
-                    for i in 0..rank {
-                        let w = loading_at(loadings, rank, index, i);
-                        draw::set_loading(packed, rank, row, i, w);
-                        for j in 0..=i {
-                            let other = loading_at(loadings, rank, index, j).to_f64();
-                            factor[packed_len(i) + j] += w.to_f64() / own * (other / own);
-                        }
+                    let loading = |column| loading_at(loadings, rank, index, column);
+                    for column in 0..rank {
+                        draw::set_loading(packed, rank, row, column, loading(column));
                     }
+                    let of_column = |column| loading(column).to_f64();
+                    add_capacitance(factor, rank, of_column, own[index].to_f64());
                 }
                 write_capacitance(level, own_kept, rank, factor, capacitance);
             }
@@ -496,23 +488,6 @@ fn log_density(distance2: f64, pivots: impl Iterator<Item = f64> + Clone) -> f64
             -0.5 * (distance2 + dim * libm::log(core::f64::consts::TAU)) - determinant
         }
         Err(_) => f64::NEG_INFINITY,
-    }
-}
-
-fn identity(triangle: &mut [f64], dim: usize) {
-    triangle.fill(0.0);
-    for row in 0..dim {
-        triangle[packed_len(row) + row] = 1.0;
-    }
-}
-
-/// Replaces `x` by `y`, where `L y = x`.
-fn solve(factor: &[f64], x: &mut [f64]) {
-    for row in 0..x.len() {
-        let (done, todo) = x.split_at_mut(row);
-        let l = packed_row(factor, row);
-        let sum = done.iter().zip(l).fold(todo[0], |sum, (y, l)| sum - l * y);
-        todo[0] = sum / l[row];
     }
 }
 

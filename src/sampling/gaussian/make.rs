@@ -91,12 +91,13 @@ impl<'a, T: Real> Gaussian<'a, T> {
     ///
     /// **Cost**: no allocation; `dim^3 / 6` multiply-adds.
     pub fn full(
+        level: Level,
         mean: &[f64],
         covariance: &[f64],
         storage: &'a mut [T],
         scratch: &mut [f64],
     ) -> Result<Self, GaussianError> {
-        Self::full_or(OnSingular::Refuse, mean, covariance, storage, scratch)
+        Self::full_or(level, OnSingular::Refuse, mean, covariance, storage, scratch)
     }
 
     /// A distribution with a full covariance, and what to do if that is not positive definite.
@@ -110,19 +111,22 @@ impl<'a, T: Real> Gaussian<'a, T> {
     ///
     /// # Examples
     /// ```
+    /// use nowcast::kernels::Level;
     /// use nowcast::sampling::{Gaussian, GaussianError, OnSingular};
     ///
     /// // The second dimension is twice the first.
     /// let covariance = [1.0, 2.0, 2.0, 4.0];
     /// let mut storage = [0.0f64; Gaussian::full_len(2)];
     /// let mut scratch = [0.0; Gaussian::semidefinite_scratch_len(2)];
-    /// let refused = Gaussian::full(&[0.0; 2], &covariance, &mut storage, &mut scratch).err();
+    /// let level = Level::detect();
+    /// let refused = Gaussian::full(level, &[0.0; 2], &covariance, &mut storage, &mut scratch).err();
     /// assert_eq!(refused, Some(GaussianError::NotPositiveDefinite { pivot: 1, value: 0.0 }));
     /// let accepted = OnSingular::SemiDefinite;
-    /// Gaussian::full_or(accepted, &[0.0; 2], &covariance, &mut storage, &mut scratch)?;
+    /// Gaussian::full_or(level, accepted, &[0.0; 2], &covariance, &mut storage, &mut scratch)?;
     /// # Ok::<(), GaussianError>(())
     /// ```
     pub fn full_or(
+        level: Level,
         on_singular: OnSingular,
         mean: &[f64],
         covariance: &[f64],
@@ -151,7 +155,6 @@ impl<'a, T: Real> Gaussian<'a, T> {
         check_mean::<T>(mean)?;
         check_covariance::<T>(dim, covariance, jitter, pivoting)?;
 
-        let level = Level::detect();
         let (triangle, scratch) = scratch.split_at_mut(packed_len(dim));
         for (row, elements) in covariance.chunks_exact(dim).enumerate() {
             let to = &mut triangle[packed_len(row)..][..=row];
@@ -280,17 +283,20 @@ impl<'a, T: Real> Gaussian<'a, T> {
     ///
     /// # Examples
     /// ```
+    /// use nowcast::kernels::Level;
     /// use nowcast::sampling::Gaussian;
     ///
+    /// let level = Level::detect();
     /// let mut storage = [0.0f32; Gaussian::low_rank_len(3, 1)];
     /// let mut scratch = [0.0; Gaussian::low_rank_scratch_len(1)];
     /// let (loadings, variances) = ([3.0, 0.0, 1.0], [16.0, 1.0, 0.0]);
     /// let gaussian =
-    ///     Gaussian::low_rank(&[0.0; 3], &loadings, &variances, &mut storage, &mut scratch)?;
+    ///     Gaussian::low_rank(level, &[0.0; 3], &loadings, &variances, &mut storage, &mut scratch)?;
     /// assert_eq!(gaussian.marginal_std(0), 5.0);
     /// # Ok::<(), nowcast::sampling::GaussianError>(())
     /// ```
     pub fn low_rank(
+        level: Level,
         mean: &[f64],
         loadings: &[f64],
         variances: &[f64],
@@ -319,7 +325,11 @@ impl<'a, T: Real> Gaussian<'a, T> {
                 return Err(GaussianError::NotFinite { row: index, col: index });
             }
         }
-        capacitance(row, variances, rank, scratch);
+        start_capacitance(scratch, rank);
+        for (index, variance) in variances.iter().enumerate() {
+            let loadings = row(index);
+            add_capacitance(scratch, rank, |column| loadings[column], libm::sqrt(*variance));
+        }
 
         let (head, rest) = storage.split_at_mut(Gaussian::diagonal_len(dim));
         write_head(mean, (0..dim).map(variance), head);
@@ -329,7 +339,7 @@ impl<'a, T: Real> Gaussian<'a, T> {
         }
         let (packed, factor) = rest.split_at_mut(draw::loadings_len(dim, rank));
         draw::pack_loadings(loadings, rank, packed);
-        write_capacitance(Level::detect(), own, rank, scratch, factor);
+        write_capacitance(level, own, rank, scratch, factor);
         Ok(Self::of(Form::LowRank { rank }, dim, storage))
     }
 
@@ -429,24 +439,25 @@ pub(super) fn mixture_head<'c, T: Real + 'c>(
     }
 }
 
-/// The capacitance `I + W' D^-1 W`, packed.
-fn capacitance<'w>(
-    row: impl Fn(usize) -> &'w [f64],
-    variances: &[f64],
-    rank: usize,
-    packed: &mut [f64],
-) {
+/// The capacitance `I + W' D^-1 W` of no dimension, packed.
+pub(super) fn start_capacitance(packed: &mut [f64], rank: usize) {
     packed.fill(0.0);
-    for i in 0..rank {
-        packed[packed_len(i) + i] = 1.0;
+    for row in 0..rank {
+        packed[packed_len(row) + row] = 1.0;
     }
-    for (index, variance) in variances.iter().enumerate() {
-        let row = row(index);
-        for i in 0..rank {
-            for j in 0..=i {
-                let to = &mut packed[packed_len(i) + j];
-                *to = fma_f64(row[i] / variance, row[j], *to);
-            }
+}
+
+/// Adds a dimension with these loadings and this deviation of its own.
+pub(super) fn add_capacitance(
+    packed: &mut [f64],
+    rank: usize,
+    loading: impl Fn(usize) -> f64,
+    own: f64,
+) {
+    for i in 0..rank {
+        let w = loading(i) / own;
+        for j in 0..=i {
+            packed[packed_len(i) + j] += w * (loading(j) / own);
         }
     }
 }

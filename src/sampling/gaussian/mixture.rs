@@ -13,8 +13,9 @@ use crate::sampling::real::Real;
 use crate::sampling::source::{Source, Words};
 use crate::sampling::tile::{Layout, Window};
 
-/// Paths that are sorted together: a path's place among them is a byte.
-const CHUNK: usize = 256;
+/// Paths that are sorted together: many where vectors are long, few where memory is short. A path's
+/// place among them is a byte.
+const CHUNK: usize = 8 * WIDTH;
 
 /// Component `index` of the mixture `whole`.
 pub(super) fn component<'a, T: Real>(whole: &Gaussian<'a, T>, index: usize) -> Gaussian<'a, T> {

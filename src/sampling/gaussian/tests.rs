@@ -5,7 +5,8 @@ use crate::sampling::{PathAddress, normal_quantile};
 fn full(mean: &[f64], covariance: &[f64]) -> Result<(), GaussianError> {
     let mut storage = [f32::MAX; Gaussian::full_len(3)];
     let mut scratch = [0.0; Gaussian::full_scratch_len(3)];
-    let made = Gaussian::full(mean, covariance, &mut storage, &mut scratch).map(|_| ());
+    let made =
+        Gaussian::full(Level::detect(), mean, covariance, &mut storage, &mut scratch).map(|_| ());
     assert!(made.is_ok() || storage == [f32::MAX; Gaussian::full_len(3)]);
     made
 }
@@ -44,11 +45,13 @@ fn refusals_of_lengths() {
     let (needed, got) = (Gaussian::full_len(2), Gaussian::full_len(2) - 1);
     let (mut storage, mut scratch) = ([0.0f32; Gaussian::full_len(2)], [0.0; 3]);
     assert_eq!(
-        Gaussian::full(&[0.0; 2], &identity, &mut storage[1..], &mut scratch).err(),
+        Gaussian::full(Level::detect(), &[0.0; 2], &identity, &mut storage[1..], &mut scratch)
+            .err(),
         Some(GaussianError::StorageTooSmall { needed, got })
     );
     assert_eq!(
-        Gaussian::full(&[0.0; 2], &identity, &mut storage, &mut scratch[1..]).err(),
+        Gaussian::full(Level::detect(), &[0.0; 2], &identity, &mut storage, &mut scratch[1..])
+            .err(),
         Some(GaussianError::ScratchTooSmall { needed: 3, got: 2 })
     );
 }
@@ -85,7 +88,8 @@ fn what_is_stored_draws_the_same() {
     let mut storage = [0.0; Gaussian::full_len(3)];
     let mut scratch = [0.0; Gaussian::full_scratch_len(3)];
     let covariance = [4.0, 1.0, 0.5, 1.0, 2.0, 0.25, 0.5, 0.25, 1.0];
-    let made = Gaussian::full(&[1.0, 2.0, 3.0], &covariance, &mut storage, &mut scratch);
+    let made =
+        Gaussian::full(Level::detect(), &[1.0, 2.0, 3.0], &covariance, &mut storage, &mut scratch);
     let mut diagonal = [0.0; 4];
     let diagonal = Gaussian::diagonal(&[1.0, 2.0], &[4.0, 0.0], &mut diagonal);
     for gaussian in [made.unwrap(), diagonal.unwrap()] {

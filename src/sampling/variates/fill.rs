@@ -1,13 +1,10 @@
 //! The loop that makes paths of variates.
 
 use crate::kernels::{Level, Simd, Vectorized, dispatch};
-use crate::sampling::draw::{Numbered, WIDTH};
+use crate::sampling::draw::{BLOCK, Numbered, WIDTH};
 use crate::sampling::real::Real;
 use crate::sampling::source::{Source, Words};
 use crate::sampling::tile::Window;
-
-/// Dimensions at a time.
-const BLOCK: usize = 32;
 
 /// A variate that is made from one word.
 pub(super) trait Variate: Copy {

@@ -8,11 +8,13 @@
 
 use std::fmt::Write;
 
-use nowcast::sampling::normal_quantile;
+use nowcast::sampling::{Moments, normal_quantile};
 use serde::Serialize;
 
 use super::asked::Asked;
-use super::moments::Moments;
+
+/// Correlations of more dimensions than this are not taken: they would be gigabytes.
+pub(super) const MOST_CORRELATED: usize = 2048;
 
 /// The chance that a right draw is refused.
 pub(super) const FALSE_ALARM: f64 = 1e-6;
@@ -111,7 +113,7 @@ impl Comparison {
             Some(Compared::new(asked, drawn, standard_errors))
         };
         let pairs = (0..dim).flat_map(|i| (0..i).map(move |j| (i, j)));
-        let correlated = moments.correlated() && freedom > 2.0;
+        let correlated = moments.has_covariances() && freedom > 2.0;
         Self {
             means: (0..dim).map(mean).collect(),
             stds: if freedom >= 1.0 { (0..dim).map(std).collect() } else { Vec::new() },
@@ -289,8 +291,9 @@ mod tests {
         }
         .expect("whole paths");
         drawn.chunks_exact_mut(2).for_each(spoil);
-        let mut moments = Moments::new(level, &MEAN);
-        moments.add(&drawn);
+        let mut sums = [0.0; Moments::storage_len(2)];
+        let mut moments = Moments::new(&MEAN, &mut sums);
+        moments.add(level, &drawn);
         let independent = if mirrored { Independent::Pairs } else { Independent::All };
         Comparison::new(&moments, &asked(), independent, f64::EPSILON / 2.0)
     }
@@ -325,8 +328,9 @@ mod tests {
                     false => owned.gaussian().draw(level, first, &mut drawn),
                 }
                 .expect("whole paths");
-                let mut moments = Moments::new(level, &MEAN);
-                moments.add(&drawn);
+                let mut sums = [0.0; Moments::storage_len(2)];
+                let mut moments = Moments::new(&MEAN, &mut sums);
+                moments.add(level, &drawn);
                 let independent = if mirrored { Independent::Pairs } else { Independent::All };
                 let all = Comparison::new(&moments, &asked(), independent, f64::EPSILON / 2.0);
                 let correlations = all.correlations.iter().flatten();
@@ -345,8 +349,9 @@ mod tests {
         let covariance = Covariance::Diagonal(vec![0.0]);
         let asked = Asked::new(vec![Component { weight: 1.0, mean: vec![3.0], covariance }]);
         let passed = |drawn: &[f64]| {
-            let mut moments = Moments::new(Level::detect(), &asked.mean);
-            moments.add(drawn);
+            let mut sums = [0.0; Moments::storage_len(1)];
+            let mut moments = Moments::new(&asked.mean, &mut sums);
+            moments.add(Level::detect(), drawn);
             Comparison::new(&moments, &asked, Independent::All, 1e-16).verdict().passed
         };
         assert!(passed(&[3.0; 100]));

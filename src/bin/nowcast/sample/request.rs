@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nowcast::sampling::{GaussianError, OnSingular, OwnedGaussian};
 
 use super::asked::{Asked, Component, Covariance};
-use super::moments::MOST_CORRELATED;
+use super::check::MOST_CORRELATED;
 use super::rows::Number;
 use crate::arrays::Array;
 use crate::failure::Failure;
