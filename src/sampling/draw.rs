@@ -88,7 +88,8 @@ pub(super) fn whole_paths(
     Ok(len.checked_div(dim).unwrap_or(0))
 }
 
-/// Draws from `shape` into `out`.
+/// Draws from `shape` into `out`. One copy for all who call it: it is long.
+#[inline(never)]
 pub(super) fn draw<T: Real, G: Source>(
     level: Level,
     shape: Shape<'_, T>,
