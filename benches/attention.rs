@@ -4,8 +4,11 @@
 //! the fraction of its limit, and the time of the same in parts: keys packed, product, scale,
 //! softmax, product. All runs are interleaved and the fastest of each counts.
 
+#[path = "timing/best.rs"]
+mod best;
 mod timing;
 
+use best::Best;
 use std::cell::Cell;
 use std::hint::black_box;
 
@@ -181,15 +184,6 @@ impl Vectorized for InParts<'_> {
             c_row_stride: size,
         };
         gemm_f32(s, product);
-    }
-}
-
-/// The fastest of many runs, in seconds a call.
-struct Best(f64);
-
-impl Best {
-    fn measure(&mut self, call: impl FnMut()) {
-        self.0 = self.0.min(timing::seconds(call));
     }
 }
 

@@ -6,8 +6,11 @@
 //! and the fastest of each counts, so the ratios hold on a busy machine. Criterion follows.
 //! Every answer is checked before the clock starts.
 
+#[path = "timing/best.rs"]
+mod best;
 mod timing;
 
+use best::Best;
 use std::cell::Cell;
 use std::hint::black_box;
 
@@ -152,15 +155,6 @@ impl Case {
 
     fn multiply_adds(&self) -> f64 {
         (self.m * self.n * self.k) as f64
-    }
-}
-
-/// The fastest of many runs, in seconds a call.
-struct Best(f64);
-
-impl Best {
-    fn measure(&mut self, call: impl FnMut()) {
-        self.0 = self.0.min(timing::seconds(call));
     }
 }
 

@@ -383,6 +383,7 @@ pub trait Simd: Copy + core::fmt::Debug + Send + Sync + 'static {
         sums: &mut [Self::I32; R],
     ) {
         let flip = self.u32_splat(flip);
+        assert!(lines.chunks(16).len() >= offsets.chunks(2).len(), "too few lines");
         for (offsets, line) in offsets.chunks(2).zip(lines.chunks(16)) {
             let weights = self.u32_load(line);
             for (sum, begin) in sums.iter_mut().zip(begins) {

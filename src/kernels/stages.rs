@@ -341,13 +341,15 @@ impl Nearest {
         // The inverse and the quotient are off by half of their last place each: with a third step
         // the products have the quotient between them.
         const BESIDE: u32 = 3;
+        let steps = grid.range().map(|end| (end - grid.zero) as f32);
+        let bounds = steps.map(|steps| steps * grid.scale);
         let inverse = 1.0 / grid.scale;
-        let inverses = match grid.scale > 0.0 && inverse.is_normal() {
+        // Infinite data are not to be clamped by infinite bounds.
+        let finite = bounds.iter().all(|bound| bound.is_finite());
+        let inverses = match grid.scale > 0.0 && inverse.is_normal() && finite {
             true => [inverse.to_bits() - BESIDE, inverse.to_bits() + BESIDE].map(f32::from_bits),
             false => [f32::NAN; 2],
         };
-        let steps = grid.range().map(|end| (end - grid.zero) as f32);
-        let bounds = steps.map(|steps| steps * grid.scale);
         Self { grid, inverses, bounds, steps, zero: BIAS + grid.zero as f32 }
     }
 

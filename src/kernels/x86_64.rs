@@ -35,9 +35,6 @@ fn byte_windows<S: Simd, const R: usize>(
     let end = last.and_then(|last| last.checked_add(S::LANES));
     assert!(end.is_some_and(|end| bytes.len() >= end), "too few bytes");
     let pairs = offsets.len() / 2;
-    let len =
-        if offsets.is_empty() { 0 } else { offsets.len().div_ceil(2) * LINE - LINE + S::LANES };
-    assert!(lines.len() >= len, "too few lines");
     let flip = s.u32_splat(flip);
     // SAFETY: no further than the farthest of the places and of the offsets.
     let load = |at: usize| unsafe { core::slice::from_raw_parts(bytes.as_ptr().add(at), S::LANES) };

@@ -39,9 +39,9 @@ pub(crate) struct BatteryArgs {
     /// Only these orders, for example rows,seconds; the report is not written then.
     #[arg(long, value_name = "ORDER,...", value_delimiter = ',')]
     only: Vec<String>,
-    /// Orders that Crush tests too, none if empty: 35 thousand million words, some 20 minutes of
+    /// Orders that Crush tests too: 35 thousand million words, some 20 minutes of
     /// CPU each.
-    #[arg(long, value_name = "ORDER,...", value_delimiter = ',', default_value = "rows,seconds")]
+    #[arg(long, value_name = "ORDER,...", value_delimiter = ',')]
     crush: Vec<String>,
     /// Batteries at a time.
     #[arg(long, value_name = "N", default_value_t = 2)]

@@ -34,7 +34,7 @@ pub struct DirectF32<'a> {
 }
 
 /// Taps whose offsets are kept in a table; further ones are computed where they are needed.
-const TABLE: usize = 64;
+pub(super) const TABLE: usize = 64;
 
 /// Where the taps of a window are, from its first element on.
 pub(super) struct Taps {

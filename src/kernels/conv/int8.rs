@@ -148,7 +148,8 @@ pub fn conv_i8<S: Simd>(s: S, level: Level, conv: ConvI8<'_>) {
     for tensor in 0..batch {
         let x = x.get(tensor * x_strides[0]..).unwrap_or(&[]);
         let padding = x_grid.zero as u8;
-        let (data, apart) = image::image(&window, channels, x, &x_strides, (padding, QUAD), room);
+        let edge = (padding, padded - run);
+        let (data, apart) = image::image(&window, channels, x, &x_strides, edge, room);
         let [depth, height, cols] = window.output;
         let [planes, lines, taps] = window.kernel;
         let steps: [usize; 3] = from_fn(|d| window.stride[d] * apart[d]);

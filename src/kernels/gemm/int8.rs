@@ -246,16 +246,22 @@ pub fn gemm_i8_by<S: Simd>(way: Way, s: S, level: Level, mut gemm: GemmI8<'_>) {
 }
 
 impl GemmI8<'_> {
+    /// Panics where a row of `A`, or its last word, ends behind `A`.
+    pub(in crate::kernels) fn check_rows(&self) {
+        let windows = self.walk();
+        let whole = windows.runs == [1; 3] || windows.run.is_multiple_of(QUAD);
+        assert!(whole, "runs that are no whole quads");
+        let long = windows.extent(self.m).is_some_and(|len| self.a.len() >= len);
+        assert!(self.k == 0 || long, "A is too short");
+    }
+
     /// Panics where a slice is too short.
     fn check(&self) {
         let &Self { m, n, k, .. } = self;
         let cols = n.next_multiple_of(PANEL);
         let windows = self.walk();
         assert!(windows.depth() == Some(k), "windows of another depth");
-        let whole = windows.runs == [1; 3] || windows.run.is_multiple_of(QUAD);
-        assert!(whole, "runs that are no whole quads");
-        let long = windows.extent(m).is_some_and(|len| self.a.len() >= len);
-        assert!(k == 0 || long, "A is too short");
+        self.check_rows();
         assert!(packed_quads_len(k, n).is_some_and(|len| self.b.len() >= len), "B is too short");
         assert!(scratch_len(m, k).is_some_and(|len| self.scratch.len() >= len), "no scratch");
         assert!(self.b_sums.len() >= cols, "too few sums");

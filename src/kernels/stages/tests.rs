@@ -46,7 +46,7 @@ fn halves_are_those_of_division() {
             data.extend([near(-2), near(-1), at, near(1), near(2)]);
         }
     }
-    for scale in [0.0, 1e-45, 2e-39, 1e38, 3e38, f32::INFINITY] {
+    for scale in [0.0, 1e-45, 2e-39, 1e36, 5e36, 5e37, 1e38, 3e38, f32::INFINITY] {
         grids.push(Grid8 { scale, zero: 3, signed: false });
     }
     for level in levels() {

@@ -37,10 +37,8 @@ pub(in crate::kernels) fn gemm(level: Level, gemm: &mut GemmI8<'_>) {
     }
     let Some(s) = Avx2::from_level(level) else { panic!("no AVX2 at this level") };
     // Rows are read through pointers.
+    gemm.check_rows();
     let walk = gemm.walk();
-    let long = walk.extent(gemm.m).is_some_and(|len| gemm.a.len() >= len);
-    assert!(gemm.k == 0 || long, "A is too short");
-    let shift = if gemm.a_grid.signed { 0 } else { gemm.unsigned().1 };
     let mut sums = [0; PREPARED_ROWS * PANEL];
     for first in (0..gemm.m).step_by(PREPARED_ROWS) {
         let rows = (gemm.m - first).min(PREPARED_ROWS);
@@ -64,7 +62,10 @@ pub(in crate::kernels) fn gemm(level: Level, gemm: &mut GemmI8<'_>) {
                 };
             }
             let (row, stride) = (first, PANEL);
-            s.vectorize(Finish { gemm, row, rows, panel, panels: 1, sums: &sums, stride, shift });
+            // Bytes were widened with their signs: nothing was added to them.
+            let finish =
+                Finish { gemm, row, rows, panel, panels: 1, sums: &sums, stride, shift: 0 };
+            s.vectorize(finish);
         }
     }
 }

@@ -28,6 +28,8 @@ pub(super) enum Independent {
     /// Pairs that mirror each other: the mean of a pair is exact, but of a mixture, whose component
     /// is mirrored too.
     Pairs,
+    /// None: points that are compared as if they were, and no chance goes with it.
+    Points,
 }
 
 /// A number that was asked for, what was drawn, and the difference in standard errors.
@@ -56,6 +58,7 @@ pub(super) struct Comparison {
     /// The lower triangle without its diagonal, row after row; `None` where a dimension is
     /// constant. Empty where there are too few paths or too many dimensions.
     pub(super) correlations: Vec<Option<Compared>>,
+    false_alarm: Option<f64>,
 }
 
 impl Comparison {
@@ -70,7 +73,7 @@ impl Comparison {
         // The error of a mean is its deviation times the first; the others are degrees of freedom,
         // and what makes the mean square an unbiased one.
         let (of_mean, freedom, unbiased) = match independent {
-            Independent::All => (n.sqrt().recip(), n - 1.0, n / (n - 1.0)),
+            Independent::All | Independent::Points => (n.sqrt().recip(), n - 1.0, n / (n - 1.0)),
             Independent::Pairs if mixed => ((n / 2.0).sqrt().recip(), (n / 2.0).floor(), 1.0),
             Independent::Pairs => (n % 2.0 / n, (n / 2.0).floor(), 1.0),
         };
@@ -114,7 +117,9 @@ impl Comparison {
         };
         let pairs = (0..dim).flat_map(|i| (0..i).map(move |j| (i, j)));
         let correlated = moments.has_covariances() && freedom > 2.0;
+        let certain = !matches!(independent, Independent::Points);
         Self {
+            false_alarm: certain.then_some(FALSE_ALARM),
             means: (0..dim).map(mean).collect(),
             stds: if freedom >= 1.0 { (0..dim).map(std).collect() } else { Vec::new() },
             correlations: if correlated { pairs.map(correlation).collect() } else { Vec::new() },
@@ -146,7 +151,7 @@ impl Comparison {
         let beyond = all().filter(|c| c.standard_errors.abs() > limit).count();
         let largest = Difference::largest(all()).standard_errors;
         let passed = beyond == 0;
-        Verdict { passed, comparisons, beyond, largest, limit, false_alarm: FALSE_ALARM }
+        Verdict { passed, comparisons, beyond, largest, limit, false_alarm: self.false_alarm }
     }
 
     /// A line for each dimension; `names` are theirs.
@@ -226,15 +231,17 @@ pub(super) struct Verdict {
     largest: f64,
     #[serde(rename = "limit_standard_errors")]
     limit: f64,
-    false_alarm: f64,
+    /// The chance of that for a right draw of independent paths; Sobol points have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    false_alarm: Option<f64>,
 }
 
 impl Verdict {
     /// What a difference may be, and how sure that is.
     pub(super) fn sentence(&self) -> String {
         let Self { comparisons, largest, limit, .. } = self;
-        let allowed =
-            format!("{limit:.2} standard errors are allowed, one false alarm in a million");
+        let chance = self.false_alarm.map_or("", |_| ", one false alarm in a million");
+        let allowed = format!("{limit:.2} standard errors are allowed{chance}");
         match self.beyond {
             0 => format!(
                 "passed: of {comparisons} differences the largest is {largest:.2}; {allowed}"

@@ -38,7 +38,8 @@ impl Scheme {
     /// pairs of those are correlated, and a check says so.
     pub(super) fn independent(self) -> Independent {
         match self {
-            Self::Random | Self::Sobol => Independent::All,
+            Self::Random => Independent::All,
+            Self::Sobol => Independent::Points,
             Self::Antithetic => Independent::Pairs,
         }
     }

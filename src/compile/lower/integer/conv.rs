@@ -93,7 +93,13 @@ fn alone(
 ) -> Lowered<(In, ColumnsRecord)> {
     let (n, window) = (geometry.groups, &geometry.window);
     let eight = "the weights are not of eight bits";
-    let zeros = zeros(b, node).map_or(Some(vec![0]), integers).ok_or(eight)?;
+    let zeros = match optional(node, 5) {
+        None => vec![0],
+        Some(_) => zeros(b, node).and_then(integers).ok_or(eight)?,
+    };
+    if zeros.len() != 1 && zeros.len() != n {
+        return Err("the zero points of the weights are neither one nor one a channel".into());
+    }
     let weights = integers(weights).ok_or(eight)?;
     let each = weights.len() / n;
     let weights: Vec<i16> = weights

@@ -6,7 +6,7 @@
 
 use core::array::from_fn;
 
-use super::super::direct::{TapAxis, Taps};
+use super::super::direct::{TABLE, TapAxis, Taps};
 use super::super::{Geometry, Window};
 use super::{ConvI8, image};
 use crate::kernels::gemm::PANEL;
@@ -19,8 +19,6 @@ const TALL: usize = 6;
 const FEW: usize = 2;
 /// Panels that are finished together.
 const PANELS: usize = 2;
-/// Taps whose places are in a table, an even number.
-const TABLE: usize = 64;
 
 /// Words of the packed weights of a convolution of each channel by itself: panels of 16 channels,
 /// in each a line for each pair of taps.
@@ -92,7 +90,8 @@ pub(super) fn depthwise<S: Simd>(s: S, conv: ConvI8<'_>) {
     for tensor in 0..batch {
         let x = x.get(tensor * x_strides[0]..).unwrap_or(&[]);
         let padding = x_grid.zero as u8;
-        let (data, apart) = image::image(&window, groups, x, &x_strides, (padding, PANEL), room);
+        let edge = (padding, groups.next_multiple_of(PANEL) - groups);
+        let (data, apart) = image::image(&window, groups, x, &x_strides, edge, room);
         let [_, height, cols] = window.output;
         let walk = Windows {
             each: [height, cols],

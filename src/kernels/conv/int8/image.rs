@@ -4,21 +4,20 @@ use super::super::Window;
 
 /// The positions that windows see, and bytes from one to the next for each axis: the input itself
 /// where its channels lie side by side, windows do not leave it and nothing is read behind it, else
-/// a copy in `room`. Bytes are read in multiples of `whole`.
+/// a copy in `room`. So many bytes `behind` the channels of a position are read, whatever they are.
 pub(super) fn image<'a>(
     window: &Window,
     channels: usize,
     x: &'a [u8],
     strides: &[usize; 5],
-    (padding, whole): (u8, usize),
+    (padding, behind): (u8, usize),
     room: &'a mut [u8],
 ) -> (&'a [u8], [usize; 3]) {
     let [_, channel, d, h, w] = *strides;
     let beside = (channel == 1 || channels == 1) && (w == channels || window.kernel[2] == 1);
     if beside && window.stays_inside() {
         let last = [d, h, w].into_iter().zip(window.seen()).map(|(step, n)| (n - 1) * step);
-        let whole = channels.next_multiple_of(whole);
-        if last.sum::<usize>() + whole <= x.len() || channels == whole {
+        if behind == 0 || last.sum::<usize>() + channels + behind <= x.len() {
             return (x, [d, h, w]);
         }
     }

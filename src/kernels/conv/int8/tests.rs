@@ -139,6 +139,8 @@ fn sums_are_exact() {
         let grid = Grid8 { scale: 0.5, zero, signed };
         let mut bytes = |n: usize| (0..n).map(|_| rng.next() as u8).collect::<Vec<u8>>();
         let x = bytes(geometry.batch * channels * len);
+        // What lies behind the data, too short for a word.
+        let behind = bytes(i % 4);
         let w = bytes(outputs * channels * taps);
         let zeros: Vec<i32> = bytes(outputs).iter().map(|b| i32::from(b.cast_signed())).collect();
         let centred: Vec<i32> = x.iter().map(|x| grid.value(*x) - zero).collect();
@@ -175,6 +177,7 @@ fn sums_are_exact() {
                 x[(tensor * channels + channel) * len + position]
             })
             .collect();
+        let beside = [beside, behind].concat();
         let [_, h, w] = window.input;
         let apart = [channels * len, len, h * w, w, 1];
         let near = [channels * len, 1, h * w * channels, w * channels, channels];

@@ -139,15 +139,9 @@ fn distance(gemm: &GemmI8<'_>, row: usize) -> i32 {
     let (flip, above) = if gemm.a_grid.signed { (0x80, 128) } else { (0, 0) };
     let walk = gemm.walk();
     let ([begin], mut sum) = (walk.begins(row), 0u32);
-    for plane in 0..walk.runs[0] * usize::from(gemm.k > 0) {
-        for line in 0..walk.runs[1] {
-            let mut at = begin + plane * walk.apart[0] + line * walk.apart[1];
-            for _ in 0..walk.runs[2] {
-                for x in &gemm.a[at..][..walk.run] {
-                    sum = sum.wrapping_add((x ^ flip).into());
-                }
-                at += walk.apart[2];
-            }
+    for offset in walk.offsets() {
+        for x in &gemm.a[begin + offset..][..walk.run] {
+            sum = sum.wrapping_add((x ^ flip).into());
         }
     }
     let zeros = (gemm.a_grid.zero + above).wrapping_mul(gemm.k as i32);

@@ -96,6 +96,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The bytes of a digit of a row, zeros behind its elements.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(in crate::kernels) fn digit(&self, row: usize, digit: usize) -> &[u8] {
         let plane = self.plane();
@@ -103,6 +104,7 @@ impl<'a> Rows<'a> {
     }
 
     /// What one counts in a row, and the sums of its digits, part by part.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(in crate::kernels) fn sums(&self, row: usize) -> (f32, &[f32]) {
         let len = self.sums_len();
