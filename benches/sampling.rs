@@ -4,16 +4,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use nowcast::kernels::{Isa, Level};
+use nowcast::kernels::Level;
 use nowcast::sampling::{Gaussian, OwnedGaussian, PathAddress, standard_normals};
 
 const FIRST: PathAddress = PathAddress { seed: 42, stream: 0, path: 0 };
 const PATHS: usize = 1000;
-
-fn levels() -> Vec<Level> {
-    let best = Level::detect();
-    Isa::ALL.into_iter().filter(|isa| best.has(*isa)).map(|isa| best.at_most(isa)).collect()
-}
 
 /// Correlations that fall with the distance, and different variances.
 fn covariance(dim: usize) -> Vec<f64> {
@@ -42,7 +37,7 @@ fn normals(c: &mut Criterion) {
     let mut group = c.benchmark_group("standard_normals");
     let mut out = vec![0.0f32; PATHS * 20];
     group.throughput(Throughput::Elements(out.len() as u64));
-    for level in levels() {
+    for level in Level::each() {
         group.bench_function(BenchmarkId::from_parameter(level.isa()), |b| {
             b.iter(|| standard_normals(level, FIRST, 20, black_box(&mut out)));
         });
@@ -56,7 +51,7 @@ fn draws(c: &mut Criterion) {
         let diagonal = OwnedGaussian::diagonal(&vec![1.0; dim], &vec![2.0; dim]).unwrap();
         let mut out = vec![0.0; PATHS * dim];
         group.throughput(Throughput::Elements(out.len() as u64));
-        for level in levels() {
+        for level in Level::each() {
             for (name, owned) in [("full", &full), ("diagonal", &diagonal)] {
                 check(owned.gaussian(), level, &mut out);
                 let id = BenchmarkId::new(format!("{name}/{}", level.isa()), dim);
@@ -74,7 +69,7 @@ fn factor(c: &mut Criterion) {
         let (mean, covariance) = (vec![0.0; dim], covariance(dim));
         let mut storage = vec![0.0f32; Gaussian::full_len(dim)];
         let mut scratch = vec![0.0; Gaussian::full_scratch_len(dim)];
-        for level in levels() {
+        for level in Level::each() {
             group.bench_function(BenchmarkId::new(level.isa().name(), dim), |b| {
                 b.iter(|| {
                     let made =

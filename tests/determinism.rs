@@ -1,16 +1,11 @@
 //! The same address gives the same bits: on every instruction set, in every block, for ever.
 #![cfg(feature = "std")]
 
-use nowcast::kernels::{Isa, Level};
+use nowcast::kernels::Level;
 use nowcast::sampling::{
     Categorical, Copula, OwnedGaussian, PathAddress, PathWords, StudentT, Tails, exponentials,
     standard_normals, uniforms,
 };
-
-fn levels() -> impl Iterator<Item = Level> {
-    let best = Level::detect();
-    Isa::ALL.into_iter().filter(move |isa| best.has(*isa)).map(move |isa| best.at_most(isa))
-}
 
 const ADDRESSES: [PathAddress; 4] = [
     PathAddress { seed: 0, stream: 0, path: 0 },
@@ -81,7 +76,7 @@ fn golden_normals() {
         ([0xbfa9_759b, 0x3e87_2ebe, 0x3ecd_4671, 0x3eed_3d2a], 0x5c59_fe65_5f7d_e417),
         ([0x3fe7_c1f9, 0xc003_e4b8, 0x3f3b_70bb, 0xbe96_dacc], 0xbbb8_1f4f_c987_e630),
     ];
-    for level in levels() {
+    for level in Level::each() {
         for (address, (first, all)) in ADDRESSES.into_iter().zip(golden) {
             // Enough that every piece of the inverse and a hundred tails are among them.
             let found = normals(level, address, 37, 1000);
@@ -98,7 +93,7 @@ fn golden_normals() {
 fn golden_tails() {
     let golden: [(u64, usize, f32); 3] =
         [(8_553_591, 54, -6.065_974_7), (46_522_158, 34, 6.210_718_6), (52_394_744, 41, 6.356_984)];
-    for level in levels() {
+    for level in Level::each() {
         for (path, index, expected) in golden {
             let first = PathAddress { seed: 2026, stream: 3, path };
             assert_eq!(normals(level, first, 64, 1)[index], expected, "{level:?} {path}");
@@ -119,7 +114,7 @@ fn golden_draws() {
         (70, 0xf0d2_ded5_a0f3_a9b8, 0x5d00_caf6_c53d_509c),
         (128, 0x6e9c_ad5a_618c_c07d, 0x61fc_4c15_6a61_72ae),
     ];
-    for level in levels() {
+    for level in Level::each() {
         for (dim, full, independent) in golden {
             let hash = fingerprint(&draw(&gaussian(dim), level, ADDRESSES[1], 83));
             assert_eq!(hash, full, "{level:?} full {dim}: {hash:#018x}");
@@ -155,7 +150,7 @@ fn a_draw_is_one_chain_of_multiply_adds() {
                 terms.fold(mean[row] as f32, |sum, (l, z)| libm::fmaf(*l as f32, *z, sum))
             })
             .collect();
-        for level in levels() {
+        for level in Level::each() {
             assert_eq!(draw(&owned, level, ADDRESSES[2], paths), expected, "{level:?} {dim}");
         }
     }
@@ -167,7 +162,7 @@ fn blocks_do_not_matter() {
     for (owned, dim) in dims.map(|dim| (gaussian(dim), dim)) {
         for address in ADDRESSES {
             let whole = draw(&owned, Level::scalar(), address, 200);
-            for level in levels() {
+            for level in Level::each() {
                 // Every size from one to more than two groups of the widest vectors.
                 let mut start = 0;
                 for paths in (1..70).cycle().step_by(9) {
@@ -187,7 +182,7 @@ fn blocks_do_not_matter() {
 
 #[test]
 fn a_longer_path_begins_like_a_shorter_one() {
-    for level in levels() {
+    for level in Level::each() {
         let long = normals(level, ADDRESSES[1], 100, 40);
         for dim in [1, 3, 32, 33, 99] {
             let short = normals(level, ADDRESSES[1], dim, 40);
@@ -232,7 +227,7 @@ fn golden_variates() {
         ("student 7.5", [0x9e60_3122_3a59_c56c, 0x4301_b8d1_305b_7b9e]),
     ];
     let (dim, first) = (37, ADDRESSES[1]);
-    for level in levels() {
+    for level in Level::each() {
         let (mut single, mut double) = (vec![0.0f32; dim * 1000], vec![0.0f64; dim * 1000]);
         for (name, golden) in golden {
             match name {
@@ -262,7 +257,7 @@ fn golden_variates() {
 fn golden_categories() {
     let golden: [(usize, u64); 3] =
         [(5, 0xbad3_8af1_526b_42a2), (24, 0xbec0_70df_2921_0ec9), (1000, 0xa2f6_c864_92bc_69e2)];
-    for level in levels() {
+    for level in Level::each() {
         for (categories, golden) in golden {
             let weights: Vec<f64> = (0..categories).map(|n| (n * n % 17) as f64).collect();
             let mut storage = vec![0; Categorical::len(categories)];
@@ -284,7 +279,7 @@ fn golden_copulas() {
         (33, 9, Tails::Exponential, 0x65b1_8663_ae69_fe28),
         (20, 99, Tails::Normal, 0xfab0_97a5_936c_6bd3),
     ];
-    for level in levels() {
+    for level in Level::each() {
         for (dim, count, tails, golden) in golden {
             let owned = gaussian(dim);
             let levels: Vec<f64> = (1..=count).map(|n| n as f64 / (count + 1) as f64).collect();
@@ -312,7 +307,7 @@ fn blocks_of_variates_do_not_matter() {
     let (mut whole, mut chosen) = (vec![0.0f64; 200 * dim], vec![0; 200 * dim]);
     student.draw(Level::scalar(), first, dim, &mut whole).unwrap();
     categorical.draw(Level::scalar(), first, dim, &mut chosen).unwrap();
-    for level in levels() {
+    for level in Level::each() {
         let mut start = 0;
         while start < 200 {
             let paths = (1 + start % 40).min(200 - start);

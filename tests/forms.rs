@@ -2,10 +2,10 @@
 //! instruction set and in every block.
 #![cfg(feature = "std")]
 
-use nowcast::kernels::{Isa, Level};
+use nowcast::kernels::Level;
 use nowcast::sampling::{
-    Antithetic, DrawError, Gaussian, OwnedGaussian, OwnedSobol, PathAddress, Real, Source,
-    standard_normals,
+    Antithetic, Categorical, DrawError, Gaussian, OwnedGaussian, OwnedSobol, PathAddress, Real,
+    Source, StudentT, exponentials, standard_normals, uniforms,
 };
 
 const HOME: PathAddress = PathAddress { seed: 2026, stream: 3, path: 11 };
@@ -13,11 +13,6 @@ const HOME: PathAddress = PathAddress { seed: 2026, stream: 3, path: 11 };
 const CARRY: PathAddress = PathAddress { path: u32::MAX as u64 - 20, ..HOME };
 /// Longer than a chunk of a mixture, and no multiple of any vector.
 const PATHS: usize = 301;
-
-fn levels() -> impl Iterator<Item = Level> {
-    let best = Level::detect();
-    Isa::ALL.into_iter().filter(move |isa| best.has(*isa)).map(move |isa| best.at_most(isa))
-}
 
 /// FNV-1a of the bits.
 fn fingerprint<T: Real>(values: &[T]) -> u64 {
@@ -98,7 +93,7 @@ fn check<T: Real, G: Source>(source: impl Fn(PathAddress) -> G) -> Vec<(&'static
             if first == HOME {
                 fingerprints.push((name, fingerprint(&whole)));
             }
-            for level in levels() {
+            for level in Level::each() {
                 let what = format!("{name} on {} from {}", level.isa(), first.path);
                 assert_same(&what, &draw(gaussian, level, source(first), PATHS), &whole);
 
@@ -345,4 +340,56 @@ fn check_stored<T: Real>() {
 fn what_is_stored_draws_the_same() {
     check_stored::<f32>();
     check_stored::<f64>();
+}
+
+/// A block of variates is a part of the whole, wherever it begins, from any source.
+fn check_variates<G: Source>(source: impl Fn(PathAddress) -> G) {
+    const DIM: usize = 7;
+    let mut table = vec![0.0; StudentT::len(3.5)];
+    let student = StudentT::new(3.5, &mut table).unwrap();
+    let mut limits = vec![0; Categorical::len(5)];
+    let few = Categorical::new(&[1.0, 2.0, 0.0, 4.0, 1.5], &mut limits).unwrap();
+    let mut limits = vec![0; Categorical::len(40)];
+    let many = Categorical::new(&[1.0; 40], &mut limits).unwrap();
+    let draw = |level: Level, first: PathAddress, paths: usize| {
+        let mut out = vec![f64::NAN; paths * DIM * 6];
+        let (uniform, rest) = out.split_at_mut(paths * DIM);
+        let (exponential, rest) = rest.split_at_mut(paths * DIM);
+        let (of_student, rest) = rest.split_at_mut(paths * DIM);
+        uniforms(level, source(first), DIM, uniform).unwrap();
+        exponentials(level, source(first), DIM, exponential).unwrap();
+        student.draw(level, source(first), DIM, of_student).unwrap();
+        let (mut single, mut category) = (vec![0.0f32; paths * DIM], vec![0u32; paths * DIM]);
+        uniforms(level, source(first), DIM, &mut single).unwrap();
+        rest[..paths * DIM].copy_from_slice(&single.iter().map(|x| x.to_f64()).collect::<Vec<_>>());
+        for (categorical, to) in
+            [&few, &many].into_iter().zip(rest[paths * DIM..].chunks_mut(paths * DIM))
+        {
+            categorical.draw(level, source(first), DIM, &mut category).unwrap();
+            to.iter_mut().zip(&category).for_each(|(to, x)| *to = f64::from(*x));
+        }
+        out
+    };
+    for first in [HOME, CARRY] {
+        let whole = draw(Level::scalar(), first, 90);
+        for level in Level::each() {
+            for (start, paths) in [(0, 90), (1, 1), (7, 40), (20, 2), (19, 33)] {
+                let path = first.path + start as u64;
+                let block = draw(level, PathAddress { path, ..first }, paths);
+                for (kind, block) in block.chunks(paths * DIM).enumerate() {
+                    let part = &whole[(kind * 90 + start) * DIM..][..paths * DIM];
+                    let what = format!("variate {kind} on {}: {paths} from {path}", level.isa());
+                    assert_same(&what, block, part);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn variates_from_every_source() {
+    check_variates(|first| first);
+    check_variates(Antithetic);
+    let sobol = OwnedSobol::new(7).unwrap();
+    check_variates(|first| sobol.sobol().paths(first));
 }

@@ -5,7 +5,7 @@
 //! few dozen terms) and 2e-6 for `f32`, whose factor is rounded to 2^-24.
 #![cfg(feature = "std")]
 
-use nowcast::kernels::{Isa, Level};
+use nowcast::kernels::Level;
 use nowcast::sampling::{
     Antithetic, Gaussian, GaussianError, Moments, OnSingular, OwnedGaussian, PathAddress,
     PointError, Real,
@@ -52,11 +52,6 @@ fn mixture<T: Real>() -> OwnedGaussian<T> {
     OwnedGaussian::mixture(&[1.0, 3.0], &[full().gaussian(), other.gaussian()]).unwrap()
 }
 
-fn levels() -> impl Iterator<Item = Level> {
-    let best = Level::detect();
-    Isa::ALL.into_iter().filter(move |isa| best.has(*isa)).map(move |isa| best.at_most(isa))
-}
-
 fn tolerance<T>() -> f64 {
     if size_of::<T>() == 4 { 2e-6 } else { 1e-12 }
 }
@@ -69,7 +64,8 @@ fn assert_close<T>(what: &str, got: f64, expected: f64) {
 fn density<T: Real>(owned: &OwnedGaussian<T>) -> f64 {
     let gaussian = owned.gaussian();
     let mut scratch = vec![f64::NAN; gaussian.density_scratch_len()];
-    let mut by_level = levels().map(|l| gaussian.log_density(l, &POINT, &mut scratch).unwrap());
+    let mut by_level =
+        Level::each().map(|l| gaussian.log_density(l, &POINT, &mut scratch).unwrap());
     let first = by_level.next().unwrap();
     assert!(by_level.all(|other| other.to_bits() == first.to_bits()));
     first
@@ -257,7 +253,7 @@ fn a_leading_block_reads_the_factor() {
 #[test]
 fn weighted_sums() {
     fn test<T: Real>() {
-        for level in levels() {
+        for level in Level::each() {
             let linear = full::<T>().gaussian().linear(level, &WEIGHTS).unwrap();
             assert_close::<T>("mean", linear.mean, -6.25);
             assert_close::<T>("deviation", linear.std, 4.785231185637743);
@@ -312,7 +308,7 @@ fn probabilities_by_counting() {
 fn moments_without_keeping_paths() {
     let owned = full::<f64>();
     let gaussian = owned.gaussian();
-    let mut by_level = levels().map(|level| {
+    let mut by_level = Level::each().map(|level| {
         let mut storage = vec![f64::NAN; Moments::storage_len(5)];
         let mut moments = Moments::new(&MEAN, &mut storage);
         let mut scratch = vec![0.0; 5 * 33];
@@ -455,4 +451,82 @@ fn a_factor_is_taken_as_it_is() {
     assert_eq!(refused(&[1.0, 0.5, -1.0]), negative);
     let infinite = Some(GaussianError::NotFinite { row: 1, col: 1 });
     assert_eq!(refused(&[1.0, f64::NAN, 1.0]), infinite);
+}
+
+/// Storage that holds anything before.
+#[test]
+fn what_lay_in_storage_does_not_matter() {
+    let owned = full::<f64>();
+    let whole = owned.gaussian();
+    let mut scratch = vec![f64::NAN; whole.given_scratch_len()];
+    for kept in 1..=5 {
+        let indices: Vec<usize> = (0..kept).collect();
+        let mut storage = vec![f64::NAN; whole.len_of(kept)];
+        let part = whole.marginal(Level::detect(), &indices, &mut storage, &mut scratch).unwrap();
+        let clean = owned.marginal(&indices).unwrap();
+        assert_eq!(part.to_bytes(), clean.gaussian().to_bytes());
+        let linear = part.linear(Level::detect(), &WEIGHTS[..kept]).unwrap();
+        assert_eq!(linear, clean.gaussian().linear(Level::detect(), &WEIGHTS[..kept]).unwrap());
+    }
+    let beyond = owned.marginal(&[0, 1, 2, 3, 4, 5]).err();
+    assert_eq!(beyond, Some(GaussianError::Index { position: 5, index: 5 }));
+}
+
+#[test]
+fn quantiles_of_mixtures_with_constants() {
+    let part = |mean, variance| OwnedGaussian::<f64>::diagonal(&[mean], &[variance]).unwrap();
+    let mixed = |a: &OwnedGaussian<f64>, b: &OwnedGaussian<f64>| {
+        OwnedGaussian::mixture(&[1.0, 1.0], &[a.gaussian(), b.gaussian()]).unwrap()
+    };
+    let quantile = |owned: &OwnedGaussian<f64>, p| owned.gaussian().marginal_quantile(0, p);
+    // Half of it is zero: its quantiles from one half of N(-5, 1)'s mass on are zero.
+    let inflated = mixed(&part(0.0, 0.0), &part(-5.0, 1.0));
+    assert_eq!(quantile(&inflated, 0.75), 0.0);
+    assert!((quantile(&inflated, 0.25) + 5.0).abs() < 1e-12);
+    let constants = mixed(&part(1.0, 0.0), &part(2.0, 0.0));
+    assert_eq!((quantile(&constants, 0.25), quantile(&constants, 0.75)), (1.0, 2.0));
+    assert!(quantile(&constants, 0.0).is_nan() && quantile(&constants, 1.0).is_nan());
+    assert!(quantile(&constants, f64::NAN).is_nan());
+    let far = mixed(&part(-1.7e308, 1.0), &part(1.7e308, 1.0));
+    assert_eq!((quantile(&far, 0.25), quantile(&far, 0.75)), (-1.7e308, 1.7e308));
+    assert_eq!((quantile(&far, 0.0), quantile(&far, 1.0)), (f64::NEG_INFINITY, f64::INFINITY));
+}
+
+/// What lies beyond every float is not likely.
+#[test]
+fn points_beyond_all_distances() {
+    let far = [1e300; 5];
+    let density = |owned: &OwnedGaussian<f64>| {
+        let mut scratch = vec![0.0; owned.gaussian().density_scratch_len()];
+        owned.gaussian().log_density(Level::detect(), &far, &mut scratch).unwrap()
+    };
+    for owned in [full(), low_rank(), mixture()] {
+        assert_eq!(density(&owned), f64::NEG_INFINITY);
+    }
+    // The component that a value is beyond has no weight.
+    let (near, wide) = (low_rank::<f64>(), {
+        let variances = [1e308; 5];
+        OwnedGaussian::low_rank(&MEAN, &LOADINGS, &variances).unwrap()
+    });
+    let both = OwnedGaussian::mixture(&[1.0, 1.0], &[near.gaussian(), wide.gaussian()]).unwrap();
+    let given = both.given(&[0, 1], &[1e170, -1e170]).unwrap();
+    assert_eq!(given.gaussian().weights(), [0.0, 1.0]);
+}
+
+/// No word chooses a component without weight, rounding or not.
+#[test]
+fn a_component_without_weight_is_never_drawn() {
+    let part = |mean| OwnedGaussian::<f32>::diagonal(&[mean], &[0.0]).unwrap();
+    let (a, b) = (part(1.0), part(2.0));
+    let owned = OwnedGaussian::mixture(&[1.0, 0.0], &[a.gaussian(), b.gaussian()]).unwrap();
+    let mut out = vec![0.0; 1 << 20];
+    for path in (0..1u64 << 28).step_by(1 << 20) {
+        let first = PathAddress { path, ..FIRST };
+        owned.gaussian().draw(Level::detect(), first, &mut out).unwrap();
+        assert!(out.iter().all(|x| *x == 1.0), "from {path} on");
+        // Unoptimized, a part of that.
+        if cfg!(debug_assertions) {
+            break;
+        }
+    }
 }

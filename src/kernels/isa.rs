@@ -110,6 +110,12 @@ impl Level {
         Self::scalar()
     }
 
+    /// Every level that this CPU has, from the one of portable code to the best.
+    pub fn each() -> impl Iterator<Item = Self> {
+        let best = Self::detect();
+        Isa::ALL.into_iter().filter(move |isa| best.has(*isa)).map(move |isa| best.at_most(isa))
+    }
+
     /// The level that every CPU has.
     pub const fn scalar() -> Self {
         Self::plain(Isa::Scalar)

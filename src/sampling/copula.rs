@@ -11,7 +11,7 @@ mod tests;
 
 pub use error::CopulaError;
 
-use super::draw::{BLOCK, Numbered, WIDTH, whole_paths};
+use super::draw::{BLOCK, Numbered, WIDTH};
 use super::error::DrawError;
 use super::gaussian::Gaussian;
 use super::quantile::normal_quantile;
@@ -175,8 +175,8 @@ impl<'a, T: Real> Copula<'a, T> {
     ///
     /// **Errors**: [`DrawError::NotWholePaths`], [`DrawError::TooManyWords`]; `out` is unchanged.
     ///
-    /// **Cost**: no allocation; that of [`Gaussian::draw`], and for each element four operations a
-    /// level up to 32 levels, a bisection of more.
+    /// **Cost**: no allocation; the stack of [`Gaussian::draw`] and at most 8 KiB; its time, and for
+    /// each element four operations a level up to 32 levels, a bisection of more.
     pub fn draw(&self, level: Level, source: impl Source, out: &mut [T]) -> Result<(), DrawError> {
         self.draw_as(level, source, Layout::ByPath, out)
     }
@@ -203,8 +203,7 @@ impl<'a, T: Real> Copula<'a, T> {
         out: &mut [T],
     ) -> Result<(), DrawError> {
         let dim = self.dim();
-        let words = self.gaussian.form().words(dim);
-        let paths = whole_paths(&source, dim, words, out.len())?;
+        let paths = self.gaussian.whole_paths(&source, out.len())?;
         if paths == 0 {
             return Ok(());
         }

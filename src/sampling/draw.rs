@@ -117,7 +117,7 @@ impl<G: Source> Numbered<'_, G> {
 
     /// How many of these `paths` at `start` may share vectors.
     #[inline(always)]
-    fn together(&self, start: usize, paths: usize) -> usize {
+    pub(super) fn together(&self, start: usize, paths: usize) -> usize {
         // Those of a list may all.
         if !self.numbers.is_empty() {
             return paths;

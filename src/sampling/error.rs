@@ -11,34 +11,34 @@ use super::gaussian::Gaussian;
 pub enum GaussianError {
     /// There is no dimension.
     Empty,
-    /// The covariance or the variances have `got` elements, not `expected`.
+    /// Covariance, variances, means, values or weights have `got` elements, not `expected`.
     Length {
         /// Elements for the dimension of the mean.
         expected: usize,
         /// Elements given.
         got: usize,
     },
-    /// `storage` is shorter than [`Gaussian::full_len`] or [`Gaussian::diagonal_len`].
+    /// `storage` is shorter than its form asks: [`Gaussian::full_len`], for example.
     StorageTooSmall {
         /// Elements needed.
         needed: usize,
         /// Elements given.
         got: usize,
     },
-    /// `scratch` is shorter than [`Gaussian::full_scratch_len`].
+    /// `scratch` is shorter than is asked: [`Gaussian::full_scratch_len`], for example.
     ScratchTooSmall {
         /// Elements needed.
         needed: usize,
         /// Elements given.
         got: usize,
     },
-    /// This mean is infinite, NaN or beyond the range of `f32`.
+    /// This mean is infinite, NaN or beyond the range of the element type.
     MeanNotFinite {
         /// Its dimension.
         index: usize,
     },
     /// This covariance is infinite or NaN, or the square root of this variance is beyond the range
-    /// of `f32`.
+    /// of the element type.
     NotFinite {
         /// Its row.
         row: usize,
@@ -100,8 +100,8 @@ pub enum GaussianError {
         /// Its place in the list.
         index: usize,
     },
-    /// This known component is a constant, or one of the common factors alone: its value tells
-    /// nothing that a density could weigh.
+    /// This known component is a constant, or one of the common factors alone, or, of a mixture, the
+    /// values are beyond every density: nothing weighs what they tell.
     Constant {
         /// Its dimension.
         index: usize,
@@ -116,7 +116,7 @@ impl core::fmt::Display for GaussianError {
         match self {
             Self::Empty => write!(f, "a distribution of no dimension"),
             Self::Length { expected, got } => {
-                write!(f, "{got} (co)variances where the mean asks for {expected}")
+                write!(f, "{got} numbers where {expected} are asked for")
             }
             Self::StorageTooSmall { needed, got } => {
                 write!(f, "storage of {got} elements, {needed} needed")
@@ -124,7 +124,9 @@ impl core::fmt::Display for GaussianError {
             Self::ScratchTooSmall { needed, got } => {
                 write!(f, "scratch of {got} elements, {needed} needed")
             }
-            Self::MeanNotFinite { index } => write!(f, "mean {index} is no finite f32"),
+            Self::MeanNotFinite { index } => {
+                write!(f, "mean {index} is not finite in the element type")
+            }
             Self::NotFinite { row, col } => write!(f, "covariance [{row}, {col}] is not finite"),
             Self::NotSymmetric { row, col } => {
                 write!(f, "covariance [{row}, {col}] is not [{col}, {row}]")

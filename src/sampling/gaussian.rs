@@ -74,7 +74,7 @@ impl Form {
     }
 
     /// Words that a path takes.
-    pub(super) fn words(self, dim: usize) -> usize {
+    fn words(self, dim: usize) -> usize {
         match self {
             Self::Diagonal | Self::Full => dim,
             Self::LowRank { rank } => dim + rank,
@@ -278,7 +278,7 @@ impl<'a, T: Real> Gaussian<'a, T> {
     }
 
     /// How many paths of `source` fill `len` elements.
-    fn whole_paths(&self, source: &impl Source, len: usize) -> Result<usize, DrawError> {
+    pub(super) fn whole_paths(&self, source: &impl Source, len: usize) -> Result<usize, DrawError> {
         let dim = self.dim();
         draw::whole_paths(source, dim, self.form.words(dim), len)
     }

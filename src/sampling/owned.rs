@@ -46,11 +46,7 @@ impl<T: Real> OwnedGaussian<T> {
     ) -> Result<Self, GaussianError> {
         let dim = mean.len();
         check_len(dim, dim.saturating_mul(dim), covariance.len())?;
-        let scratch_len = match on_singular {
-            OnSingular::SemiDefinite => Gaussian::semidefinite_scratch_len(dim),
-            _ => Gaussian::full_scratch_len(dim),
-        };
-        let mut scratch = vec![0.0; scratch_len];
+        let mut scratch = vec![0.0; on_singular.scratch_len(dim)];
         Self::made(Gaussian::full_len(dim), |storage| {
             Gaussian::full_or(Level::detect(), on_singular, mean, covariance, storage, &mut scratch)
         })

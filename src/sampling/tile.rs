@@ -1,7 +1,7 @@
 //! Between tiles, where the lanes of a row are paths, and the memory of the caller.
 //!
-//! Owns [`Window`], which says where elements of paths lie there. Its invariant: there are no more
-//! paths in a window than lanes in a row of a tile.
+//! Owns [`Window`], which says where elements of paths lie there. Its invariant: what is read or
+//! written has no more paths than a row of the tile has lanes.
 //!
 //! Where a path lies together, squares of paths and dimensions are transposed in registers. The
 //! last square overlaps the one before, so that the dimensions need not be a multiple of its side;

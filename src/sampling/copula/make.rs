@@ -20,7 +20,7 @@ impl<'a, T: Real> Copula<'a, T> {
     ///
     /// **Errors**: any [`CopulaError`]; `storage` is unchanged.
     ///
-    /// **Cost**: no allocation; one [`normal_quantile`] for each level, one division for each
+    /// **Cost**: no allocation; four [`normal_quantile`]s for each level, two divisions for each
     /// value.
     ///
     /// **Source**: Nelsen, "An introduction to copulas", 2nd edition, 2006, section 2.10 (the
@@ -80,11 +80,13 @@ fn check<T: Real>(
         return Err(CopulaError::FewLevels { got: levels.len() });
     };
     let inside = |level: f64| level > 0.0 && level < 1.0;
+    let mut before = None;
     for (index, value) in levels.iter().copied().enumerate() {
-        let ascends = index == 0 || score::<T>(levels[index - 1]) < score(value);
-        if !(inside(value) && ascends) {
+        let knot = score::<T>(value);
+        if !(inside(value) && before.is_none_or(|before| before < knot)) {
             return Err(CopulaError::Level { index, value });
         }
+        before = Some(knot);
     }
     if tails == Tails::Exponential && !(*first < 0.5 && *last > 0.5) {
         return Err(CopulaError::OneSided);
@@ -100,27 +102,36 @@ fn check<T: Real>(
     if let Some(index) = (0..dim).find(constant) {
         return Err(CopulaError::Constant { index });
     }
-    for (index, row) in values.chunks_exact(levels.len()).enumerate() {
-        for (level, value) in row.iter().enumerate() {
-            let finite = T::from_f64(*value).to_f64().is_finite();
-            let Some(before) = level.checked_sub(1).map(|before| row[before]) else {
-                if finite {
-                    continue;
-                }
-                return Err(CopulaError::NotFinite { index, level });
-            };
-            if *value < before {
-                return Err(CopulaError::Descending { index, level });
-            }
-            let values = [before, *value].map(T::from_f64);
-            let slope = slope(values, [levels[level - 1], levels[level]].map(score));
-            // Infinite or NaN of what is not finite itself.
-            if !(finite && slope.to_f64().is_finite()) {
+    let finite = |value: f64| T::from_f64(value).to_f64().is_finite();
+    let rows = || values.chunks_exact(levels.len()).enumerate();
+    for (index, row) in rows() {
+        if let Some(level) = row.iter().position(|value| !finite(*value)) {
+            return Err(CopulaError::NotFinite { index, level });
+        }
+        if let Some(level) = row.windows(2).position(|pair| pair[1] < pair[0]) {
+            return Err(CopulaError::Descending { index, level: level + 1 });
+        }
+    }
+    for level in 1..levels.len() {
+        let knots = [levels[level - 1], levels[level]].map(score::<T>);
+        for (index, row) in rows() {
+            let slope = slope([row[level - 1], row[level]].map(T::from_f64), knots);
+            let ends = [(level == 1, knots[0]), (level + 1 == levels.len(), knots[1])];
+            let curves = ends.map(|(outer, knot)| {
+                let bent = outer && tails == Tails::Exponential;
+                if bent { curve(slope, knot) } else { T::ZERO }
+            });
+            if [slope, curves[0], curves[1]].iter().any(|x| !x.to_f64().is_finite()) {
                 return Err(CopulaError::NotFinite { index, level });
             }
         }
     }
     Ok(())
+}
+
+/// The coefficient of the square beyond an outer knot.
+fn curve<T: Real>(slope: T, knot: T) -> T {
+    T::from_f64(slope.to_f64() / (2.0 * knot.to_f64()))
 }
 
 /// Writes the table of a dimension: values, slopes, curves.
@@ -139,7 +150,6 @@ fn write<T: Real>(knots: &[T], row: &[f64], tails: Tails, table: &mut [T]) {
         Tails::Flat => (T::ZERO, T::ZERO),
         Tails::Normal | Tails::Exponential => (slopes[1], slopes[last]),
     };
-    let curve = |slope: T, knot: T| T::from_f64(slope.to_f64() / (2.0 * knot.to_f64()));
     (curves[0], curves[1]) = match tails {
         Tails::Exponential => (curve(slopes[0], knots[0]), curve(slopes[last], knots[last])),
         Tails::Normal | Tails::Flat => (T::ZERO, T::ZERO),

@@ -209,6 +209,11 @@ fn refusals() {
     let descending = Some(CopulaError::Descending { index: 1, level: 2 });
     assert_eq!(normal(&ok, &[1.0, 2.0, 3.0, 1.0, 1.0, 0.5]), descending);
     assert_eq!(made(&[0.6, 0.7], &[1.0; 4], Tails::Exponential), Some(CopulaError::OneSided));
+    // The curve of a tail whose outer level is all but one half.
+    let steep = [0.0, 1e38, 0.0, 0.0];
+    let levels = [0.499_999_9, 0.9];
+    assert_eq!(made(&levels, &steep, Tails::Exponential), not_finite(0, 1));
+    assert_eq!(made(&levels, &steep, Tails::Normal), None);
     let (needed, got) = (Copula::len(2, 4), Copula::len(2, 3));
     let small = Some(CopulaError::StorageTooSmall { needed, got });
     assert_eq!(normal(&[0.1, 0.2, 0.3, 0.4], &[1.0; 8]), small);

@@ -8,6 +8,7 @@ use crate::sampling::error::DrawError;
 use crate::sampling::moments::Moments;
 use crate::sampling::real::Real;
 use crate::sampling::source::Source;
+use crate::sampling::tile::Layout;
 
 /// Paths that are counted together.
 const BLOCK: usize = 256;
@@ -92,7 +93,7 @@ impl<T: Real> Gaussian<'_, T> {
             }
         }
         let mut hits = 0;
-        self.blocks(level, source, paths, scratch, |block, paths| {
+        self.blocks(level, source, Layout::ByDim, paths, scratch, |block, paths| {
             let mut within = [true; BLOCK];
             let within = &mut within[..paths];
             for ((row, lower), upper) in block.chunks_exact(paths).zip(lower).zip(upper) {
@@ -125,7 +126,7 @@ impl<T: Real> Gaussian<'_, T> {
             return Err(DrawError::Length { expected, got });
         }
         let mut hits = 0;
-        self.blocks(level, source, paths, scratch, |block, paths| {
+        self.blocks(level, source, Layout::ByDim, paths, scratch, |block, paths| {
             let mut above = [false; BLOCK];
             let above = &mut above[..paths];
             for (row, threshold) in block.chunks_exact(paths).zip(thresholds) {
@@ -146,10 +147,10 @@ impl<T: Real> Gaussian<'_, T> {
     /// [`DrawError::ScratchTooSmall`], [`DrawError::TooManyWords`]; `moments` is unchanged.
     ///
     /// **Cost**: no allocation; that of drawing the paths and `dim^2 / 2` multiply-adds for each.
-    pub fn draw_moments<G: Source>(
+    pub fn draw_moments(
         &self,
         level: Level,
-        source: G,
+        source: impl Source,
         paths: u64,
         moments: &mut Moments<'_>,
         scratch: &mut [T],
@@ -158,16 +159,9 @@ impl<T: Real> Gaussian<'_, T> {
         if got != dim {
             return Err(DrawError::Length { expected: dim, got });
         }
-        let block = self.block_paths(scratch.len())?;
-        let mut done = 0;
-        while done < paths {
-            let now = (paths - done).min(block as u64);
-            let to = &mut scratch[..now as usize * dim];
-            self.draw(level, source.at(source.first().wrapping_add(done)), to)?;
-            moments.add(level, to);
-            done += now;
-        }
-        Ok(())
+        self.blocks(level, source, Layout::ByPath, paths, scratch, |block, _| {
+            moments.add(level, block);
+        })
     }
 
     /// Draws as many of the paths of [`draw`](Self::draw) as fit into the time until `deadline`,
@@ -182,7 +176,9 @@ impl<T: Real> Gaussian<'_, T> {
     ///
     /// **Errors**: those of [`draw`](Self::draw).
     ///
-    /// **Cost**: no allocation; two readings of the clock for each block of a few microseconds.
+    /// **Cost**: no allocation; a reading of the clock for each block of some thousand elements, at
+    /// least a vector of paths: microseconds in few dimensions, milliseconds of a full form of a
+    /// thousand.
     ///
     /// # Examples
     /// ```
@@ -233,31 +229,27 @@ impl<T: Real> Gaussian<'_, T> {
         Ok(done)
     }
 
-    /// Paths that scratch holds.
-    fn block_paths(&self, scratch_len: usize) -> Result<usize, DrawError> {
-        let needed = self.dim();
-        match (scratch_len / needed).min(BLOCK) {
-            0 => Err(DrawError::ScratchTooSmall { needed, got: scratch_len }),
-            paths => Ok(paths),
-        }
-    }
-
-    /// Draws blocks of paths, `[dim, paths]`, one after the other.
+    /// Draws blocks of paths, as many as `scratch` holds, one after the other.
     fn blocks<G: Source>(
         &self,
         level: Level,
         source: G,
+        layout: Layout,
         paths: u64,
         scratch: &mut [T],
         mut each: impl FnMut(&[T], usize),
     ) -> Result<(), DrawError> {
-        let block = self.block_paths(scratch.len())?;
+        let (needed, got) = (self.dim(), scratch.len());
+        let block = (got / needed).min(BLOCK);
+        if block == 0 {
+            return Err(DrawError::ScratchTooSmall { needed, got });
+        }
         let mut done = 0;
         while done < paths {
             let now = (paths - done).min(block as u64);
             let to = &mut scratch[..now as usize * self.dim()];
             let source = source.at(source.first().wrapping_add(done));
-            self.draw_transposed(level, source, to)?;
+            self.draw_as(level, source, layout, to)?;
             each(to, now as usize);
             done += now;
         }

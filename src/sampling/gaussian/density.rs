@@ -5,7 +5,7 @@
 
 use core::f64::consts::TAU;
 
-use super::{Form, Gaussian};
+use super::{Form, Gaussian, mixture};
 use crate::kernels::Level;
 use crate::sampling::cholesky::packed_len;
 use crate::sampling::draw::{self, factor_at};
@@ -14,9 +14,28 @@ use crate::sampling::real::Real;
 use crate::sampling::triangular::{solve, substitute};
 
 /// The squared Mahalanobis distance of a point and the logarithm of the determinant.
-struct Measure {
+pub(super) struct Measure {
     distance2: f64,
     log_determinant: f64,
+}
+
+impl Measure {
+    /// From pivots of a factor, whose squares make the determinant.
+    ///
+    /// **Errors**: [`PointError::Singular`] where one of them is zero.
+    pub(super) fn new(
+        distance2: f64,
+        pivots: impl Iterator<Item = f64>,
+    ) -> Result<Self, PointError> {
+        // The difference of two infinities is a point beyond all others.
+        let distance2 = if distance2.is_nan() { f64::INFINITY } else { distance2.max(0.0) };
+        Ok(Self { distance2, log_determinant: 2.0 * log_product(pivots)? })
+    }
+
+    /// The logarithm of the density, in `dim` dimensions.
+    pub(super) fn log_density(&self, dim: usize) -> f64 {
+        -0.5 * (self.distance2 + self.log_determinant + dim as f64 * libm::log(TAU))
+    }
 }
 
 impl<T: Real> Gaussian<'_, T> {
@@ -27,19 +46,15 @@ impl<T: Real> Gaussian<'_, T> {
             Form::Diagonal => 0,
             Form::LowRank { rank } => rank,
             Form::Full => self.dim(),
-            Form::Mixture { .. } => self
-                .components()
-                .map(|component| component.density_scratch_len())
-                .max()
-                .unwrap_or(0),
+            // All components are of one form.
+            Form::Mixture { .. } => mixture::component(self, 0).density_scratch_len(),
         }
     }
 
     /// The natural logarithm of the density at `x`.
     ///
-    /// The factor is the stored one: of `f32`, whose elements are rounded, the density is that of
-    /// the distribution that is drawn, which differs from the one asked for by the condition number
-    /// times `2^-24`.
+    /// The numbers are the stored ones: of `f32`, whose factor is rounded, the density is that of a
+    /// distribution that differs from the one asked for by the condition number times `2^-24`.
     ///
     /// **Shapes and units**: `x` is `[dim]`, in the units of the mean; `scratch` has at least
     /// [`density_scratch_len`](Self::density_scratch_len) elements.
@@ -126,8 +141,7 @@ impl<T: Real> Gaussian<'_, T> {
         x: &[f64],
         scratch: &mut [f64],
     ) -> Result<f64, PointError> {
-        let Measure { distance2, log_determinant } = self.measure(level, x, scratch)?;
-        Ok(-0.5 * (distance2 + log_determinant + self.dim() as f64 * libm::log(TAU)))
+        Ok(self.measure(level, x, scratch)?.log_density(self.dim()))
     }
 
     /// Of a distribution that is no mixture.
@@ -141,19 +155,15 @@ impl<T: Real> Gaussian<'_, T> {
                 for (index, y) in y.iter_mut().enumerate() {
                     *y = away(index);
                 }
-                let pivot = |index: usize| factor_at(rest, index, index).to_f64();
-                let determinant = log_product((0..dim).map(pivot))?;
                 substitute(level, rest, dim, y);
-                let distance2 = y.iter().map(|y| y * y).sum();
-                Ok(Measure { distance2, log_determinant: 2.0 * determinant })
+                let pivot = |index: usize| factor_at(rest, index, index).to_f64();
+                Measure::new(y.iter().map(|y| y * y).sum(), (0..dim).map(pivot))
             }
             Form::LowRank { rank } => self.measure_low_rank(away, rank, &mut scratch[..rank]),
             Form::Diagonal | Form::Mixture { .. } => {
                 let deviation = |index: usize| self.rest[index].to_f64();
-                let determinant = log_product((0..dim).map(deviation))?;
                 let scaled = (0..dim).map(|index| away(index) / deviation(index));
-                let distance2 = scaled.map(|y| y * y).sum();
-                Ok(Measure { distance2, log_determinant: 2.0 * determinant })
+                Measure::new(scaled.map(|y| y * y).sum(), (0..dim).map(deviation))
             }
         }
     }
@@ -173,30 +183,45 @@ impl<T: Real> Gaussian<'_, T> {
             let index = own.iter().position(|own| own.to_f64() == 0.0).unwrap_or(0);
             return Err(PointError::Singular { index });
         }
-        v.fill(0.0);
-        let mut distance2 = 0.0;
-        for (index, own) in own.iter().enumerate() {
-            let (own, away) = (own.to_f64(), away(index));
-            let scaled = away / own;
-            distance2 += scaled * scaled;
-            for (column, v) in v.iter_mut().enumerate() {
-                let loading = draw::loading_at(loadings, rank, index, column).to_f64();
-                *v += loading / own * scaled;
-            }
-        }
-        // What the factors explain.
-        solve(factor, v);
-        distance2 -= v.iter().map(|y| y * y).sum::<f64>();
+        let loading = |row, column| draw::loading_at(loadings, rank, row, column).to_f64();
+        let known = own.iter().enumerate().map(|(row, own)| (row, own.to_f64(), away(row)));
+        let distance2 = project(known, loading, v);
+        let distance2 = unexplained(distance2, factor, v);
         let pivots = (0..rank).map(|row| factor[packed_len(row) + row].to_f64());
-        let determinant = log_product(pivots.chain(own.iter().map(|own| own.to_f64())))?;
-        Ok(Measure { distance2: distance2.max(0.0), log_determinant: 2.0 * determinant })
+        Measure::new(distance2, pivots.chain(own.iter().map(|own| own.to_f64())))
     }
+}
+
+/// `W' D^-1 x` of some dimensions, each with its deviation and how far it is from its mean;
+/// returns `x' D^-1 x`.
+pub(super) fn project(
+    known: impl Iterator<Item = (usize, f64, f64)>,
+    loading: impl Fn(usize, usize) -> f64,
+    v: &mut [f64],
+) -> f64 {
+    v.fill(0.0);
+    let mut distance2 = 0.0;
+    for (row, own, away) in known {
+        let scaled = away / own;
+        distance2 += scaled * scaled;
+        for (column, v) in v.iter_mut().enumerate() {
+            *v += loading(row, column) / own * scaled;
+        }
+    }
+    distance2
+}
+
+/// What the common factors leave of a squared distance. Replaces the projection `v` by `y`, where
+/// `L y = v` and `L` is the factor of the capacitance.
+pub(super) fn unexplained<F: Real>(distance2: f64, factor: &[F], v: &mut [f64]) -> f64 {
+    solve(factor, v);
+    distance2 - v.iter().map(|y| y * y).sum::<f64>()
 }
 
 /// The logarithm of a product of positive numbers, whose exponents are summed apart.
 ///
 /// **Errors**: [`PointError::Singular`] where one of them is zero.
-pub(super) fn log_product(numbers: impl Iterator<Item = f64>) -> Result<f64, PointError> {
+fn log_product(numbers: impl Iterator<Item = f64>) -> Result<f64, PointError> {
     let (mut product, mut exponents) = (1.0, 0i64);
     for (index, number) in numbers.enumerate() {
         if number <= 0.0 {

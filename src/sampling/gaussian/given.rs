@@ -3,11 +3,16 @@
 //! Owns the marginal and the conditional distribution. Its invariant: where the components that
 //! are kept (or known) are the first ones, the factor is read and never worked again.
 
-use super::make::{add_capacitance, deviation, start_capacitance, take, write_capacitance};
+use super::density::{Measure, project, unexplained};
+use super::make::{
+    add_capacitance, deviation, start_capacitance, take, take_scratch, write_capacitance,
+};
 use super::{Component, Form, Gaussian};
 use crate::kernels::Level;
 use crate::sampling::cholesky::{self, BadPivot, packed_len, packed_row};
-use crate::sampling::draw::{self, factor_at, factor_len, loading_at, loadings_len};
+use crate::sampling::draw::{
+    self, ROWS, factor_at, factor_len, loading_at, loadings_len, panel_start,
+};
 use crate::sampling::error::GaussianError;
 use crate::sampling::real::Real;
 use crate::sampling::semidefinite::{factor_semidefinite, semidefinite_scratch_len};
@@ -22,7 +27,7 @@ impl<'a, T: Real> Gaussian<'a, T> {
     }
 
     /// Elements of scratch that [`given`](Self::given) and [`marginal`](Self::marginal) need:
-    /// about `2.5 * dim^2` in the full form.
+    /// about `2 * dim^2` in the full form.
     pub fn given_scratch_len(&self) -> usize {
         let of = |form| given_scratch_len(form, self.dim());
         match self.form() {
@@ -44,12 +49,13 @@ impl<'a, T: Real> Gaussian<'a, T> {
     ///
     /// **Errors**: [`GaussianError::Length`] of as many values as indices,
     /// [`GaussianError::Index`], [`GaussianError::Empty`] if no component is left,
-    /// [`GaussianError::Value`], [`GaussianError::MeanNotFinite`]; of low rank and mixtures
-    /// [`GaussianError::Constant`]; those of memory. `storage` may be spoilt where a mean is not
-    /// finite, else it is unchanged.
+    /// [`GaussianError::Value`], those of memory: `storage` is unchanged. Then, and `storage` is
+    /// spoilt: [`GaussianError::MeanNotFinite`]; of low rank and mixtures
+    /// [`GaussianError::Constant`]; [`GaussianError::NotPositiveDefinite`], where rounding leaves
+    /// less than nothing of a variance.
     ///
     /// **Cost**: no allocation; `dim^2 / 2` multiply-adds and copies where the first components are
-    /// known, `dim^3 / 3` elsewhere; of low rank `dim * rank^2 / 2`.
+    /// known, `2/3 * dim^3` elsewhere; of low rank `dim * rank^2 / 2`.
     ///
     /// **Source**: Anderson, "An Introduction to Multivariate Statistical Analysis", 2003, 2.5.
     ///
@@ -73,7 +79,7 @@ impl<'a, T: Real> Gaussian<'a, T> {
         storage: &'s mut [T],
         scratch: &mut [f64],
     ) -> Result<Gaussian<'s, T>, GaussianError> {
-        let (dim, known) = (self.dim(), indices.len());
+        let known = indices.len();
         if values.len() != known {
             return Err(GaussianError::Length { expected: known, got: values.len() });
         }
@@ -82,9 +88,7 @@ impl<'a, T: Real> Gaussian<'a, T> {
         }
         let left = self.check_indices(indices)?;
         let storage = take(storage, self.len_of(left))?;
-        let (needed, got) = (self.given_scratch_len(), scratch.len());
-        let scratch =
-            scratch.get_mut(..needed).ok_or(GaussianError::ScratchTooSmall { needed, got })?;
+        let scratch = take_scratch(scratch, self.given_scratch_len())?;
         match self.form() {
             Form::Mixture { components, of } => {
                 self.mixture_given(level, (components, of), indices, values, storage, scratch)?;
@@ -93,7 +97,6 @@ impl<'a, T: Real> Gaussian<'a, T> {
                 self.single_given(level, indices, values, storage, scratch)?;
             }
         }
-        debug_assert_eq!(left, dim - known);
         Ok(Gaussian::of(self.form(), left, storage))
     }
 
@@ -104,8 +107,9 @@ impl<'a, T: Real> Gaussian<'a, T> {
     /// **Shapes and units**: `storage` has at least [`len_of`](Self::len_of) elements for as many
     /// dimensions as indices, `scratch` [`given_scratch_len`](Self::given_scratch_len).
     ///
-    /// **Errors**: [`GaussianError::Index`], [`GaussianError::Empty`], those of memory; `storage`
-    /// is unchanged.
+    /// **Errors**: [`GaussianError::Index`], [`GaussianError::Empty`], those of memory: `storage`
+    /// is unchanged. [`GaussianError::NotPositiveDefinite`], where rounding leaves less than nothing
+    /// of a variance: it is spoilt.
     ///
     /// **Cost**: no allocation; copies, and where the components are not the first ones `kept^2 *
     /// dim / 2 + kept^3 / 6` multiply-adds of the full form.
@@ -120,14 +124,9 @@ impl<'a, T: Real> Gaussian<'a, T> {
         if kept == 0 {
             return Err(GaussianError::Empty);
         }
-        if kept < self.dim() || !is_leading(indices) {
-            // A permutation of all is no subset, but as good.
-            self.check_distinct(indices)?;
-        }
+        self.check_distinct(indices)?;
         let storage = take(storage, self.len_of(kept))?;
-        let (needed, got) = (self.given_scratch_len(), scratch.len());
-        let scratch =
-            scratch.get_mut(..needed).ok_or(GaussianError::ScratchTooSmall { needed, got })?;
+        let scratch = take_scratch(scratch, self.given_scratch_len())?;
         if let Form::Mixture { components, of } = self.form() {
             let (head, parts) = storage.split_at_mut(2 * kept + 2 * components);
             let len = Form::from(of).len(kept);
@@ -184,13 +183,15 @@ impl<'a, T: Real> Gaussian<'a, T> {
                     *x = away(position);
                 }
                 let others = (0..dim).filter(|index| !indices.contains(index));
-                let means = others.clone().map(|index| self.mean[index].to_f64());
+                let means = others.clone().map(|index| (index, self.mean[index].to_f64()));
                 if is_leading(indices) {
                     return trailing(level, &self.rest[dim..], known, x, means, storage);
                 }
-                let order = indices.iter().copied().chain(others.clone());
-                let factor = self.reordered(level, order, dim, scratch)?;
-                trailing(level, factor, known, x, means, storage)
+                let (packed, scratch) = scratch.split_at_mut(factor_len(dim));
+                let order = indices.iter().copied().chain(others);
+                let triangle = self.reordered(level, order, dim, scratch)?;
+                draw::pack((0..dim).map(|row| packed_row(triangle, row)), packed);
+                trailing(level, packed, known, x, means, storage)
             }
             Form::LowRank { rank } => {
                 self.low_rank_given(level, rank, indices, away, storage, scratch)
@@ -203,8 +204,7 @@ impl<'a, T: Real> Gaussian<'a, T> {
                 }
                 let std = |position: usize| self.marginal_std(indices[position]).to_f64();
                 let scaled = (0..known).map(|position| away(position) / std(position));
-                let distance2: f64 = scaled.map(|y| y * y).sum();
-                Ok(log_density(distance2, (0..known).map(std)))
+                Ok(log_density(known, scaled.map(|y| y * y).sum(), (0..known).map(std)))
             }
         }
     }
@@ -231,26 +231,18 @@ impl<'a, T: Real> Gaussian<'a, T> {
         let (factor, scratch) = scratch.split_at_mut(packed_len(rank));
         let (v, scratch) = scratch.split_at_mut(rank);
         start_capacitance(factor, rank);
-        v.fill(0.0);
-        let mut distance2 = 0.0;
-        for (position, &index) in indices.iter().enumerate() {
-            let own = own[index].to_f64();
-            let scaled = away(position) / own;
-            distance2 += scaled * scaled;
-            add_capacitance(factor, rank, |column| loading(index, column), own);
-            for (column, v) in v.iter_mut().enumerate() {
-                *v += loading(index, column) / own * scaled;
-            }
+        for &index in indices {
+            add_capacitance(factor, rank, |column| loading(index, column), own[index].to_f64());
         }
+        let known = indices.iter().enumerate();
+        let known = known.map(|(position, &index)| (index, own[index].to_f64(), away(position)));
+        let distance2 = project(known, loading, v);
         cholesky::factor(level, factor, rank).map_err(not_definite)?;
         // L u = v, then u of the mean: L' m = u. New loadings w' solve L w' = w.
-        solve(factor, v);
-        distance2 -= v.iter().map(|y| y * y).sum::<f64>();
+        let distance2 = unexplained(distance2, factor, v);
         let pivots = (0..rank).map(|row| packed_row(factor, row)[row]);
         let owns = indices.iter().map(|index| own[*index].to_f64());
-        let log_density = log_density(distance2.max(0.0), pivots.chain(owns))
-            // The pivots of the factors are no dimensions.
-            + 0.5 * rank as f64 * libm::log(core::f64::consts::TAU);
+        let log_density = log_density(indices.len(), distance2, pivots.chain(owns));
 
         let (means, rest) = storage.split_at_mut(left);
         let (deviations, rest) = rest.split_at_mut(left);
@@ -327,19 +319,6 @@ impl<'a, T: Real> Gaussian<'a, T> {
         scratch: &mut [f64],
     ) -> Result<(), GaussianError> {
         let (dim, kept) = (self.dim(), indices.len());
-        if let Form::Full = self.form()
-            && !is_leading(indices)
-        {
-            let factor = self.reordered(level, indices.iter().copied(), kept, scratch)?;
-            let to = &mut storage[2 * kept..];
-            to.fill(T::ZERO);
-            for row in 0..kept {
-                for column in 0..=row {
-                    let l = T::from_f64(factor_at(factor, row, column));
-                    draw::set_factor(to, row, column, l);
-                }
-            }
-        }
         let (means, rest) = storage.split_at_mut(kept);
         let (deviations, rest) = rest.split_at_mut(kept);
         for ((mean, std), index) in means.iter_mut().zip(deviations).zip(indices) {
@@ -347,15 +326,19 @@ impl<'a, T: Real> Gaussian<'a, T> {
         }
         match self.form() {
             Form::Full if is_leading(indices) => {
-                for row in 0..kept.next_multiple_of(draw::ROWS) {
-                    for column in 0..=row {
-                        let l = match row < kept {
-                            true => factor_at(&self.rest[dim..], row, column),
-                            false => T::ZERO,
-                        };
-                        draw::set_factor(rest, row, column, l);
+                rest.copy_from_slice(&self.rest[dim..][..rest.len()]);
+                // The rows of the last panel that are not kept.
+                if !kept.is_multiple_of(ROWS) {
+                    let last = &mut rest[panel_start(kept / ROWS)..];
+                    for column in last.as_chunks_mut::<ROWS>().0 {
+                        column[kept % ROWS..].fill(T::ZERO);
                     }
                 }
+            }
+            Form::Full => {
+                let order = indices.iter().copied();
+                let triangle = self.reordered(level, order, kept, scratch)?;
+                draw::pack((0..kept).map(|row| packed_row(triangle, row)), rest);
             }
             Form::LowRank { rank } => {
                 let (own, loadings) = self.rest[dim..].split_at(dim);
@@ -375,13 +358,13 @@ impl<'a, T: Real> Gaussian<'a, T> {
                 }
                 write_capacitance(level, own_kept, rank, factor, capacitance);
             }
-            _ => {}
+            Form::Diagonal | Form::Mixture { .. } => {}
         }
         Ok(())
     }
 
-    /// The factor, packed for draws, of these rows of the covariance, `kept` of them, from the full
-    /// form.
+    /// The lower triangle of the factor of these rows of the covariance, `kept` of them, from the
+    /// full form.
     fn reordered<'s>(
         &self,
         level: Level,
@@ -391,7 +374,6 @@ impl<'a, T: Real> Gaussian<'a, T> {
     ) -> Result<&'s [f64], GaussianError> {
         let dim = self.dim();
         let factor = &self.rest[dim..];
-        let (packed, scratch) = scratch.split_at_mut(factor_len(dim));
         let (triangle, scratch) = scratch.split_at_mut(packed_len(dim));
         // Rows of the factor lie together in the room of what comes next.
         for (index, to) in rows.zip(scratch.chunks_exact_mut(dim)) {
@@ -407,9 +389,7 @@ impl<'a, T: Real> Gaussian<'a, T> {
             }
         }
         factor_semidefinite(level, triangle, kept, scratch).map_err(not_definite)?;
-        let packed = &mut packed[..factor_len(kept)];
-        draw::pack((0..kept).map(|row| packed_row(triangle, row)), packed);
-        Ok(packed)
+        Ok(triangle)
     }
 }
 
@@ -417,8 +397,8 @@ impl<'a, T: Real> Gaussian<'a, T> {
 fn given_scratch_len(form: Form, dim: usize) -> usize {
     match form {
         Form::Full => {
-            let work = semidefinite_scratch_len(dim).max(dim * dim);
-            dim + factor_len(dim) + packed_len(dim) + work
+            // The last is room for `dim` rows of as many elements, too.
+            dim + factor_len(dim) + packed_len(dim) + semidefinite_scratch_len(dim)
         }
         Form::LowRank { rank } => 2 * packed_len(rank) + 2 * rank,
         Form::Diagonal | Form::Mixture { .. } => 0,
@@ -454,7 +434,7 @@ fn trailing<T: Real, U: Real>(
     factor: &[U],
     known: usize,
     x: &mut [f64],
-    others: impl Iterator<Item = f64>,
+    others: impl Iterator<Item = (usize, f64)>,
     storage: &mut [T],
 ) -> Result<f64, GaussianError> {
     let left = x.len() - known;
@@ -462,10 +442,10 @@ fn trailing<T: Real, U: Real>(
     let (means, rest) = storage.split_at_mut(left);
     let (deviations, packed) = rest.split_at_mut(left);
     packed.fill(T::ZERO);
-    for (row, mean) in others.enumerate() {
+    for (row, (index, mean)) in others.enumerate() {
         let moved = T::from_f64(mean + x[known + row]);
         if !moved.to_f64().is_finite() {
-            return Err(GaussianError::MeanNotFinite { index: row });
+            return Err(GaussianError::MeanNotFinite { index });
         }
         means[row] = moved;
         let mut variance = 0.0;
@@ -477,18 +457,13 @@ fn trailing<T: Real, U: Real>(
         deviations[row] = deviation(variance);
     }
     let distance2 = x[..known].iter().map(|y| y * y).sum();
-    Ok(log_density(distance2, (0..known).map(|row| factor_at(factor, row, row).to_f64())))
+    let pivot = |row| factor_at(factor, row, row).to_f64();
+    Ok(log_density(known, distance2, (0..known).map(pivot)))
 }
 
 /// The log density at a squared distance, given the pivots; minus infinity where one is zero.
-fn log_density(distance2: f64, pivots: impl Iterator<Item = f64> + Clone) -> f64 {
-    let dim = pivots.clone().count() as f64;
-    match super::density::log_product(pivots) {
-        Ok(determinant) => {
-            -0.5 * (distance2 + dim * libm::log(core::f64::consts::TAU)) - determinant
-        }
-        Err(_) => f64::NEG_INFINITY,
-    }
+fn log_density(dim: usize, distance2: f64, pivots: impl Iterator<Item = f64>) -> f64 {
+    Measure::new(distance2, pivots).map_or(f64::NEG_INFINITY, |measure| measure.log_density(dim))
 }
 
 fn not_definite(BadPivot { pivot, value }: BadPivot) -> GaussianError {

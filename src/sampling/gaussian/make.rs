@@ -32,6 +32,16 @@ pub enum OnSingular {
     SemiDefinite,
 }
 
+impl OnSingular {
+    /// Elements of scratch that the factorization of `dim` dimensions needs.
+    pub const fn scratch_len(self, dim: usize) -> usize {
+        match self {
+            Self::SemiDefinite => Gaussian::semidefinite_scratch_len(dim),
+            Self::Refuse | Self::Jitter(_) => Gaussian::full_scratch_len(dim),
+        }
+    }
+}
+
 /// Lengths of storage and scratch, the same for both element types.
 impl Gaussian<'_> {
     /// Elements of storage for a full covariance of `dim` dimensions: about `dim^2 / 2`.
@@ -102,8 +112,8 @@ impl<'a, T: Real> Gaussian<'a, T> {
 
     /// A distribution with a full covariance, and what to do if that is not positive definite.
     ///
-    /// **Shapes and units**: as [`full`](Self::full); [`OnSingular::SemiDefinite`] needs a
-    /// `scratch` of [`semidefinite_scratch_len`](Self::semidefinite_scratch_len).
+    /// **Shapes and units**: as [`full`](Self::full); `scratch` has at least
+    /// [`OnSingular::scratch_len`] elements.
     ///
     /// **Errors**: as there, and [`GaussianError::Jitter`].
     ///
@@ -137,14 +147,7 @@ impl<'a, T: Real> Gaussian<'a, T> {
         check_len(dim, dim.saturating_mul(dim), covariance.len())?;
         let storage = take(storage, Gaussian::full_len(dim))?;
         let pivoting = on_singular == OnSingular::SemiDefinite;
-        let needed = if pivoting {
-            Gaussian::semidefinite_scratch_len(dim)
-        } else {
-            Gaussian::full_scratch_len(dim)
-        };
-        let got = scratch.len();
-        let scratch =
-            scratch.get_mut(..needed).ok_or(GaussianError::ScratchTooSmall { needed, got })?;
+        let scratch = take_scratch(scratch, on_singular.scratch_len(dim))?;
         let jitter = match on_singular {
             OnSingular::Jitter(jitter) => jitter,
             _ => 0.0,
@@ -308,9 +311,7 @@ impl<'a, T: Real> Gaussian<'a, T> {
         let rank = loadings.len() / dim;
         check_len(rank, rank * dim, loadings.len())?;
         let storage = take(storage, Gaussian::low_rank_len(dim, rank))?;
-        let (needed, got) = (Gaussian::low_rank_scratch_len(rank), scratch.len());
-        let scratch =
-            scratch.get_mut(..needed).ok_or(GaussianError::ScratchTooSmall { needed, got })?;
+        let scratch = take_scratch(scratch, Gaussian::low_rank_scratch_len(rank))?;
         check_mean::<T>(mean)?;
         check_variances::<T>(variances)?;
         let row = |index: usize| &loadings[index * rank..][..rank];
@@ -327,8 +328,10 @@ impl<'a, T: Real> Gaussian<'a, T> {
         }
         start_capacitance(scratch, rank);
         for (index, variance) in variances.iter().enumerate() {
+            // Of the numbers that are stored.
             let loadings = row(index);
-            add_capacitance(scratch, rank, |column| loadings[column], libm::sqrt(*variance));
+            let loading = |column: usize| T::from_f64(loadings[column]).to_f64();
+            add_capacitance(scratch, rank, loading, deviation::<T>(*variance).to_f64());
         }
 
         let (head, rest) = storage.split_at_mut(Gaussian::diagonal_len(dim));
@@ -501,6 +504,14 @@ pub(super) fn take<T>(storage: &mut [T], needed: usize) -> Result<&mut [T], Gaus
     storage.get_mut(..needed).ok_or(GaussianError::StorageTooSmall { needed, got })
 }
 
+pub(super) fn take_scratch(
+    scratch: &mut [f64],
+    needed: usize,
+) -> Result<&mut [f64], GaussianError> {
+    let got = scratch.len();
+    scratch.get_mut(..needed).ok_or(GaussianError::ScratchTooSmall { needed, got })
+}
+
 fn check_mean<T: Real>(mean: &[f64]) -> Result<(), GaussianError> {
     match mean.iter().position(|mean| !T::from_f64(*mean).to_f64().is_finite()) {
         Some(index) => Err(GaussianError::MeanNotFinite { index }),
@@ -542,8 +553,8 @@ fn check_covariance<T: Real>(
     for row in 0..dim {
         for col in 0..row {
             let difference = covariance[row * dim + col] - covariance[col * dim + row];
-            let scale = libm::sqrt(variance(row)) * libm::sqrt(variance(col));
-            if difference.abs() > ASYMMETRY * scale {
+            let scale = || libm::sqrt(variance(row)) * libm::sqrt(variance(col));
+            if difference != 0.0 && difference.abs() > ASYMMETRY * scale() {
                 return Err(GaussianError::NotSymmetric { row, col });
             }
         }

@@ -43,17 +43,17 @@ pub(super) fn fill<T: Real, G: Source>(
         let mut out = out.part(first, paths);
         let mut words = [0; CHUNK];
         dispatch(level, FirstWords { source, words: &mut words[..paths] });
+        let share = |word: u32| (f64::from(word) + 0.5) / 4_294_967_296.0;
         // Where each path comes to lie, sorted by component, and back.
         let (mut order, mut numbers) = ([0u8; CHUNK], [0; CHUNK]);
         let (mut drawn, mut chosen) = (0, [false; CHUNK]);
         for (index, &above) in cumulative.iter().enumerate() {
             let start = drawn;
             // The last one takes what is left, so that no number in a file leaves a path without.
-            let last = index + 1 == components;
+            let (last, above) = (index + 1 == components, above.to_f64());
             let paths = words[..paths].iter().zip(&mut chosen).enumerate();
             for (path, (word, chosen)) in paths {
-                let share = T::from_f64((f64::from(*word) + 0.5) / 4_294_967_296.0);
-                if !*chosen && (share < above || last) {
+                if !*chosen && (share(*word) < above || last) {
                     *chosen = true;
                     order[drawn] = path as u8;
                     numbers[drawn] = source.first().wrapping_add(path as u64);

@@ -5,7 +5,7 @@ use crate::sampling::error::GaussianError;
 use crate::sampling::real::Real;
 use crate::tensor::view;
 
-/// Bytes before the numbers of a stored distribution: nine words, zeros.
+/// Bytes before the numbers of a stored distribution: six words, zeros.
 const HEAD_BYTES: usize = 64;
 
 impl<'a, T: Real> Gaussian<'a, T> {

@@ -294,8 +294,9 @@ impl<G: Source> Vectorized for Draw<'_, G> {
         let Self { categorical, source, dim, paths, strides, out } = self;
         let from = Numbered::all(source);
         let mut lanes = [0; WIDTH];
-        for first in (0..paths).step_by(S::LANES) {
-            let count = (paths - first).min(S::LANES);
+        let mut first = 0;
+        while first < paths {
+            let count = from.together(first, (paths - first).min(S::LANES));
             let [mut words] = from.words::<S, 1>(s, first, count);
             for index in 0..dim {
                 let word = words.next(s);
@@ -311,11 +312,13 @@ impl<G: Source> Vectorized for Draw<'_, G> {
                 if strides[0] == 1 {
                     out[start..][..count].copy_from_slice(&lanes[..count]);
                 } else {
-                    for (to, lane) in out[start..].iter_mut().step_by(strides[0]).zip(lanes) {
-                        *to = lane;
+                    let to = out[start..].iter_mut().step_by(strides[0]);
+                    for (to, lane) in to.zip(&lanes[..count]) {
+                        *to = *lane;
                     }
                 }
             }
+            first += count;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The loop that makes paths of variates.
 
 use crate::kernels::{Level, Simd, Vectorized, dispatch};
-use crate::sampling::draw::{BLOCK, Numbered, WIDTH};
+use crate::sampling::draw::{BLOCK, Numbered};
 use crate::sampling::real::Real;
 use crate::sampling::source::{Source, Words};
 use crate::sampling::tile::Window;
@@ -35,10 +35,11 @@ impl<T: Real, G: Source, V: Variate> Vectorized for Fill<'_, T, G, V> {
     fn run<S: Simd>(self, s: S) {
         let Self { source, variate, mut out } = self;
         let (from, dim) = (Numbered::all(source), out.dim());
-        let mut tile = [T::ZERO; BLOCK * WIDTH];
-        let width = S::LANES;
-        for first in (0..out.paths()).step_by(width) {
-            let paths = (out.paths() - first).min(width);
+        let (mut tile, width) = (T::TILE, S::LANES);
+        let tile = tile.as_mut();
+        let mut first = 0;
+        while first < out.paths() {
+            let paths = from.together(first, (out.paths() - first).min(width));
             let [mut words] = from.words::<S, 1>(s, first, paths);
             let mut group = out.part(first, paths);
             for start in (0..dim).step_by(BLOCK) {
@@ -48,6 +49,7 @@ impl<T: Real, G: Source, V: Variate> Vectorized for Fill<'_, T, G, V> {
                 }
                 group.write(s, tile, width, start);
             }
+            first += paths;
         }
     }
 }

@@ -139,9 +139,11 @@ fn distance(gemm: &GemmI8<'_>, row: usize) -> i32 {
     let (flip, above) = if gemm.a_grid.signed { (0x80, 128) } else { (0, 0) };
     let walk = gemm.walk();
     let ([begin], mut sum) = (walk.begins(row), 0u32);
-    for offset in walk.offsets() {
-        for x in &gemm.a[begin + offset..][..walk.run] {
-            sum = sum.wrapping_add((x ^ flip).into());
+    if gemm.k > 0 {
+        for offset in walk.offsets() {
+            for x in &gemm.a[begin + offset..][..walk.run] {
+                sum = sum.wrapping_add((x ^ flip).into());
+            }
         }
     }
     let zeros = (gemm.a_grid.zero + above).wrapping_mul(gemm.k as i32);
