@@ -58,6 +58,7 @@ mod paths;
 mod philox;
 mod quantile;
 mod real;
+mod room;
 mod semidefinite;
 mod sobol;
 mod source;

@@ -721,6 +721,63 @@ nowcast_status nowcast_gaussian_diagonal(const double *mean, const double *varia
                                          nowcast_isa isa, void *memory, uint64_t memory_bytes,
                                          nowcast_gaussian **gaussian, nowcast_error *error);
 
+/* Bytes of memory and of scratch for `dim` dimensions with `rank` common factors.
+ * Errors: as nowcast_gaussian_full_bytes. Threads: any. */
+nowcast_status nowcast_gaussian_low_rank_bytes(uint64_t dim, uint64_t rank, uint64_t *memory_bytes,
+                                               uint64_t *scratch_bytes, nowcast_error *error);
+
+/* Makes a distribution of covariance `loadings * transpose(loadings) + diagonal(variances)` in the
+ * caller's memory: `loadings` has `dim * rank` elements, row-major, `mean` and `variances` `dim`.
+ * Otherwise as nowcast_gaussian_full, with the bytes of nowcast_gaussian_low_rank_bytes.
+ * Allocation: none; dim * rank^2 / 2 multiply-adds; a path costs dim * rank. */
+nowcast_status nowcast_gaussian_low_rank(const double *mean, const double *loadings,
+                                         const double *variances, uint64_t dim, uint64_t rank,
+                                         nowcast_isa isa, void *memory, uint64_t memory_bytes,
+                                         void *scratch, uint64_t scratch_bytes,
+                                         nowcast_gaussian **gaussian, nowcast_error *error);
+
+/* Bytes of memory and of scratch for what is left of a distribution when `known` dimensions are
+ * known. No bytes of scratch may be needed.
+ * Errors: NOWCAST_NULL_ARGUMENT, NOWCAST_INVALID_HANDLE, NOWCAST_INVALID_ARGUMENT (none left).
+ * Threads: any. */
+nowcast_status nowcast_gaussian_given_bytes(const nowcast_gaussian *gaussian, uint64_t known,
+                                            uint64_t *memory_bytes, uint64_t *scratch_bytes,
+                                            nowcast_error *error);
+
+/* Makes the distribution of the other dimensions, in their order, given that dimension `indices[i]`
+ * is `values[i]`, for `known` of them.
+ * Arguments: memory and scratch have the bytes of nowcast_gaussian_given_bytes and start on a
+ *   multiple of NOWCAST_ALIGNMENT; `*rest` receives the distribution, which lies in `memory` and
+ *   keeps nothing of `gaussian`.
+ * Ownership: memory and scratch stay the caller's; scratch is free again after the call.
+ * Errors: NOWCAST_INVALID_ARGUMENT (an index that is none or comes twice), NOWCAST_NOT_FINITE,
+ *   NOWCAST_NOT_COVARIANCE (known dimensions that determine each other), NOWCAST_TOO_SMALL,
+ *   NOWCAST_MISALIGNED, NOWCAST_NULL_ARGUMENT, NOWCAST_INVALID_HANDLE. `memory` and `scratch` are
+ *   written even so.
+ * Threads: any. Allocation: none. Where `indices` are 0, 1, 2 and so on the factor is read, else
+ *   made anew: dim^3 / 2 multiply-adds of a full covariance. */
+nowcast_status nowcast_gaussian_given(const nowcast_gaussian *gaussian, const size_t *indices,
+                                      const double *values, uint64_t known, void *memory,
+                                      uint64_t memory_bytes, void *scratch, uint64_t scratch_bytes,
+                                      nowcast_gaussian **rest, nowcast_error *error);
+
+/* Bytes of scratch for nowcast_gaussian_log_density; none may be needed.
+ * Errors: NOWCAST_NULL_ARGUMENT, NOWCAST_INVALID_HANDLE. Threads: any. */
+nowcast_status nowcast_gaussian_log_density_bytes(const nowcast_gaussian *gaussian,
+                                                  uint64_t *scratch_bytes, nowcast_error *error);
+
+/* The natural logarithm of the density at `x`, which has an element for each dimension, in the
+ * units of the mean. The factor is kept in float: of a covariance of condition c, the distance is
+ * right to c * 2^-24 of itself.
+ * Errors: NOWCAST_NOT_FINITE, NOWCAST_NOT_COVARIANCE (a dimension that is constant or determined by
+ *   others has no density), NOWCAST_TOO_SMALL, NOWCAST_MISALIGNED, NOWCAST_NULL_ARGUMENT,
+ *   NOWCAST_INVALID_HANDLE.
+ * Threads: any, each with scratch of its own. Allocation: none; dim^2 / 2 multiply-adds of a full
+ *   covariance. */
+nowcast_status nowcast_gaussian_log_density(const nowcast_gaussian *gaussian, const double *x,
+                                            void *scratch, uint64_t scratch_bytes, double *value,
+                                            nowcast_error *error);
+
 /* Number of dimensions.
  * Errors: NOWCAST_NULL_ARGUMENT, NOWCAST_INVALID_HANDLE. Threads: any. */
 nowcast_status nowcast_gaussian_dim(const nowcast_gaussian *gaussian, uint64_t *dim,
@@ -735,6 +792,22 @@ nowcast_status nowcast_gaussian_dim(const nowcast_gaussian *gaussian, uint64_t *
 nowcast_status nowcast_gaussian_draw(const nowcast_gaussian *gaussian, uint64_t seed,
                                      uint64_t stream, uint64_t first_path, float *out,
                                      uint64_t paths, nowcast_error *error);
+
+/* What time it is, in any unit, never going back. */
+typedef uint64_t (*nowcast_clock)(void *context);
+
+/* Draws as many of the paths of nowcast_gaussian_draw as fit into the time until `deadline`, a time
+ * of `clock`, at most `paths`; `*drawn` receives how many, the first ones, the same whatever the
+ * deadline was. `out` has `paths * dim` elements; what is behind the paths drawn is unchanged.
+ * Paths are drawn in blocks of some thousand elements. A block is begun if it will end in time at
+ * the pace of the slowest so far; the first, which is the smallest, if the deadline is ahead.
+ * Errors: as nowcast_gaussian_draw.
+ * Threads: any. Allocation: none; one reading of the clock for each block. */
+nowcast_status nowcast_gaussian_draw_until(const nowcast_gaussian *gaussian, uint64_t seed,
+                                           uint64_t stream, uint64_t first_path,
+                                           nowcast_clock clock, void *context, uint64_t deadline,
+                                           float *out, uint64_t paths, uint64_t *drawn,
+                                           nowcast_error *error);
 
 /* The value below which dimension `index` falls with probability `p`, which is between zero and
  * one, both excluded: exact, without sampling.

@@ -115,6 +115,23 @@ pub(crate) unsafe fn room<'m>(
     unsafe { elements_mut(memory, needed as u64, what) }
 }
 
+/// [`room`], of which none may be needed: then it may be NULL.
+///
+/// # Safety
+/// As for [`carve`].
+pub(crate) unsafe fn optional<'m>(
+    what: &'static str,
+    memory: *mut u8,
+    bytes: u64,
+    needed: usize,
+) -> Result<&'m mut [u8], Failure> {
+    if needed == 0 {
+        return Ok(&mut []);
+    }
+    // SAFETY: as promised by the caller.
+    unsafe { room(what, memory, bytes, needed) }
+}
+
 /// Drops an object that lies in the caller's memory. Nothing happens to NULL.
 ///
 /// # Safety

@@ -18,7 +18,7 @@ use nowcast::load::LoadError;
 #[cfg(feature = "onnx")]
 use nowcast::onnx::ImportError;
 use nowcast::runtime::{BindError, ImageError, RunError, SessionError};
-use nowcast::sampling::{DrawError, GaussianError};
+use nowcast::sampling::{DrawError, GaussianError, PointError};
 
 macro_rules! statuses {
     ($($name:ident = $code:literal, $text:literal;)*) => {
@@ -112,6 +112,7 @@ pub(crate) enum Failure {
     Run(RunError),
     Gaussian(GaussianError),
     Draw(DrawError),
+    Point(PointError),
     #[cfg(feature = "onnx")]
     Forecaster(Box<ForecasterError>),
     Forecast(ForecastError),
@@ -141,6 +142,7 @@ impl Failure {
             Self::Run(_) => Status::StateFull,
             Self::Gaussian(error) => of_gaussian(error),
             Self::Draw(_) => Status::WrongLength,
+            Self::Point(error) => of_point(error),
             #[cfg(feature = "onnx")]
             Self::Forecaster(error) => of_forecaster(error),
             Self::Forecast(error) => of_forecast(error),
@@ -243,11 +245,23 @@ fn of_gaussian(error: &GaussianError) -> Status {
         GaussianError::StorageTooSmall { .. } | GaussianError::ScratchTooSmall { .. } => {
             Status::TooSmall
         }
-        GaussianError::MeanNotFinite { .. } | GaussianError::NotFinite { .. } => Status::NotFinite,
+        GaussianError::MeanNotFinite { .. }
+        | GaussianError::NotFinite { .. }
+        | GaussianError::Value { .. } => Status::NotFinite,
         GaussianError::NotSymmetric { .. }
         | GaussianError::NotPositiveDefinite { .. }
         | GaussianError::NegativeVariance { .. } => Status::NotCovariance,
         GaussianError::Stored => Status::Damaged,
+        _ => Status::InvalidArgument,
+    }
+}
+
+fn of_point(error: &PointError) -> Status {
+    match error {
+        PointError::Length { .. } => Status::WrongLength,
+        PointError::NotFinite { .. } => Status::NotFinite,
+        PointError::Singular { .. } => Status::NotCovariance,
+        PointError::ScratchTooSmall { .. } => Status::TooSmall,
         _ => Status::InvalidArgument,
     }
 }
@@ -305,6 +319,7 @@ impl fmt::Display for Failure {
             Self::Run(error) => error.fmt(f),
             Self::Gaussian(error) => error.fmt(f),
             Self::Draw(error) => error.fmt(f),
+            Self::Point(error) => error.fmt(f),
             #[cfg(feature = "onnx")]
             Self::Forecaster(error) => error.fmt(f),
             Self::Forecast(error) => error.fmt(f),
@@ -326,4 +341,5 @@ from!(LoadError => Load, ForecasterError => Forecaster);
 #[cfg(feature = "std")]
 from!(FileError => File);
 from!(BundleError => Bundle, ModelError => Model, SessionError => Session, BindError => Bind,
-    RunError => Run, GaussianError => Gaussian, DrawError => Draw, ForecastError => Forecast);
+    RunError => Run, GaussianError => Gaussian, DrawError => Draw, PointError => Point,
+    ForecastError => Forecast);

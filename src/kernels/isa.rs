@@ -89,8 +89,8 @@ impl Tiles {
 pub struct Level {
     isa: Isa,
     avx512_bf16: bool,
-    /// An instruction that sums products of four bytes: AVX512-VNNI, or `SDOT`. One flag for both
-    /// keeps a level in a register.
+    /// An instruction that sums products of four bytes: AVX-VNNI, AVX512-VNNI, or `SDOT`. One flag
+    /// for all keeps a level in a register.
     dots: bool,
     tiles: Tiles,
 }
@@ -124,6 +124,12 @@ impl Level {
     /// What an instruction set names, and nothing beyond it.
     pub(super) const fn plain(isa: Isa) -> Self {
         Self { isa, avx512_bf16: false, dots: false, tiles: Tiles::None }
+    }
+
+    /// AVX2, and these instructions beyond it.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) const fn avx2(avx_vnni: bool) -> Self {
+        Self { dots: avx_vnni, ..Self::plain(Isa::Avx2) }
     }
 
     /// AVX-512, and these instructions beyond it.
@@ -186,6 +192,11 @@ impl Level {
         self.avx512_bf16
     }
 
+    /// Whether AVX-VNNI may be used without AVX-512: sums of products of four bytes, on 256 bits.
+    pub const fn has_avx_vnni(self) -> bool {
+        self.dots && matches!(self.isa, Isa::Avx2)
+    }
+
     /// Whether AVX512-VNNI may be used: sums of products of four bytes.
     pub const fn has_avx512_vnni(self) -> bool {
         self.dots && matches!(self.isa, Isa::Avx512)
@@ -232,6 +243,8 @@ mod tests {
             let more = Level::avx512(true, true, Tiles::Allowed);
             assert_eq!(more.at_most(Isa::Avx512), avx512);
             assert_eq!(more.without_amx(), Level::avx512(true, true, Tiles::None));
+            assert_eq!(Level::avx2(true).at_most(Isa::Avx2), avx2);
+            assert_eq!(Level::avx2(true).at_most(Isa::Avx512), Level::avx2(true));
         }
         #[cfg(target_arch = "aarch64")]
         assert_eq!(Level::neon(true).at_most(Isa::Neon), Level::plain(Isa::Neon));
@@ -257,5 +270,7 @@ mod tests {
         assert_eq!(Level::detect().has_avx512_bf16(), bf16);
         let vnni = avx512 && std::is_x86_feature_detected!("avx512vnni");
         assert_eq!(Level::detect().has_avx512_vnni(), vnni);
+        let vnni = avx2 && !avx512 && std::is_x86_feature_detected!("avxvnni");
+        assert_eq!(Level::detect().has_avx_vnni(), vnni);
     }
 }

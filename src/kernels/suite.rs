@@ -5,21 +5,23 @@ extern crate std;
 use core::cell::Cell;
 use std::vec::Vec;
 
-use super::isa::{Isa, Level};
+use super::isa::Level;
 
 /// Every level that this CPU has, scalar first.
 pub(crate) fn levels() -> Vec<Level> {
-    let best = Level::detect();
-    Isa::ALL.into_iter().filter(|&isa| best.has(isa)).map(|isa| best.at_most(isa)).collect()
+    Level::each().collect()
 }
 
-/// Those, then the best one with what it has beyond its instruction set, and with AMX: of this CPU,
-/// or emulated where it has AVX512-BF16 to round with.
+/// Those, then the best one with what it has beyond its instruction set, and with AMX and with
+/// AVX-VNNI: of this CPU, or emulated where it has AVX512-BF16 to round with, or AVX2.
 pub(crate) fn levels_and_beyond() -> Vec<Level> {
     let mut all = levels();
     all.push(Level::detect());
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    all.extend(super::x86_64::amx::tests::level());
+    {
+        use super::x86_64::emulator;
+        all.extend(emulator::amx().into_iter().chain(emulator::avx_vnni()));
+    }
     all
 }
 

@@ -3,7 +3,7 @@
 
 use core::arch::x86_64::*;
 
-use super::isa::{Isa, Level, Tiles};
+use super::isa::{Level, Tiles};
 use super::simd::Simd;
 
 pub(crate) mod amx;
@@ -11,6 +11,8 @@ mod avx2;
 mod avx512;
 pub(super) mod avx512_bf16;
 pub(super) mod digits;
+#[cfg(all(test, target_os = "linux"))]
+pub(super) mod emulator;
 pub(super) mod nibbles;
 pub(super) mod pairs;
 pub(super) mod vnni;
@@ -71,6 +73,7 @@ pub(super) fn detect() -> Level {
     const XMM_YMM: u64 = 0b110;
     const MASKS_ZMM: u64 = 0b1110_0110;
     const AVX512_VNNI: u32 = 1 << 11;
+    const AVX_VNNI: u32 = 1 << 4;
     const AVX512_BF16: u32 = 1 << 5;
     const AMX_BF16_TILE_INT8: u32 = 1 << 22 | 1 << 24 | 1 << 25;
     const TILES: u64 = 0b11 << 17;
@@ -85,10 +88,11 @@ pub(super) fn detect() -> Level {
     if saved & XMM_YMM != XMM_YMM || !all(ebx, AVX2) {
         return Level::scalar();
     }
+    let more = if last >= 1 { self::cpuid(7, 1).eax } else { 0 };
     if saved & MASKS_ZMM != MASKS_ZMM || !all(ebx, AVX512_F_DQ_BW_VL) {
-        return Level::plain(Isa::Avx2);
+        return Level::avx2(all(more, AVX_VNNI));
     }
-    let bf16 = last >= 1 && all(self::cpuid(7, 1).eax, AVX512_BF16);
+    let bf16 = all(more, AVX512_BF16);
     // Rows are rounded by AVX512-BF16 before they are tiles.
     let tiles =
         bf16 && all(edx, AMX_BF16_TILE_INT8) && saved & TILES == TILES && amx::has_palette();

@@ -16,6 +16,7 @@ use super::error::DrawError;
 use super::gaussian::Gaussian;
 use super::quantile::normal_quantile;
 use super::real::Real;
+use super::room::Room;
 use super::source::Source;
 use super::tile::{Layout, Window};
 use crate::kernels::{Level, Simd, Vectorized, dispatch};
@@ -238,8 +239,8 @@ impl<T: Real> Vectorized for Map<'_, '_, T> {
     fn run<S: Simd>(self, s: S) {
         let Self { copula, mut out } = self;
         let (paths, dim) = (out.paths(), out.dim());
-        let mut tile = [T::ZERO; BLOCK * WIDTH];
-        let width = WIDTH.min(2 * S::LANES);
+        let (mut room, width) = (Room::NEW, T::abreast::<S>());
+        let tile = room.zeros(dim.min(BLOCK) * width);
         for first in (0..paths).step_by(width) {
             let mut group = out.part(first, width.min(paths - first));
             for start in (0..dim).step_by(BLOCK) {

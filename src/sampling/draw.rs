@@ -11,14 +11,17 @@
 
 use super::error::DrawError;
 use super::real::Real;
+use super::room::Room;
 use super::source::{Source, Words};
 use super::tile::{Layout, Window};
 use crate::kernels::{Level, Simd, Vectorized, dispatch};
 
 /// Rows of the factor that are stored and multiplied together.
 pub(super) const ROWS: usize = 4;
-/// Dimensions at a time: a multiple of `ROWS`.
-pub(super) const BLOCK: usize = 32;
+/// Dimensions at a time: a multiple of `ROWS`. The more, the less often normals that wait in the
+/// caller's memory are read again, and the more working memory, of which two tiles should leave half
+/// of a first-level cache of 32 KiB to the factor.
+pub(super) const BLOCK: usize = 64;
 /// Paths abreast at most: two of the widest vectors that the target may have.
 pub(super) const WIDTH: usize = if cfg!(target_arch = "x86_64") {
     32
@@ -37,7 +40,7 @@ pub(super) const WIDTH: usize = if cfg!(target_arch = "x86_64") {
 /// **Errors**: [`DrawError::NotWholePaths`] unless `dim` divides the length of `out` (zero
 /// divides none but an empty one), [`DrawError::TooManyWords`]; `out` is unchanged.
 ///
-/// **Cost**: no allocation; at most 12 KiB of stack; one Philox block for each path and
+/// **Cost**: no allocation; at most 20 KiB of stack; one Philox block for each path and
 /// one word and inverse for each normal. A single path costs as much as `LANES` of them.
 ///
 /// # Examples
@@ -174,6 +177,14 @@ pub(super) enum Shape<'a, T> {
     LowRank { mean: &'a [T], loadings: &'a [T], deviations: &'a [T], rank: usize },
 }
 
+impl<T> Shape<'_, T> {
+    /// Dimensions, or common factors, that are made together, up to a whole panel.
+    fn normals_together(&self, dim: usize) -> usize {
+        let rank = if let Shape::LowRank { rank, .. } = self { *rank } else { 0 };
+        rank.max(dim).min(BLOCK).next_multiple_of(ROWS)
+    }
+}
+
 /// Where the panel of rows `ROWS * panel ..` starts. A panel holds `ROWS` coefficients for each
 /// column up to its last row, zeros above the diagonal.
 pub(super) const fn panel_start(panel: usize) -> usize {
@@ -251,8 +262,11 @@ impl<T: Real, G: Source> Vectorized for Draw<'_, T, G> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { shape, dim, from, mut out } = self;
-        let mut tiles = Tiles::<T> { z: T::TILE, y: T::TILE };
-        let abreast = if T::twice::<S>() { 2 * S::LANES } else { S::LANES };
+        let abreast = T::abreast::<S>();
+        let mut rooms = [Room::NEW, Room::NEW];
+        let [z, y] = &mut rooms;
+        let len = shape.normals_together(dim) * abreast;
+        let mut tiles = Tiles { z: z.zeros(len), y: y.zeros(len) };
         let mut start = 0;
         while start < out.paths() {
             let paths = from.together(start, (out.paths() - start).min(abreast));
@@ -267,15 +281,13 @@ impl<T: Real, G: Source> Vectorized for Draw<'_, T, G> {
     }
 }
 
-/// Working memory: normals, and elements that are being made of them. No vector crosses a cache
-/// line.
-#[repr(C, align(64))]
-struct Tiles<T: Real> {
-    z: T::Tile,
-    y: T::Tile,
+/// Working memory: normals, and elements that are being made of them.
+struct Tiles<'t, T> {
+    z: &'t mut [T],
+    y: &'t mut [T],
 }
 
-impl<T: Real> Tiles<T> {
+impl<T: Real> Tiles<'_, T> {
     /// Paths that are made together: at most `LANES` times the vectors abreast. Normals come in
     /// blocks, those of common factors first. There is one place where they are made, since the
     /// inverse is long.
@@ -296,7 +308,7 @@ impl<T: Real> Tiles<T> {
             let (start, end) = if common { (done, rank) } else { (done - rank, dim) };
             let normals = BLOCK.min(end - start);
             done += normals;
-            let z = &mut self.z.as_mut()[..normals * width];
+            let z = &mut self.z[..normals * width];
             fill(s, &mut words, z);
             match shape {
                 Shape::Standard => {}
@@ -318,7 +330,7 @@ impl<T: Real> Tiles<T> {
                     continue;
                 }
                 Shape::LowRank { deviations, .. } => {
-                    let y = &mut self.y.as_mut()[..normals * width];
+                    let y = &mut self.y[..normals * width];
                     out.read(s, y, width, start);
                     let rows = z.chunks_exact_mut(width).zip(y.chunks_exact(width));
                     for ((z, y), deviation) in rows.zip(&deviations[start..]) {
@@ -350,7 +362,7 @@ impl<T: Real> Tiles<T> {
         let width = VECTORS * S::LANES;
         let dim = mean.len();
         let blocks = dim.div_ceil(BLOCK);
-        let (z, y) = (self.z.as_mut(), self.y.as_mut());
+        let (z, y) = (&mut *self.z, &mut *self.y);
         for rows in (0..blocks).rev() {
             let start = rows * BLOCK;
             let mean = &mean[start..][..BLOCK.min(dim - start)];
@@ -397,7 +409,7 @@ impl<T: Real> Tiles<T> {
     ) {
         let Block { loadings, rank, first, factors } = block;
         let width = VECTORS * S::LANES;
-        let (z, y) = (self.z.as_mut(), self.y.as_mut());
+        let (z, y) = (&mut *self.z, &mut *self.y);
         for start in (0..mean.len()).step_by(BLOCK) {
             let mean = &mean[start..][..BLOCK.min(mean.len() - start)];
             if first > 0 {

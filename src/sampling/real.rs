@@ -3,6 +3,8 @@
 //! Owns [`Real`] and, behind it, what a draw does with a vector of either type. It must not know
 //! what is drawn.
 
+use core::mem::MaybeUninit;
+
 use super::draw::{BLOCK, WIDTH};
 use super::normal::normal;
 use super::normal64::normal64;
@@ -59,11 +61,16 @@ pub trait Arithmetic: Copy + PartialOrd {
     const SIDE: usize;
     const ZERO: Self;
     /// Working memory of a draw: elements by dimension and path, as many bytes of either type.
-    type Tile: AsMut<[Self]>;
+    type Tile: AsMut<[MaybeUninit<Self>]>;
     const TILE: Self::Tile;
 
     /// Whether registers hold the sums of two vectors of paths, four elements of each.
     fn twice<S: Simd>() -> bool;
+    /// Paths abreast.
+    #[inline(always)]
+    fn abreast<S: Simd>() -> usize {
+        if Self::twice::<S>() { 2 * S::LANES } else { S::LANES }
+    }
     fn splat<S: Simd>(s: S, x: Self) -> Self::Vector<S>;
     /// The first `S::LANES` elements.
     fn load<S: Simd>(s: S, from: &[Self]) -> Self::Vector<S>;
@@ -94,8 +101,8 @@ impl Arithmetic for f32 {
     type Vector<S: Simd> = S::F32;
     const SIDE: usize = 8;
     const ZERO: Self = 0.0;
-    type Tile = [f32; BLOCK * WIDTH];
-    const TILE: Self::Tile = [0.0; BLOCK * WIDTH];
+    type Tile = [MaybeUninit<f32>; BLOCK * WIDTH];
+    const TILE: Self::Tile = [const { MaybeUninit::uninit() }; BLOCK * WIDTH];
 
     #[inline(always)]
     fn twice<S: Simd>() -> bool {
@@ -149,8 +156,8 @@ impl Arithmetic for f64 {
     const SIDE: usize = 4;
     const ZERO: Self = 0.0;
     /// Half of the paths abreast: see [`twice`](Arithmetic::twice).
-    type Tile = [f64; BLOCK * WIDTH / 2];
-    const TILE: Self::Tile = [0.0; BLOCK * WIDTH / 2];
+    type Tile = [MaybeUninit<f64>; BLOCK * WIDTH / 2];
+    const TILE: Self::Tile = [const { MaybeUninit::uninit() }; BLOCK * WIDTH / 2];
 
     /// One vector of paths is two of `f64` already.
     #[inline(always)]

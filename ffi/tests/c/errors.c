@@ -420,6 +420,121 @@ static void states(const char *sum)
     EXPECT(nowcast_program_release(program, &error), NOWCAST_OK);
 }
 
+static uint64_t ticks(void *context)
+{
+    uint64_t *now = context;
+    return (*now)++;
+}
+
+/* What is left of two dimensions of which the second is known, and densities. */
+static void given(const nowcast_gaussian *both)
+{
+    const size_t second[2] = { 1, 1 }, beyond[1] = { 2 };
+    const double values[2] = { 0.5, 0.5 }, not_finite[1] = { HUGE_VAL };
+    const double at[2] = { 10.0, -1.0 }, nowhere[2] = { HUGE_VAL, 0.0 };
+    uint64_t bytes = 77, scratch_bytes = 77, density_bytes = 77, dim = 0;
+    nowcast_gaussian *rest = UNTOUCHED;
+    double value = 77.0;
+
+    EXPECT(nowcast_gaussian_given_bytes(both, 2, &bytes, &scratch_bytes, &error),
+           NOWCAST_INVALID_ARGUMENT);
+    EXPECT(nowcast_gaussian_given_bytes(NULL, 1, &bytes, &scratch_bytes, &error),
+           NOWCAST_NULL_ARGUMENT);
+    CHECK(bytes == 77 && scratch_bytes == 77);
+    EXPECT(nowcast_gaussian_given_bytes(both, 1, &bytes, &scratch_bytes, &error), NOWCAST_OK);
+    void *block = NULL, *scratch_block = NULL;
+    char *memory = aligned(bytes, &block);
+    char *scratch = aligned(scratch_bytes, &scratch_block);
+#define GIVEN(indices, values, known, bytes, scratch_bytes, out, expected)                     \
+    EXPECT(nowcast_gaussian_given(both, indices, values, known, memory, bytes, scratch,        \
+                                  scratch_bytes, out, &error),                                 \
+           expected)
+    GIVEN(NULL, values, 1, bytes, scratch_bytes, &rest, NOWCAST_NULL_ARGUMENT);
+    GIVEN(second, NULL, 1, bytes, scratch_bytes, &rest, NOWCAST_NULL_ARGUMENT);
+    GIVEN(second, values, 1, bytes, scratch_bytes, NULL, NOWCAST_NULL_ARGUMENT);
+    GIVEN(second, values, 2, bytes, scratch_bytes, &rest, NOWCAST_INVALID_ARGUMENT);
+    GIVEN(beyond, values, 1, bytes, scratch_bytes, &rest, NOWCAST_INVALID_ARGUMENT);
+    GIVEN(second, not_finite, 1, bytes, scratch_bytes, &rest, NOWCAST_NOT_FINITE);
+    GIVEN(second, values, 1, bytes - 1, scratch_bytes, &rest, NOWCAST_TOO_SMALL);
+    GIVEN(second, values, 1, bytes, scratch_bytes - 1, &rest, NOWCAST_TOO_SMALL);
+    CHECK(rest == UNTOUCHED);
+    GIVEN(second, values, 1, bytes, scratch_bytes, &rest, NOWCAST_OK);
+    EXPECT(nowcast_gaussian_dim(rest, &dim, &error), NOWCAST_OK);
+    CHECK(dim == 1);
+    /* 10 + 1.2 (0.5 + 1) */
+    EXPECT(nowcast_gaussian_quantile(rest, 0, 0.5, &value, &error), NOWCAST_OK);
+    CHECK(fabs(value - 11.8) < 1e-5);
+
+    EXPECT(nowcast_gaussian_log_density_bytes(both, NULL, &error), NOWCAST_NULL_ARGUMENT);
+    EXPECT(nowcast_gaussian_log_density_bytes(both, &density_bytes, &error), NOWCAST_OK);
+    CHECK(density_bytes <= scratch_bytes);
+#define DENSITY(x, bytes, expected)                                                            \
+    EXPECT(nowcast_gaussian_log_density(both, x, scratch, bytes, &value, &error), expected)
+    DENSITY(NULL, density_bytes, NOWCAST_NULL_ARGUMENT);
+    DENSITY(nowhere, density_bytes, NOWCAST_NOT_FINITE);
+    DENSITY(at, density_bytes - 1, NOWCAST_TOO_SMALL);
+    DENSITY(at, density_bytes, NOWCAST_OK);
+    /* -ln(2 pi) - ln(det) / 2, where det = 4 - 1.2^2 */
+    CHECK(fabs(value + 2.307880695) < 1e-6);
+    EXPECT(nowcast_gaussian_release(rest, &error), NOWCAST_OK);
+    free(block);
+    free(scratch_block);
+}
+
+/* A distribution with a common factor: constants, where there is nothing else. */
+static void low_rank(void)
+{
+    const double mean[2] = { 10.0, -1.0 }, loadings[2] = { 2.0, 0.0 }, variances[2] = { 1.0, 0.0 };
+    const double bad[2] = { 1.0, -1.0 }, at[2] = { 10.0, -1.0 };
+    uint64_t bytes = 77, scratch_bytes = 77, now = 0, drawn = 77;
+    nowcast_gaussian *gaussian = UNTOUCHED;
+    float paths[6] = { 0 }, some[6] = { 0 };
+    double value = 77.0;
+
+    EXPECT(nowcast_gaussian_low_rank_bytes(2, 0, &bytes, &scratch_bytes, &error),
+           NOWCAST_INVALID_ARGUMENT);
+    EXPECT(nowcast_gaussian_low_rank_bytes(2, UINT64_MAX, &bytes, &scratch_bytes, &error),
+           NOWCAST_INVALID_ARGUMENT);
+    EXPECT(nowcast_gaussian_low_rank_bytes(2, 1, &bytes, NULL, &error), NOWCAST_NULL_ARGUMENT);
+    CHECK(bytes == 77 && scratch_bytes == 77);
+    EXPECT(nowcast_gaussian_low_rank_bytes(2, 1, &bytes, &scratch_bytes, &error), NOWCAST_OK);
+    void *block = NULL, *scratch_block = NULL;
+    char *memory = aligned(bytes, &block);
+    char *scratch = aligned(scratch_bytes, &scratch_block);
+#define LOW_RANK(mean, loadings, variances, rank, scratch_bytes, out, expected)                \
+    EXPECT(nowcast_gaussian_low_rank(mean, loadings, variances, 2, rank, NOWCAST_ISA_AUTO,     \
+                                     memory, bytes, scratch, scratch_bytes, out, &error),      \
+           expected)
+    LOW_RANK(mean, NULL, variances, 1, scratch_bytes, &gaussian, NOWCAST_NULL_ARGUMENT);
+    LOW_RANK(mean, loadings, NULL, 1, scratch_bytes, &gaussian, NOWCAST_NULL_ARGUMENT);
+    LOW_RANK(mean, loadings, variances, 0, scratch_bytes, &gaussian, NOWCAST_INVALID_ARGUMENT);
+    LOW_RANK(mean, loadings, variances, 1, scratch_bytes - 1, &gaussian, NOWCAST_TOO_SMALL);
+    LOW_RANK(mean, loadings, bad, 1, scratch_bytes, &gaussian, NOWCAST_NOT_COVARIANCE);
+    LOW_RANK(mean, loadings, variances, 1, scratch_bytes, NULL, NOWCAST_NULL_ARGUMENT);
+    CHECK(gaussian == UNTOUCHED);
+    LOW_RANK(mean, loadings, variances, 1, scratch_bytes, &gaussian, NOWCAST_OK);
+    EXPECT(nowcast_gaussian_draw(gaussian, 1, 2, 3, paths, 3, &error), NOWCAST_OK);
+    CHECK(paths[0] != paths[2] && paths[1] == -1.0f && paths[5] == -1.0f);
+    EXPECT(nowcast_gaussian_log_density(gaussian, at, scratch, scratch_bytes, &value, &error),
+           NOWCAST_NOT_COVARIANCE);
+
+#define UNTIL(clock, deadline, out, drawn, expected)                                           \
+    EXPECT(nowcast_gaussian_draw_until(gaussian, 1, 2, 3, clock, &now, deadline, out, 3,       \
+                                       drawn, &error),                                         \
+           expected)
+    UNTIL(NULL, 9, some, &drawn, NOWCAST_NULL_ARGUMENT);
+    UNTIL(ticks, 9, NULL, &drawn, NOWCAST_NULL_ARGUMENT);
+    UNTIL(ticks, 9, some, NULL, NOWCAST_NULL_ARGUMENT);
+    CHECK(drawn == 77);
+    UNTIL(ticks, 0, some, &drawn, NOWCAST_OK);
+    CHECK(drawn == 0 && some[1] == 0.0f);
+    UNTIL(ticks, UINT64_MAX, some, &drawn, NOWCAST_OK);
+    CHECK(drawn == 3 && memcmp(some, paths, sizeof paths) == 0);
+    EXPECT(nowcast_gaussian_release(gaussian, &error), NOWCAST_OK);
+    free(block);
+    free(scratch_block);
+}
+
 static void gaussians(void)
 {
     const double mean[2] = { 10.0, -1.0 };
@@ -499,6 +614,8 @@ static void gaussians(void)
     CHECK(value == 77.0);
     EXPECT(nowcast_gaussian_quantile(gaussian, 0, 0.5, &value, &error), NOWCAST_OK);
     CHECK(value == 10.0);
+    given(gaussian);
+    low_rank();
     EXPECT(nowcast_gaussian_release(gaussian, &error), NOWCAST_OK);
     EXPECT(nowcast_gaussian_release(gaussian, &error), NOWCAST_INVALID_HANDLE);
     EXPECT(nowcast_gaussian_draw(gaussian, 1, 2, 3, paths, 3, &error), NOWCAST_INVALID_HANDLE);

@@ -60,6 +60,12 @@ static void session(const char *path)
     EXPECT(nowcast_program_release(program, &error), NOWCAST_OK);
 }
 
+static uint64_t ticks(void *context)
+{
+    uint64_t *now = context;
+    return (*now)++;
+}
+
 static void gaussian(void)
 {
     const double mean[3] = { 1, 2, 3 };
@@ -76,7 +82,35 @@ static void gaussian(void)
                                  scratch_bytes, &gaussian, &error));
     SERVES(nowcast_gaussian_draw(gaussian, 1, 2, 3, paths, 100, &error));
     SERVES(nowcast_gaussian_quantile(gaussian, 1, 0.9, &value, &error));
+    uint64_t now = 0, drawn = 0, rest_bytes = 0, given_bytes = 0;
+    SERVES(nowcast_gaussian_draw_until(gaussian, 1, 2, 3, ticks, &now, 1000, paths, 100, &drawn,
+                                       &error));
+    CHECK(drawn == 100);
+    const size_t known[1] = { 1 };
+    void *rest_block = NULL, *given_block = NULL;
+    nowcast_gaussian *rest = NULL;
+    SERVES(nowcast_gaussian_given_bytes(gaussian, 1, &rest_bytes, &given_bytes, &error));
+    void *rest_memory = aligned(rest_bytes, &rest_block);
+    void *given_scratch = aligned(given_bytes, &given_block);
+    SERVES(nowcast_gaussian_given(gaussian, known, mean, 1, rest_memory, rest_bytes, given_scratch,
+                                  given_bytes, &rest, &error));
+    SERVES(nowcast_gaussian_draw(rest, 1, 2, 3, paths, 100, &error));
+    SERVES(nowcast_gaussian_release(rest, &error));
+    SERVES(nowcast_gaussian_log_density_bytes(gaussian, &given_bytes, &error));
+    SERVES(nowcast_gaussian_log_density(gaussian, mean, given_scratch, given_bytes, &value,
+                                        &error));
     SERVES(nowcast_gaussian_release(gaussian, &error));
+    SERVES(nowcast_gaussian_low_rank_bytes(3, 1, &rest_bytes, &given_bytes, &error));
+    free(rest_block);
+    free(given_block);
+    rest_memory = aligned(rest_bytes, &rest_block);
+    given_scratch = aligned(given_bytes, &given_block);
+    SERVES(nowcast_gaussian_low_rank(mean, mean, mean, 3, 1, NOWCAST_ISA_AUTO, rest_memory,
+                                     rest_bytes, given_scratch, given_bytes, &gaussian, &error));
+    SERVES(nowcast_gaussian_draw(gaussian, 1, 2, 3, paths, 100, &error));
+    SERVES(nowcast_gaussian_release(gaussian, &error));
+    free(rest_block);
+    free(given_block);
     SERVES(nowcast_gaussian_diagonal(mean, mean, 3, NOWCAST_ISA_AUTO, memory, bytes, &gaussian,
                                      &error));
     SERVES(nowcast_gaussian_draw(gaussian, 1, 2, 3, paths, 100, &error));

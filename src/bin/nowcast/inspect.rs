@@ -49,6 +49,7 @@ struct Report {
     isa: &'static str,
     /// Instructions beyond that: products of pairs of bf16.
     avx512_bf16: bool,
+    avx_vnni: bool,
     avx512_vnni: bool,
     /// Tiles of AMX; they are asked for where a step would use them.
     amx: &'static str,
@@ -231,6 +232,7 @@ impl Report {
             stack_bytes: needs.stack_bytes,
             isa: level.isa().name(),
             avx512_bf16: level.has_avx512_bf16(),
+            avx_vnni: level.has_avx_vnni(),
             avx512_vnni: level.has_avx512_vnni(),
             amx: level.tiles().name(),
             kernels,
@@ -295,6 +297,7 @@ impl Report {
             (true, true) => " with avx512bf16 and avx512vnni",
             (true, false) => " with avx512bf16",
             (false, true) => " with avx512vnni",
+            (false, false) if self.avx_vnni => " with avxvnni",
             (false, false) => "",
         };
         let amx = match self.amx {

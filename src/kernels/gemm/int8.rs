@@ -155,6 +155,8 @@ pub enum Way {
     Plain,
     /// AVX2: pairs of bytes in 16 bits, or halves of bytes, whose products fit 16 bits.
     Avx2,
+    /// AVX-VNNI: sums of four products in one instruction, on 256 bits.
+    AvxVnni,
     /// AVX512-VNNI: sums of four products in one instruction.
     Avx512Vnni,
     /// AMX-INT8: tiles.
@@ -173,6 +175,8 @@ impl Way {
             Self::Amx
         } else if level.has_avx512_vnni() {
             Self::Avx512Vnni
+        } else if level.has_avx_vnni() {
+            Self::AvxVnni
         } else if level.has(Isa::Avx2) {
             Self::Avx2
         } else if level.has_neon_dotprod() {
@@ -190,7 +194,7 @@ impl Way {
 
     /// Whether it takes rows that are [`Windows`]; others want each in one piece.
     pub const fn walks(self) -> bool {
-        matches!(self, Self::Avx2 | Self::Avx512Vnni)
+        matches!(self, Self::Avx2 | Self::AvxVnni | Self::Avx512Vnni)
     }
 
     /// Its short name.
@@ -198,6 +202,7 @@ impl Way {
         match self {
             Self::Plain => "plain",
             Self::Avx2 => "avx2",
+            Self::AvxVnni => "avxvnni",
             Self::Avx512Vnni => "avx512vnni",
             Self::Amx => "amx",
             Self::Neon => "neon",
@@ -231,7 +236,7 @@ pub fn gemm_i8_by<S: Simd>(way: Way, s: S, level: Level, mut gemm: GemmI8<'_>) {
         #[cfg(target_arch = "x86_64")]
         Way::Amx => crate::kernels::x86_64::amx::int8::gemm(level, &mut gemm),
         #[cfg(target_arch = "x86_64")]
-        Way::Avx512Vnni => crate::kernels::x86_64::vnni::gemm(level, &mut gemm),
+        Way::AvxVnni | Way::Avx512Vnni => crate::kernels::x86_64::vnni::gemm(level, &mut gemm),
         #[cfg(target_arch = "x86_64")]
         Way::Avx2 => crate::kernels::x86_64::pairs::gemm(level, &mut gemm),
         #[cfg(target_arch = "aarch64")]

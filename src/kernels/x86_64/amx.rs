@@ -21,12 +21,10 @@ use crate::kernels::gemm::{GemmF32, PANEL};
 use crate::kernels::isa::{Level, Tiles};
 use crate::kernels::simd::{Simd, Vectorized};
 
-#[cfg(all(test, target_os = "linux"))]
-mod emulator;
 pub(in crate::kernels) mod int8;
 mod permission;
 #[cfg(all(test, target_os = "linux"))]
-pub(crate) mod tests;
+mod tests;
 
 pub(in crate::kernels) use permission::ask;
 

@@ -1,19 +1,48 @@
-//! Products of fours of bytes by `vpdpbusd`: AVX512-VNNI.
+//! Products of fours of bytes by `vpdpbusd`: AVX512-VNNI, and AVX-VNNI on 256 bits.
 //!
 //! The instruction multiplies unsigned bytes with signed ones; rows of signed bytes are copied with
 //! their top bits flipped.
-#![allow(clippy::needless_range_loop, reason = "an index says which row, panel or chain")]
+#![allow(clippy::needless_range_loop, reason = "an index says which row, panel, part or chain")]
 
 use core::arch::x86_64::*;
 use core::slice;
 
-use super::Avx512;
+use super::{Avx2, Avx512};
 use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::finish::Finish;
 use crate::kernels::gemm::int8::{GemmI8, PREPARED_ROWS, Windows, last_word};
 use crate::kernels::int8::QUAD;
 use crate::kernels::isa::Level;
 use crate::kernels::simd::Simd;
+
+/// A token of the instruction.
+trait Dots: Copy {
+    /// The instruction set whose vectors it works on.
+    type S: Simd;
+
+    fn from_level(level: Level) -> Option<Self>;
+
+    fn simd(self) -> Self::S;
+
+    /// `sum` with the products of four unsigned bytes and four signed ones added to each word.
+    fn dot(self, sum: Words<Self>, x: Words<Self>, weights: Words<Self>) -> Words<Self>;
+
+    /// Computes as many panels from `panel` on, of those `left`, as suit the registers, and says
+    /// how many.
+    fn column(self, gemm: &mut GemmI8<'_>, rows: Rows, panel: usize, left: usize) -> usize;
+}
+
+/// A vector of words.
+type Words<D> = <<D as Dots>::S as Simd>::U32;
+
+/// Rows that are multiplied together: `len` from row `first` of the product on.
+#[derive(Clone, Copy)]
+struct Rows {
+    first: usize,
+    len: usize,
+    /// Whether they are in the scratch.
+    prepared: bool,
+}
 
 /// The token of AVX512-VNNI.
 #[derive(Clone, Copy, Debug)]
@@ -30,23 +59,154 @@ impl Avx512Vnni {
     }
 }
 
-/// Computes a product by AVX512-VNNI.
+/// The token of AVX-VNNI.
+#[derive(Clone, Copy, Debug)]
+struct AvxVnni(Avx2);
+
+/// Computes the panels of one column of tiles: of the heights listed, each with the number of its
+/// chains, the tallest that fits.
+macro_rules! tiles {
+    ($tile:ident, $token:expr, $gemm:expr, $rows:expr, $panel:expr;
+        $panels:literal; $($mr:literal in $ch:literal),*) => {{
+        let mut row = 0;
+        while row < $rows.len {
+            $(if $rows.len - row >= $mr {
+                // SAFETY: the token proves the instructions.
+                // All rows were checked to be inside, and prepared ones fill the scratch.
+                let sums = unsafe { $tile::<$mr, $panels, $ch>($token, $gemm, $rows, row, $panel) };
+                finish($token, $gemm, $rows.first + row, $panel, &sums);
+                row += $mr;
+                continue;
+            })*
+        }
+        $panels
+    }};
+}
+
+impl Dots for Avx512Vnni {
+    type S = Avx512;
+
+    fn from_level(level: Level) -> Option<Self> {
+        Self::from_level(level)
+    }
+
+    #[inline(always)]
+    fn simd(self) -> Avx512 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: __m512i, x: __m512i, weights: __m512i) -> __m512i {
+        // SAFETY: the token proves it.
+        unsafe { _mm512_dpbusd_epi32(sum, x, weights) }
+    }
+
+    fn column(self, gemm: &mut GemmI8<'_>, rows: Rows, panel: usize, left: usize) -> usize {
+        match (rows.len, left) {
+            (1, 4..) => tiles! { tile_512, self, gemm, rows, panel; 4; 1 in 4 },
+            (..=6, 4..) => tiles! {
+                tile_512, self, gemm, rows, panel; 4; 6 in 1, 5 in 1, 4 in 1, 3 in 1, 2 in 1
+            },
+            (_, 2..) => tiles! {
+                tile_512, self, gemm, rows, panel;
+                2; 12 in 1, 11 in 1, 10 in 1, 9 in 1, 8 in 1, 7 in 1, 6 in 1, 5 in 1, 4 in 1,
+                3 in 1, 2 in 2, 1 in 4
+            },
+            _ => tiles! {
+                tile_512, self, gemm, rows, panel; 1; 12 in 1, 6 in 1, 4 in 1, 2 in 4, 1 in 8
+            },
+        }
+    }
+}
+
+/// [`tile`] with the instructions of [`Avx512Vnni`].
 ///
-/// **Panics**: if `level` does not prove it.
+/// # Safety
+/// As there.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
+unsafe fn tile_512<const MR: usize, const P: usize, const CH: usize>(
+    token: Avx512Vnni,
+    gemm: &GemmI8<'_>,
+    rows: Rows,
+    row: usize,
+    panel: usize,
+) -> [[[__m512i; 1]; P]; MR] {
+    // SAFETY: as the caller promises.
+    unsafe { tile::<_, 1, MR, P, CH>(token, gemm, rows, row, panel) }
+}
+
+impl Dots for AvxVnni {
+    type S = Avx2;
+
+    fn from_level(level: Level) -> Option<Self> {
+        Avx2::from_level(level).filter(|_| level.has_avx_vnni()).map(Self)
+    }
+
+    #[inline(always)]
+    fn simd(self) -> Avx2 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: __m256i, x: __m256i, weights: __m256i) -> __m256i {
+        // SAFETY: the token proves it.
+        unsafe { _mm256_dpbusd_avx_epi32(sum, x, weights) }
+    }
+
+    // Of sixteen registers twelve are sums, two hold a panel.
+    fn column(self, gemm: &mut GemmI8<'_>, rows: Rows, panel: usize, left: usize) -> usize {
+        match (rows.len, left) {
+            (1, 4..) => tiles! { tile_256, self, gemm, rows, panel; 4; 1 in 1 },
+            (2, 2..) => tiles! { tile_256, self, gemm, rows, panel; 2; 2 in 1 },
+            _ => tiles! {
+                tile_256, self, gemm, rows, panel; 1; 6 in 1, 5 in 1, 4 in 1, 3 in 1, 2 in 2, 1 in 4
+            },
+        }
+    }
+}
+
+/// [`tile`] with the instructions of [`AvxVnni`].
+///
+/// # Safety
+/// As there.
+#[target_feature(enable = "avxvnni,avx2,fma")]
+unsafe fn tile_256<const MR: usize, const P: usize, const CH: usize>(
+    token: AvxVnni,
+    gemm: &GemmI8<'_>,
+    rows: Rows,
+    row: usize,
+    panel: usize,
+) -> [[[__m256i; 2]; P]; MR] {
+    // SAFETY: as the caller promises.
+    unsafe { tile::<_, 2, MR, P, CH>(token, gemm, rows, row, panel) }
+}
+
+/// Computes a product by AVX512-VNNI, or by AVX-VNNI.
+///
+/// **Panics**: if `level` proves neither.
 pub(in crate::kernels) fn gemm(level: Level, gemm: &mut GemmI8<'_>) {
-    let Some(s) = Avx512Vnni::from_level(level) else { panic!("no AVX512-VNNI at this level") };
+    if let Some(token) = Avx512Vnni::from_level(level) {
+        multiply(token, gemm);
+    } else if let Some(token) = AvxVnni::from_level(level) {
+        multiply(token, gemm);
+    } else {
+        panic!("no VNNI at this level");
+    }
+}
+
+fn multiply<D: Dots>(token: D, gemm: &mut GemmI8<'_>) {
     let panels = gemm.n.div_ceil(PANEL);
     // Rows are read through pointers.
     gemm.check_rows();
     for first in (0..gemm.m).step_by(PREPARED_ROWS) {
-        let rows = (gemm.m - first).min(PREPARED_ROWS);
+        let len = (gemm.m - first).min(PREPARED_ROWS);
         let prepared = gemm.k > 0 && (gemm.a_grid.signed || !gemm.k.is_multiple_of(QUAD));
         if prepared {
-            flip_rows(gemm, first, rows);
+            flip_rows(gemm, first, len);
         }
-        let mut panel = 0;
+        let (rows, mut panel) = (Rows { first, len, prepared }, 0);
         while panel < panels {
-            panel += column(s, gemm, (first, rows, prepared), panel, panels - panel);
+            panel += token.column(gemm, rows, panel, panels - panel);
         }
     }
 }
@@ -74,70 +234,35 @@ fn flip_rows(gemm: &mut GemmI8<'_>, first: usize, rows: usize) {
     }
 }
 
-/// Computes as many panels from `panel` on as suit the registers, and says how many. There are
-/// `len` rows from `first` on, which may be prepared.
-fn column(
-    s: Avx512Vnni,
-    gemm: &mut GemmI8<'_>,
-    (first, len, prepared): (usize, usize, bool),
-    panel: usize,
-    left: usize,
-) -> usize {
-    let mut row = 0;
-    /// Tiles of the tallest of those listed that fits.
-    macro_rules! rows {
-        ($panels:literal; $($mr:literal in $ch:literal),*) => {{
-            while row < len {
-                $(if len - row >= $mr {
-                    // SAFETY: the token proves AVX-512 and AVX512-VNNI.
-                    // All rows were checked to be inside, and prepared ones fill the scratch.
-                    let sums = unsafe {
-                        tile::<$mr, $panels, $ch>(s.0, gemm, (first, row, prepared), panel)
-                    };
-                    finish(s, gemm, first + row, panel, &sums);
-                    row += $mr;
-                    continue;
-                })*
-            }
-            $panels
-        }};
-    }
-    match (len, left) {
-        (1, 4..) => rows! { 4; 1 in 4 },
-        (..=6, 4..) => rows! { 4; 6 in 1, 5 in 1, 4 in 1, 3 in 1, 2 in 1 },
-        (_, 2..) => rows! {
-            2; 12 in 1, 11 in 1, 10 in 1, 9 in 1, 8 in 1, 7 in 1, 6 in 1, 5 in 1, 4 in 1, 3 in 1,
-            2 in 2, 1 in 4
-        },
-        _ => rows! { 1; 12 in 1, 6 in 1, 4 in 1, 2 in 4, 1 in 8 },
-    }
-}
-
-fn finish<const MR: usize, const P: usize>(
-    s: Avx512Vnni,
+fn finish<D: Dots, const H: usize, const MR: usize, const P: usize>(
+    token: D,
     gemm: &mut GemmI8<'_>,
     row: usize,
     panel: usize,
-    sums: &[[__m512i; P]; MR],
+    sums: &[[[Words<D>; H]; P]; MR],
 ) {
-    // SAFETY: a vector is 16 integers.
+    const { assert!(H * D::S::LANES == PANEL) };
+    // SAFETY: the vectors of a panel are that many integers.
     let sums = unsafe { slice::from_raw_parts(sums.as_ptr().cast(), MR * P * PANEL) };
     let (stride, (_, shift)) = (P * PANEL, gemm.unsigned());
-    s.0.vectorize(Finish { gemm, row, rows: MR, panel, panels: P, sums, stride, shift });
+    let finish = Finish { gemm, row, rows: MR, panel, panels: P, sums, stride, shift };
+    token.simd().vectorize(finish);
 }
 
-/// `MR` rows by `P` panels; the sum over `k` is split into `CH` chains, so that few rows still
-/// keep enough instructions in flight.
+/// `MR` rows by `P` panels of `H` vectors; the sum over `k` is split into `CH` chains, so that few
+/// rows still keep enough instructions in flight.
 ///
 /// # Safety
 /// The rows are inside `A`, or are prepared.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
-unsafe fn tile<const MR: usize, const P: usize, const CH: usize>(
-    s: Avx512,
+#[inline(always)]
+unsafe fn tile<D: Dots, const H: usize, const MR: usize, const P: usize, const CH: usize>(
+    token: D,
     gemm: &GemmI8<'_>,
-    (first, row, prepared): (usize, usize, bool),
+    Rows { first, prepared, .. }: Rows,
+    row: usize,
     panel: usize,
-) -> [[__m512i; P]; MR] {
+) -> [[[Words<D>; H]; P]; MR] {
+    let s = token.simd();
     let (data, walk, row) = if prepared {
         let len = gemm.k.next_multiple_of(QUAD);
         (bytes(gemm.scratch), Windows::rows(len, len), row)
@@ -146,7 +271,7 @@ unsafe fn tile<const MR: usize, const P: usize, const CH: usize>(
     };
     let begins = walk.begins::<MR>(row);
     let quads = walk.run.div_ceil(QUAD);
-    let mut sums = [[[s.u32_splat(0); P]; MR]; CH];
+    let mut sums = [[[[s.u32_splat(0); H]; P]; MR]; CH];
     let mut panels = [&[][..]; P];
     for j in 0..P {
         panels[j] = gemm.panel(panel + j);
@@ -161,23 +286,29 @@ unsafe fn tile<const MR: usize, const P: usize, const CH: usize>(
                     a[i] = data.as_ptr().wrapping_add(begins[i] + offset);
                 }
                 for j in 0..P {
-                    (b[j], panels[j]) = panels[j].split_at(quads * PANEL);
+                    let (lines, behind) = panels[j].split_at(quads * PANEL);
+                    (b[j], panels[j]) = (lines.as_chunks::<PANEL>().0, behind);
                 }
                 /// Adds the products of four columns of `A` with four rows of the panels to a chain. A
                 /// function would keep the sums in memory.
                 macro_rules! step {
                     ($chain:expr, $q:expr) => {
-                        let mut words = [s.u32_splat(0); P];
+                        let mut words = [[s.u32_splat(0); H]; P];
                         for j in 0..P {
-                            words[j] = s.u32_load(&b[j][$q * PANEL..][..PANEL]);
+                            let line: &[u32; PANEL] = &b[j][$q];
+                            for h in 0..H {
+                                words[j][h] = s.u32_load(&line[h * D::S::LANES..]);
+                            }
                         }
                         for i in 0..MR {
                             // SAFETY: a run of a row, whose bytes are inside as the caller has checked.
                             let x = unsafe { a[i].cast::<u32>().add($q).read_unaligned() };
                             let x = s.u32_splat(x);
                             for j in 0..P {
-                                let sum = &mut sums[$chain][i][j];
-                                *sum = _mm512_dpbusd_epi32(*sum, x, words[j]);
+                                for h in 0..H {
+                                    let sum = &mut sums[$chain][i][j][h];
+                                    *sum = token.dot(*sum, x, words[j][h]);
+                                }
                             }
                         }
                     };
@@ -202,8 +333,10 @@ unsafe fn tile<const MR: usize, const P: usize, const CH: usize>(
     let mut tile = sums[0];
     for i in 0..MR {
         for j in 0..P {
-            for c in 1..CH {
-                tile[i][j] = s.u32_add(tile[i][j], sums[c][i][j]);
+            for h in 0..H {
+                for c in 1..CH {
+                    tile[i][j][h] = s.u32_add(tile[i][j][h], sums[c][i][j][h]);
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 use crate::kernels::{Level, Simd, Vectorized, dispatch};
 use crate::sampling::draw::{BLOCK, Numbered};
 use crate::sampling::real::Real;
+use crate::sampling::room::Room;
 use crate::sampling::source::{Source, Words};
 use crate::sampling::tile::Window;
 
@@ -35,8 +36,8 @@ impl<T: Real, G: Source, V: Variate> Vectorized for Fill<'_, T, G, V> {
     fn run<S: Simd>(self, s: S) {
         let Self { source, variate, mut out } = self;
         let (from, dim) = (Numbered::all(source), out.dim());
-        let (mut tile, width) = (T::TILE, S::LANES);
-        let tile = tile.as_mut();
+        let (mut room, width) = (Room::NEW, S::LANES);
+        let tile = room.zeros(dim.min(BLOCK) * width);
         let mut first = 0;
         while first < out.paths() {
             let paths = from.together(first, (out.paths() - first).min(width));

@@ -3,6 +3,7 @@
 //! All use the same packages and features, so that the library is compiled once for all of them.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::context::{Context, Failure, Outcome, run};
@@ -25,6 +26,13 @@ pub(crate) fn cargo_test(context: &Context) -> Outcome<Command> {
         .env("NOWCAST_ORACLE", &context.oracle)
         .env("ORT_DYLIB_PATH", oracle::runtime_library(context)?);
     Ok(command)
+}
+
+/// The `nowcast` program, built of the same packages and features.
+pub(crate) fn program(context: &Context) -> Outcome<PathBuf> {
+    let mut command = context.cargo(["build", "--quiet", "--workspace", "--features", FEATURES]);
+    run(command.args(["--bin", "nowcast"]), "the program does not build")?;
+    Ok(context.target().join("debug").join("nowcast"))
 }
 
 pub(crate) fn unit(context: &Context) -> Outcome {
@@ -81,8 +89,9 @@ pub(crate) fn contrib(context: &Context) -> Outcome {
 pub(crate) fn c(context: &Context) -> Outcome {
     // A program without any shared library is linked with musl.
     cross::install(context, &["musl-tools"])?;
+    let program = program(context)?;
     run(
-        cargo_test(context)?.args([
+        cargo_test(context)?.env("NOWCAST_PROGRAM", program).args([
             "--test",
             "examples",
             "--test",

@@ -7,8 +7,7 @@ mod image;
 use std::fs;
 
 use crate::context::{Context, Failure, Outcome, output, run};
-use crate::steps::cargo_tests::FEATURES;
-use crate::steps::cross;
+use crate::steps::{cargo_tests, cross};
 
 use answers::Answers;
 use image::Image;
@@ -20,7 +19,7 @@ const BUNDLE: &str = "forecasters.nowcast";
 const FORECASTERS: [&str; 2] = ["jfk-sklearn-mlp", "jfk-lstm"];
 
 /// Largest code of our own, constants included, weights not.
-const CODE_LIMIT: u64 = 160 * 1024;
+const CODE_LIMIT: u64 = 144 * 1024;
 /// SysTick of the emulated board counts at 25 MHz while `-icount shift=0` lets an instruction take
 /// a nanosecond.
 const INSTRUCTIONS_A_TICK: u64 = 40;
@@ -30,9 +29,8 @@ pub(crate) fn example(context: &Context) -> Outcome {
     cross::install(context, &[cross::COMPILER, &["lld"]].concat())?;
     let folder = context.root.join("examples/cortex-m");
     let bundle = folder.join(BUNDLE);
-    let mut compile = context.cargo(["run", "--quiet", "--package", "nowcast", "--bin", "nowcast"]);
-    compile.args(["--features", FEATURES, "--", "compile"]);
-    compile.args(FORECASTERS.map(|name| context.root.join("models").join(name)));
+    let mut compile = context.command(cargo_tests::program(context)?);
+    compile.arg("compile").args(FORECASTERS.map(|name| context.root.join("models").join(name)));
     output(compile.arg("--output").arg(&bundle), "the forecasters were not compiled")?;
 
     run(

@@ -28,6 +28,9 @@ fn ways() -> Vec<(Level, Way)> {
         if level.has(Isa::Avx2) {
             ways.push((level, Way::Avx2));
         }
+        if level.has_avx_vnni() {
+            ways.push((level, Way::AvxVnni));
+        }
         if level.has_avx512_vnni() {
             ways.push((level, Way::Avx512Vnni));
         }
@@ -290,10 +293,13 @@ fn nan_becomes_zero_and_infinity_the_end() {
 
 #[test]
 fn the_way_is_the_best_that_is_proven() {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    assert!(levels_and_beyond().iter().any(|level| level.has_avx_vnni()), "no emulator");
     for level in levels_and_beyond() {
-        let best = match (level.has_avx512_vnni(), level.has(Isa::Avx2)) {
-            (true, _) => Way::Avx512Vnni,
-            (_, true) => Way::Avx2,
+        let best = match level {
+            _ if level.has_avx512_vnni() => Way::Avx512Vnni,
+            _ if level.has_avx_vnni() => Way::AvxVnni,
+            _ if level.has(Isa::Avx2) => Way::Avx2,
             _ if level.has_neon_dotprod() => Way::NeonDotprod,
             _ if level.has(Isa::Neon) => Way::Neon,
             _ => Way::Plain,

@@ -2,23 +2,14 @@
 
 use super::*;
 use crate::kernels::suite::Rng;
+use crate::kernels::x86_64::emulator;
 use std::vec::Vec;
 
 extern crate std;
 
-/// A level that has AMX, of this CPU or emulated. `None` without AVX512-BF16.
-pub(crate) fn level() -> Option<Level> {
-    let level = Level::detect().ask_for_amx();
-    if level.tiles() == Tiles::Allowed || !level.has_avx512_bf16() {
-        return Some(level).filter(|level| level.has_avx512_bf16());
-    }
-    emulator::install();
-    Some(Level::avx512(true, level.has_avx512_vnni(), Tiles::Allowed))
-}
-
 #[test]
 fn tiles_are_released_and_their_contents_are_right() {
-    if level().is_none() {
+    if emulator::amx().is_none() {
         return;
     }
     let mut rng = Rng::new(7);

@@ -1,8 +1,9 @@
-//! The tile instructions in plain Rust, for CPUs without them: the assembly of the kernel itself is
-//! run and checked anywhere.
+//! The instructions of AMX and of AVX-VNNI in plain Rust, for CPUs without them: the code of the
+//! kernels itself is run and checked anywhere.
 //!
 //! An instruction that the CPU does not know raises SIGILL. The handler decodes it where it stands,
-//! does what it says on tiles in memory, and goes on behind it. Anything else dies as it would.
+//! does what it says on tiles in memory, or on the vectors that the signal has saved, and goes on
+//! behind it. Anything else dies as it would.
 
 #![expect(clippy::disallowed_types, reason = "each thread of the tests has tiles of its own")]
 extern crate std;
@@ -12,6 +13,7 @@ use core::ffi::c_int;
 use core::{mem, ptr};
 
 use crate::kernels::bf16::widen;
+use crate::kernels::isa::{Isa, Level, Tiles as Permission};
 
 /// Eight tiles and their shapes.
 struct Tiles {
@@ -28,8 +30,29 @@ std::thread_local! {
     static TILES: UnsafeCell<Tiles> = const { UnsafeCell::new(RELEASED) };
 }
 
+/// A level that has AMX, of this CPU or emulated. `None` without AVX512-BF16.
+pub(in crate::kernels) fn amx() -> Option<Level> {
+    let level = Level::detect().ask_for_amx();
+    if level.tiles() == Permission::Allowed || !level.has_avx512_bf16() {
+        return Some(level).filter(|level| level.has_avx512_bf16());
+    }
+    install();
+    Some(Level::avx512(true, level.has_avx512_vnni(), Permission::Allowed))
+}
+
+/// A level that has AVX-VNNI and no AVX-512, of this CPU or emulated. `None` without AVX2.
+pub(in crate::kernels) fn avx_vnni() -> Option<Level> {
+    if !Level::detect().has(Isa::Avx2) {
+        return None;
+    }
+    if !std::is_x86_feature_detected!("avxvnni") {
+        install();
+    }
+    Some(Level::avx2(true))
+}
+
 /// Installs the handler, for the whole process.
-pub(super) fn install() {
+fn install() {
     // SAFETY: the handler touches its thread's registers and tiles, and nothing else; a zeroed
     // action is a valid one.
     unsafe {
@@ -41,7 +64,7 @@ pub(super) fn install() {
 }
 
 /// Whether tiles of this thread have shapes.
-pub(super) fn is_configured() -> bool {
+pub(in crate::kernels) fn is_configured() -> bool {
     // SAFETY: the handler runs between instructions of this thread that are none of these.
     TILES.with(|tiles| unsafe { (*tiles.get()).palette != 0 })
 }
@@ -50,8 +73,9 @@ extern "C" fn handler(_: c_int, _: *mut libc::siginfo_t, context: *mut libc::uco
     // SAFETY: the kernel gives the context of the thread that it has stopped at an instruction, so
     // that the bytes there can be read, and those that its operands name as the CPU would.
     let done = unsafe {
-        let registers = &mut (*context).uc_mcontext.gregs;
-        TILES.with(|tiles| step(registers, &mut *tiles.get()))
+        let machine = &mut (*context).uc_mcontext;
+        let vectors = Vectors(machine.fpregs.cast());
+        TILES.with(|tiles| step(&mut machine.gregs, &vectors, &mut *tiles.get()))
     };
     if done.is_none() {
         // SAFETY: the default action, to die at the same instruction again.
@@ -82,6 +106,60 @@ fn register(registers: &Registers, number: u8) -> usize {
         libc::REG_R15,
     ];
     registers[ORDER[usize::from(number & 15)] as usize] as usize
+}
+
+/// The vectors that a signal has saved.
+struct Vectors(*mut u8);
+
+impl Vectors {
+    /// Where the halves of the first vector are; those of the next are 16 bytes on.
+    ///
+    /// **Source**: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, 13.4.
+    const LOWER: usize = 160;
+    const UPPER: usize = 576;
+    /// Which parts are not as they begin.
+    const PRESENT: usize = 512;
+    const AVX: u64 = 1 << 2;
+
+    /// Half of a vector.
+    fn half(&self, number: usize, upper: bool) -> *mut [u8; 16] {
+        let begin = if upper { Self::UPPER } else { Self::LOWER };
+        self.0.wrapping_add(begin + 16 * number).cast()
+    }
+
+    /// A vector by its number.
+    ///
+    /// # Safety
+    /// A signal has saved them there, with their upper halves.
+    unsafe fn get(&self, number: usize) -> [[u8; 16]; 2] {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let present = self.0.add(Self::PRESENT).cast::<u64>().read_unaligned();
+            let upper = self.half(number, true).read_unaligned();
+            let upper = if present & Self::AVX == 0 { [0; 16] } else { upper };
+            [self.half(number, false).read_unaligned(), upper]
+        }
+    }
+
+    /// Replaces a vector.
+    ///
+    /// # Safety
+    /// As for [`get`](Self::get).
+    unsafe fn set(&self, number: usize, [lower, upper]: [[u8; 16]; 2]) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let present = self.0.add(Self::PRESENT).cast::<u64>();
+            let before = present.read_unaligned();
+            if before & Self::AVX == 0 {
+                for number in 0..16 {
+                    self.half(number, true).write_unaligned([0; 16]);
+                }
+                present.write_unaligned(before | Self::AVX);
+            }
+            self.half(number, false).write_unaligned(lower);
+            self.half(number, true).write_unaligned(upper);
+        }
+    }
 }
 
 /// An operand in memory: its address, the index that is a stride, and its length in the code.
@@ -124,16 +202,16 @@ unsafe fn memory(registers: &Registers, code: *const u8, vex: u8) -> Option<Memo
     Some(Memory { address: base.wrapping_add_signed(displacement), stride, bytes })
 }
 
-/// Does one instruction, and moves behind it. `None` where it is none of tiles.
+/// Does one instruction, and moves behind it. `None` where it is none that is emulated.
 ///
 /// # Safety
-/// The registers are those of a thread at an instruction.
-unsafe fn step(registers: &mut Registers, tiles: &mut Tiles) -> Option<()> {
+/// The registers and vectors are those of a thread at an instruction.
+unsafe fn step(registers: &mut Registers, vectors: &Vectors, tiles: &mut Tiles) -> Option<()> {
     let code = ptr::with_exposed_provenance::<u8>(registers[libc::REG_RIP as usize] as usize);
     // SAFETY: an instruction is there, as the caller promises; a VEX prefix has more bytes behind.
     let at = |i: usize| unsafe { code.add(i).read() };
-    // Three bytes of VEX, the map 0F38, 128 bits, W0.
-    if at(0) != 0xc4 || at(1) & 0x1f != 2 || at(2) & 0x84 != 0 {
+    // Three bytes of VEX, the map 0F38, W0.
+    if at(0) != 0xc4 || at(1) & 0x1f != 2 || at(2) & 0x80 != 0 {
         return None;
     }
     let (vex, prefix, opcode, modrm) = (at(1), at(2) & 3, at(3), at(4));
@@ -145,6 +223,25 @@ unsafe fn step(registers: &mut Registers, tiles: &mut Tiles) -> Option<()> {
     let row =
         |m: &Memory, i: usize| ptr::with_exposed_provenance_mut::<u8>(m.address + i * m.stride);
     let bytes = match (prefix, opcode, is_register) {
+        // VPDPBUSD, of 256 bits
+        (1, 0x50, _) if at(2) & 4 != 0 => {
+            let sums = reg | usize::from(vex & 0x80 == 0) << 3;
+            // SAFETY: saved vectors; 32 bytes of memory are there, as the instruction says.
+            let (weights, bytes) = unsafe {
+                if is_register {
+                    (vectors.get(low | usize::from(vex & 0x20 == 0) << 3), 1)
+                } else {
+                    let memory = memory()?;
+                    let at = ptr::with_exposed_provenance(memory.address + memory.stride);
+                    (ptr::read_unaligned(at), memory.bytes)
+                }
+            };
+            // SAFETY: saved vectors.
+            unsafe { vectors.set(sums, dots(vectors.get(sums), vectors.get(third), weights)) };
+            bytes
+        }
+        // What is left is of 128 bits.
+        _ if at(2) & 4 != 0 => return None,
         // LDTILECFG
         (0, 0x49, false) => {
             let memory = memory()?;
@@ -208,6 +305,27 @@ unsafe fn step(registers: &mut Registers, tiles: &mut Tiles) -> Option<()> {
     Some(())
 }
 
+/// `sums` with the products of fours of bytes added, unsigned ones of `x` and signed ones.
+fn dots(sums: [[u8; 16]; 2], x: [[u8; 16]; 2], weights: [[u8; 16]; 2]) -> [[u8; 16]; 2] {
+    let mut all = sums;
+    for ((sums, x), weights) in all.iter_mut().zip(&x).zip(&weights) {
+        let words = sums.as_chunks_mut::<4>().0.iter_mut();
+        for ((sum, x), weights) in words.zip(x.as_chunks().0).zip(weights.as_chunks().0) {
+            *sum = add_products(*sum, *x, *weights, false);
+        }
+    }
+    all
+}
+
+/// An integer with the products of fours of bytes added, of which the first are signed or not.
+fn add_products(sum: [u8; 4], x: [u8; 4], y: [u8; 4], signed: bool) -> [u8; 4] {
+    let products = x.into_iter().zip(y).map(|(x, y)| {
+        let x = if signed { x.cast_signed().into() } else { i32::from(x) };
+        x * i32::from(y.cast_signed())
+    });
+    products.fold(i32::from_le_bytes(sum), i32::wrapping_add).to_le_bytes()
+}
+
 /// Rows, columns and depth of a product of tiles; shapes that do not suit are no instruction.
 fn shape(tiles: &Tiles, c: usize, a: usize, b: usize) -> Option<[usize; 3]> {
     let (rows, cols, depth) = (tiles.rows[c], tiles.row_bytes[c] / 4, tiles.row_bytes[a] / 4);
@@ -252,15 +370,11 @@ fn multiply_bytes(tiles: &mut Tiles, c: usize, a: usize, b: usize, signed: bool)
     let [rows, cols, depth] = shape(tiles, c, a, b)?;
     for i in 0..rows {
         for j in 0..cols {
-            let mut sum = i32::from_le_bytes(*word(&mut tiles.data[c], i, j));
             for p in 0..depth {
                 let (x, y) = (*word(&mut tiles.data[a], i, p), *word(&mut tiles.data[b], p, j));
-                for (x, y) in x.into_iter().zip(y) {
-                    let x = if signed { x.cast_signed().into() } else { i32::from(x) };
-                    sum = sum.wrapping_add(x * i32::from(y.cast_signed()));
-                }
+                let sum = word(&mut tiles.data[c], i, j);
+                *sum = add_products(*sum, x, y, signed);
             }
-            *word(&mut tiles.data[c], i, j) = sum.to_le_bytes();
         }
     }
     Some(())
