@@ -66,6 +66,12 @@ pub fn dispatch<K: Vectorized>(level: Level, kernel: K) -> K::Output {
         return s.vectorize(kernel);
     }
     let _ = level;
+    scalar(kernel)
+}
+
+/// Out of line beside other instruction sets, which would have its memory on the stack as well.
+#[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+fn scalar<K: Vectorized>(kernel: K) -> K::Output {
     Scalar.vectorize(kernel)
 }
 

@@ -40,7 +40,7 @@ pub(super) const WIDTH: usize = if cfg!(target_arch = "x86_64") {
 /// **Errors**: [`DrawError::NotWholePaths`] unless `dim` divides the length of `out` (zero
 /// divides none but an empty one), [`DrawError::TooManyWords`]; `out` is unchanged.
 ///
-/// **Cost**: no allocation; at most 20 KiB of stack; one Philox block for each path and
+/// **Cost**: no allocation; at most 24 KiB of stack; one Philox block for each path and
 /// one word and inverse for each normal. A single path costs as much as `LANES` of them.
 ///
 /// # Examples

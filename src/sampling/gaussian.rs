@@ -227,7 +227,7 @@ impl<'a, T: Real> Gaussian<'a, T> {
     ///
     /// **Errors**: [`DrawError::NotWholePaths`], [`DrawError::TooManyWords`]; `out` is unchanged.
     ///
-    /// **Cost**: no allocation; at most 20 KiB of stack, 6 more for a mixture, whatever
+    /// **Cost**: no allocation; at most 24 KiB of stack, 6 more for a mixture, whatever
     /// the dimension. `dim` normals and, in the full form, `dim^2 / 2` multiply-adds for each path,
     /// `dim * rank` of low rank; a single path costs as much as `LANES` of them.
     pub fn draw(&self, level: Level, source: impl Source, out: &mut [T]) -> Result<(), DrawError> {

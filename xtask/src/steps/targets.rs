@@ -31,7 +31,7 @@ fn aarch64(context: &Context) -> Outcome {
     run(
         cross::cargo(context, &context.root, "test", TARGET)
             .args(["--package", "nowcast", "--no-default-features", "--features", "std"])
-            .args(["--lib", "--test", "determinism"])
+            .args(["--lib", "--test", "determinism", "--test", "forms"])
             .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
             // Without a system root of that CPU, which makes threads hang in QEMU, there is no
             // dynamic loader.
