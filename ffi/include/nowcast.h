@@ -793,7 +793,7 @@ nowcast_status nowcast_gaussian_draw(const nowcast_gaussian *gaussian, uint64_t 
                                      uint64_t stream, uint64_t first_path, float *out,
                                      uint64_t paths, nowcast_error *error);
 
-/* What time it is, in any unit, never going back. */
+/* What time it is, in any unit, never going back. It returns: an exception ends the process. */
 typedef uint64_t (*nowcast_clock)(void *context);
 
 /* Draws as many of the paths of nowcast_gaussian_draw as fit into the time until `deadline`, a time

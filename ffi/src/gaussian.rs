@@ -1,10 +1,11 @@
 //! `nowcast_gaussian`.
 
 use core::ffi::c_void;
+use core::ptr::null_mut;
 use core::slice;
 
 use nowcast::kernels::Level;
-use nowcast::sampling::{Gaussian, PathAddress};
+use nowcast::sampling::{Gaussian, GaussianError, PathAddress};
 
 use crate::guard::{Error, Out, elements, elements_mut, guard};
 use crate::handle::{self, Handle, Object, shared};
@@ -101,6 +102,37 @@ fn cleared<T: nowcast::tensor::Element>(bytes: &'static mut [u8]) -> &'static mu
     unsafe { slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), len) }
 }
 
+/// Bytes of memory for a distribution whose storage takes so many.
+fn with_handle(storage_bytes: usize) -> u64 {
+    (Handle::<GaussianObject>::BYTES + storage_bytes) as u64
+}
+
+/// Memory of the caller: where it is, its bytes, and those that are needed.
+type Given = (*mut u8, u64, usize);
+
+/// Makes a distribution in memory, of which `storage_bytes` are for its numbers, with scratch, of
+/// which none may be needed.
+///
+/// # Safety
+/// As for [`handle::carve`], of both.
+unsafe fn make(
+    level: Level,
+    (memory, memory_bytes, storage_bytes): Given,
+    (scratch, scratch_bytes, needed): Given,
+    out: Out<*mut Handle<GaussianObject>>,
+    gaussian: impl FnOnce(&'static mut [f32], &mut [f64]) -> Result<Gaussian<'static>, GaussianError>,
+) -> Result<(), Failure> {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let (place, rest) = handle::carve::<GaussianObject>(memory, memory_bytes, storage_bytes)?;
+        let scratch = handle::optional("scratch", scratch, scratch_bytes, needed)?;
+        let gaussian = gaussian(cleared(rest), cleared(scratch))?;
+        place.write(Handle::new(GaussianObject { gaussian, level }));
+        out.write(place);
+    }
+    Ok(())
+}
+
 #[unsafe(no_mangle)]
 unsafe extern "C" fn nowcast_gaussian_full_bytes(
     dim: u64,
@@ -114,7 +146,7 @@ unsafe extern "C" fn nowcast_gaussian_full_bytes(
             let memory = Out::new(memory_bytes, "memory_bytes")?;
             let scratch = Out::new(scratch_bytes, "scratch_bytes")?;
             let (storage_bytes, bytes) = full_bytes(dims(dim)?);
-            memory.write((Handle::<GaussianObject>::BYTES + storage_bytes) as u64);
+            memory.write(with_handle(storage_bytes));
             scratch.write(bytes as u64);
             Ok(())
         })
@@ -131,7 +163,7 @@ unsafe extern "C" fn nowcast_gaussian_diagonal_bytes(
     unsafe {
         guard(error, || {
             let memory = Out::new(memory_bytes, "memory_bytes")?;
-            memory.write((Handle::<GaussianObject>::BYTES + diagonal_bytes(dims(dim)?)) as u64);
+            memory.write(with_handle(diagonal_bytes(dims(dim)?)));
             Ok(())
         })
     }
@@ -160,14 +192,11 @@ unsafe extern "C" fn nowcast_gaussian_full(
             let out = Out::new(gaussian, "gaussian")?;
             let level = handle::level(isa)?;
             let (storage_bytes, needed) = full_bytes(len);
-            let (place, rest) =
-                handle::carve::<GaussianObject>(memory.cast(), memory_bytes, storage_bytes)?;
-            let scratch = handle::room("scratch", scratch.cast(), scratch_bytes, needed)?;
-            let gaussian =
-                Gaussian::full(level, mean, covariance, cleared(rest), cleared(scratch))?;
-            place.write(Handle::new(GaussianObject { gaussian, level }));
-            out.write(place);
-            Ok(())
+            let memory = (memory.cast(), memory_bytes, storage_bytes);
+            let scratch = (scratch.cast(), scratch_bytes, needed);
+            make(level, memory, scratch, out, |storage, scratch| {
+                Gaussian::full(level, mean, covariance, storage, scratch)
+            })
         })
     }
 }
@@ -192,12 +221,10 @@ unsafe extern "C" fn nowcast_gaussian_diagonal(
             let variances = elements(variances, dim, "variances")?;
             let out = Out::new(gaussian, "gaussian")?;
             let level = handle::level(isa)?;
-            let (place, rest) =
-                handle::carve::<GaussianObject>(memory.cast(), memory_bytes, diagonal_bytes(len))?;
-            let gaussian = Gaussian::diagonal(mean, variances, cleared(rest))?;
-            place.write(Handle::new(GaussianObject { gaussian, level }));
-            out.write(place);
-            Ok(())
+            let memory = (memory.cast(), memory_bytes, diagonal_bytes(len));
+            make(level, memory, (null_mut(), 0, 0), out, |storage, _| {
+                Gaussian::diagonal(mean, variances, storage)
+            })
         })
     }
 }
@@ -217,7 +244,7 @@ unsafe extern "C" fn nowcast_gaussian_low_rank_bytes(
             let scratch = Out::new(scratch_bytes, "scratch_bytes")?;
             let dim = dims(dim)?;
             let (storage_bytes, bytes) = low_rank_bytes(dim, ranks(dim, rank)?);
-            memory.write((Handle::<GaussianObject>::BYTES + storage_bytes) as u64);
+            memory.write(with_handle(storage_bytes));
             scratch.write(bytes as u64);
             Ok(())
         })
@@ -251,14 +278,11 @@ unsafe extern "C" fn nowcast_gaussian_low_rank(
             let out = Out::new(gaussian, "gaussian")?;
             let level = handle::level(isa)?;
             let (storage_bytes, needed) = low_rank_bytes(len, rank);
-            let (place, rest) =
-                handle::carve::<GaussianObject>(memory.cast(), memory_bytes, storage_bytes)?;
-            let scratch = handle::room("scratch", scratch.cast(), scratch_bytes, needed)?;
-            let (storage, scratch) = (cleared(rest), cleared(scratch));
-            let gaussian = Gaussian::low_rank(level, mean, loadings, variances, storage, scratch)?;
-            place.write(Handle::new(GaussianObject { gaussian, level }));
-            out.write(place);
-            Ok(())
+            let memory = (memory.cast(), memory_bytes, storage_bytes);
+            let scratch = (scratch.cast(), scratch_bytes, needed);
+            make(level, memory, scratch, out, |storage, scratch| {
+                Gaussian::low_rank(level, mean, loadings, variances, storage, scratch)
+            })
         })
     }
 }
@@ -278,7 +302,7 @@ unsafe extern "C" fn nowcast_gaussian_given_bytes(
             let scratch = Out::new(scratch_bytes, "scratch_bytes")?;
             let GaussianObject { gaussian, .. } = shared(gaussian)?;
             let (storage_bytes, bytes) = given_bytes(gaussian, known(gaussian, count)?);
-            memory.write((Handle::<GaussianObject>::BYTES + storage_bytes) as u64);
+            memory.write(with_handle(storage_bytes));
             scratch.write(bytes as u64);
             Ok(())
         })
@@ -308,14 +332,11 @@ unsafe extern "C" fn nowcast_gaussian_given(
             let values = elements(values, count, "values")?;
             let out = Out::new(rest, "rest")?;
             let (storage_bytes, needed) = given_bytes(gaussian, len);
-            let (place, storage) =
-                handle::carve::<GaussianObject>(memory.cast(), memory_bytes, storage_bytes)?;
-            let scratch = handle::optional("scratch", scratch.cast(), scratch_bytes, needed)?;
-            let (storage, scratch) = (cleared(storage), cleared(scratch));
-            let gaussian = gaussian.given(level, indices, values, storage, scratch)?;
-            place.write(Handle::new(GaussianObject { gaussian, level }));
-            out.write(place);
-            Ok(())
+            let memory = (memory.cast(), memory_bytes, storage_bytes);
+            let scratch = (scratch.cast(), scratch_bytes, needed);
+            make(level, memory, scratch, out, |storage, scratch| {
+                gaussian.given(level, indices, values, storage, scratch)
+            })
         })
     }
 }

@@ -36,6 +36,7 @@ pub(crate) struct Counts {
     pub(crate) opened: usize,
 }
 
+#[cfg(feature = "onnx")]
 impl Counts {
     pub(crate) fn add(&mut self, more: Self) {
         self.tried += more.tried;

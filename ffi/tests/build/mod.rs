@@ -77,7 +77,6 @@ pub(crate) fn minimal_library() -> PathBuf {
 }
 
 /// Builds a program against the static library.
-#[allow(dead_code, reason = "not every test builds against it alone")]
 pub(crate) fn build(source: &str, to: &Path, extra: &[&str]) -> PathBuf {
     let (archive, flags) = static_library();
     let extra = extra.iter().chain(["-O1", "-g"].iter()).copied();

@@ -20,8 +20,6 @@ trait Dots: Copy {
     /// The instruction set whose vectors it works on.
     type S: Simd;
 
-    fn from_level(level: Level) -> Option<Self>;
-
     fn simd(self) -> Self::S;
 
     /// `sum` with the products of four unsigned bytes and four signed ones added to each word.
@@ -63,6 +61,12 @@ impl Avx512Vnni {
 #[derive(Clone, Copy, Debug)]
 struct AvxVnni(Avx2);
 
+impl AvxVnni {
+    fn from_level(level: Level) -> Option<Self> {
+        Avx2::from_level(level).filter(|_| level.has_avx_vnni()).map(Self)
+    }
+}
+
 /// Computes the panels of one column of tiles: of the heights listed, each with the number of its
 /// chains, the tallest that fits.
 macro_rules! tiles {
@@ -85,10 +89,6 @@ macro_rules! tiles {
 
 impl Dots for Avx512Vnni {
     type S = Avx512;
-
-    fn from_level(level: Level) -> Option<Self> {
-        Self::from_level(level)
-    }
 
     #[inline(always)]
     fn simd(self) -> Avx512 {
@@ -137,10 +137,6 @@ unsafe fn tile_512<const MR: usize, const P: usize, const CH: usize>(
 
 impl Dots for AvxVnni {
     type S = Avx2;
-
-    fn from_level(level: Level) -> Option<Self> {
-        Avx2::from_level(level).filter(|_| level.has_avx_vnni()).map(Self)
-    }
 
     #[inline(always)]
     fn simd(self) -> Avx2 {
