@@ -23,7 +23,11 @@ pub(super) fn pays<'a>(
         Op::Reshape { .. } | Op::Transpose { .. } | Op::Slice { .. } | Op::Expand { .. } => {
             return true;
         }
-        Op::MatMul | Op::Gemm(_) | Op::Linear { .. } | Op::Attention(_) => return true,
+        Op::MatMul
+        | Op::Gemm(_)
+        | Op::Linear { .. }
+        | Op::QuantizedLinear(_)
+        | Op::Attention(_) => return true,
         Op::Unary(_)
         | Op::Binary(_)
         | Op::Compare(_)
@@ -35,8 +39,9 @@ pub(super) fn pays<'a>(
         | Op::Concat { .. }
         | Op::Tile { .. }
         | Op::Pad(_) => (1.0, true),
-        Op::Conv(_) => {
-            let weights = node.inputs.get(1).copied().flatten().map_or(&[][..], &shape);
+        Op::Conv(_) | Op::QuantizedConv(_) => {
+            let at = if matches!(step.op, Op::Conv(_)) { 1 } else { 3 };
+            let weights = node.inputs.get(at).copied().flatten().map_or(&[][..], &shape);
             (product(weights.iter().skip(1)).upper(&graph.variables) as f64, false)
         }
         _ => (4.0, false),

@@ -1,12 +1,15 @@
 //! Matrix products: rows of the left operand, columns of the right one. Constant weights are cut
-//! when the model is loaded. Attention: queries, and columns of the values.
+//! when the model is loaded. Attention: queries, and columns of the values. Products of integers
+//! as long as they are no more than their sums.
 
-use crate::graph::ops::Attention;
-use crate::graph::{Dim, Op};
+use crate::graph::dim::product;
+use crate::graph::ops::{Attention, Given, QuantizedConv, QuantizedLinear};
+use crate::graph::{Dim, Op, ValueId};
 
 use super::part::{Part, Window};
 use super::pointwise::aligned;
 use super::rules::{Call, Step};
+use super::space;
 
 /// `MatMul` and `Linear`: operands broadcast over the leading axes, vectors have no row or no
 /// column; behind them a bias of one row, and what is broadcast to the result.
@@ -39,6 +42,64 @@ pub(super) fn matmul(call: &Call<'_>, transposed: bool) -> Option<Step> {
         }
     };
     Some(Step::of(call.node, call.node.op.clone(), needs, std::slice::from_ref(&part)))
+}
+
+/// Sums of products of integers: rows of the data, columns of the weights and of what there is
+/// for each of them. What is done to the sums is not part of such a product yet.
+pub(super) fn quantized(call: &Call<'_>, op: &QuantizedLinear) -> Option<Step> {
+    let mut part = call.want()?;
+    if op.given != Given::Sums || !op.stages.is_empty() {
+        return None;
+    }
+    let column = of_columns(call, part.0.last_mut()?);
+    let mut rows = part.clone();
+    *rows.0.last_mut()? = None;
+    let weights = if op.transposed { [column.clone(), None] } else { [None, column.clone()] };
+    let needs = |i, v| match i {
+        0 => rows.clone(),
+        3 => Part(weights.to_vec()),
+        _ => for_each_column(call, i, v, &column),
+    };
+    Some(Step::of(call.node, call.node.op.clone(), needs, std::slice::from_ref(&part)))
+}
+
+/// The same of a convolution: columns are its channels.
+pub(super) fn quantized_conv(call: &Call<'_>, op: &QuantizedConv) -> Option<Step> {
+    if op.given != Given::Sums || !op.stages.is_empty() {
+        return None;
+    }
+    let weights = call.operand(3)?;
+    let mut part = call.want()?;
+    let _ = of_columns(call, part.0.get_mut(1)?);
+    let (part, of_data, window) = space::windows(call, part, weights, &op.window)?;
+    let channel = part.0[1].clone();
+    let op = QuantizedConv { window, ..op.clone() };
+    let needs = |i, v| match i {
+        0 => of_data.clone(),
+        3 => space::rows(call, v, &channel),
+        _ => for_each_column(call, i, v, &channel),
+    };
+    Some(Step::of(call.node, Op::QuantizedConv(op), needs, std::slice::from_ref(&part)))
+}
+
+/// Takes columns as they are wanted, all where what there is for each of them does not lie in a
+/// row.
+fn of_columns(call: &Call<'_>, wanted: &mut Option<Window>) -> Option<Window> {
+    let in_a_row =
+        |i| call.operand(i).is_none_or(|v| call.rank(v) == 1 || product(call.shape(v)).is(1));
+    if !(in_a_row(4) && in_a_row(5)) {
+        *wanted = None;
+    }
+    wanted.clone()
+}
+
+/// What is needed of scales or zero points, of the data or of the weights.
+fn for_each_column(call: &Call<'_>, i: usize, v: ValueId, column: &Option<Window>) -> Part {
+    let many = matches!(i, 4 | 5) && !product(call.shape(v)).is(1);
+    match column {
+        Some(_) if many => Part(vec![column.clone()]),
+        _ => Part::whole(call.rank(v)),
+    }
 }
 
 pub(super) fn gemm(call: &Call<'_>, trans_a: bool, trans_b: bool) -> Option<Step> {

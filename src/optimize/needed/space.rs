@@ -1,9 +1,8 @@
 //! Windows that slide over axes of space: the elements under those that are read.
 
-use crate::graph::Dim;
-use crate::graph::Op;
 use crate::graph::dim::Variable;
 use crate::graph::ops::{Conv, Pad, PadMode, Pool, PoolKind};
+use crate::graph::{Dim, Op, ValueId};
 
 use super::part::{Part, Window, gcd};
 use super::rules::{Call, Step};
@@ -122,34 +121,50 @@ fn fields(call: &Call<'_>, part: &mut Part, op: &mut Conv) -> Option<Part> {
     Some(needs)
 }
 
-/// Channels of the result are rows of the weights; with a group for each channel they are
-/// channels of the data too.
 pub(super) fn conv(call: &Call<'_>, op: &Conv) -> Option<Step> {
     let mut part = call.want()?;
-    let (from, weights) = (call.shape(call.operand(0)?), call.shape(call.operand(1)?));
+    if call.operand(2).is_some_and(|bias| call.rank(bias) != 1) {
+        part.0[1] = None;
+    }
+    let (part, of_data, op) = windows(call, part, call.operand(1)?, op)?;
+    let channels = part.0[1].clone();
+    let needs = |i, v| match i {
+        0 => of_data.clone(),
+        1 | 2 => rows(call, v, &channels),
+        _ => part.clone(),
+    };
+    Some(Step::of(call.node, Op::Conv(op), needs, std::slice::from_ref(&part)))
+}
+
+/// Of a part of a convolution's result: what of it is computed, what of the data that needs, and
+/// the windows over that. Channels of the result are rows of the weights; with a group for each
+/// channel they are channels of the data too.
+pub(super) fn windows(
+    call: &Call<'_>,
+    mut part: Part,
+    weights: ValueId,
+    op: &Conv,
+) -> Option<(Part, Part, Conv)> {
+    let (from, weights) = (call.shape(call.operand(0)?), call.shape(weights));
     let apart = weights[1].is(1) && weights[0] == from[1];
-    let bias_fits = call.operand(2).is_none_or(|v| call.rank(v) == 1);
     let mut op = op.clone();
     match part.0[1].as_ref().map(|window| window.extent.fixed()) {
-        Some(Some(count)) if bias_fits && apart => op.group = usize::try_from(count).ok()?,
-        Some(Some(_)) if bias_fits && op.group == 1 => {}
+        Some(Some(count)) if apart => op.group = usize::try_from(count).ok()?,
+        Some(Some(_)) if op.group == 1 => {}
         _ => part.0[1] = None,
     }
     let mut of_data = fields(call, &mut part, &mut op)?;
     if apart {
         of_data.0[1].clone_from(&part.0[1]);
     }
-    let channels = part.0[1].clone();
-    let needs = |i, v| match i {
-        0 => of_data.clone(),
-        1 | 2 => {
-            let mut rows = Part::whole(call.rank(v));
-            rows.0.iter_mut().take(1).for_each(|first| first.clone_from(&channels));
-            rows
-        }
-        _ => part.clone(),
-    };
-    Some(Step::of(call.node, Op::Conv(op), needs, std::slice::from_ref(&part)))
+    Some((part, of_data, op))
+}
+
+/// The rows of `v` for these channels.
+pub(super) fn rows(call: &Call<'_>, v: ValueId, channels: &Option<Window>) -> Part {
+    let mut rows = Part::whole(call.rank(v));
+    rows.0.iter_mut().take(1).for_each(|first| first.clone_from(channels));
+    rows
 }
 
 pub(super) fn pool(call: &Call<'_>, op: &Pool) -> Option<Step> {

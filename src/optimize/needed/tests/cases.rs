@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::graph::ops::{
-    Activation, Binary, Cell, CellActivation, Conv, Direction, Pad, PadMode, Recurrent, SliceAxis,
-    Unary,
+    Activation, Binary, Cell, CellActivation, Conv, Direction, Given, Pad, PadMode,
+    QuantizedLinear, Recurrent, SliceAxis, Unary,
 };
 use crate::graph::{VarId, Variable};
 
@@ -93,6 +93,29 @@ fn what_lies_in_the_margin_stays_a_margin() {
             assert!(count >= 1, "{narrowed}");
         }
     }
+}
+
+/// The grid is that of all rows, the product of the one that is read.
+#[test]
+fn a_dynamic_product_of_the_row_that_is_read() {
+    let mut g = Graph::default();
+    let x = input(&mut g, dims(&[1, 9, 8]));
+    let x = node(&mut g, Op::Unary(Unary::Tanh), &[x]);
+    let made = g.add_node("q", Op::DynamicQuantizeLinear, &[Some(x)], &[]).expect("suits");
+    let weights: Vec<i8> = (0..8 * 6).map(|i| (i * 37 % 251) as u8 as i8).collect();
+    let w = g.add_constant("w", Tensor::new(&[8, 6], &weights));
+    let zeros = g.add_constant("zeros", Tensor::vector(&[3i8, -7, 0, 127, -128, 1]));
+    let op = QuantizedLinear { transposed: false, stages: Vec::new(), given: Given::Sums };
+    let operands = [Some(made[0]), None, Some(made[2]), Some(w), None, Some(zeros)];
+    let sums = g.add_node("p", Op::QuantizedLinear(op), &operands, &[]).expect("suits")[0];
+    let sums = node(&mut g, Op::Cast { to: DType::F32 }, &[sums]);
+    let y = node(&mut g, Op::Binary(Binary::Mul), &[sums, made[1]]);
+    let y = node(&mut g, slice(1, 8, 1, 1), &[y]);
+    let y = node(&mut g, slice(2, 1, 2, 3), &[y]);
+    output(&mut g, y);
+    let (narrowed, _) = check(&g, &[&[]]);
+    assert_eq!(shape_of(&narrowed, "QuantizedLinear"), [1, 1, 3], "{narrowed}");
+    assert_eq!(shape_of(&narrowed, "DynamicQuantizeLinear"), [1, 9, 8]);
 }
 
 #[test]

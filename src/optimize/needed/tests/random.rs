@@ -3,8 +3,8 @@
 use super::*;
 use crate::graph::ops::{
     Activation, ArgReduce, Attention, Binary, Cell, CellActivation, Compare, Conv, Direction, Gemm,
-    Mask, Pad, PadMode, Pool, PoolKind, Recurrent, Reduce, ReduceKind, SliceAxis, TopK, Unary,
-    Unseeing,
+    Given, Mask, Pad, PadMode, Pool, PoolKind, Quantization, QuantizedConv, QuantizedLinear,
+    Recurrent, Reduce, ReduceKind, SliceAxis, TopK, Unary, Unseeing,
 };
 
 /// Elements of a value at most.
@@ -255,6 +255,51 @@ impl Maker {
         }
     }
 
+    /// A product of integers with what it is scaled by: on a grid of the data, or on a fixed one.
+    fn integers(&mut self, x: ValueId) -> Option<ValueId> {
+        let (q, scale, zero) = if self.dice.coin() {
+            let made = self.g.add_node("n", Op::DynamicQuantizeLinear, &[Some(x)], &[""; 3]);
+            let made = made.ok()?;
+            (made[0], made[1], made[2])
+        } else {
+            let scale = self.g.add_constant("s", Tensor::scalar(0.03f32));
+            let zero = self.g.add_constant("z", Tensor::scalar(117u8));
+            let op = Quantization { axis: 0, block: 0, integer: DType::U8 };
+            (self.put(Op::QuantizeLinear(op), &[x, scale, zero])?, scale, zero)
+        };
+        let shape = self.shape(x);
+        let columns = 1 + self.dice.below(6);
+        let space = (3..=5).contains(&shape.len()) && self.dice.coin();
+        let transposed = self.dice.coin();
+        let (op, weights) = if space {
+            let kernel: Vec<usize> = shape[2..].iter().map(|_| 1 + self.dice.below(3)).collect();
+            let window = self.window(&shape, Some(&kernel));
+            let op = QuantizedConv { window, stages: Vec::new(), given: Given::Sums };
+            (Op::QuantizedConv(op), [&[columns, shape[1]][..], &kernel].concat())
+        } else {
+            let k = *shape.last()?;
+            let op = QuantizedLinear { transposed, stages: Vec::new(), given: Given::Sums };
+            let weights = if transposed { [columns, k] } else { [k, columns] };
+            (Op::QuantizedLinear(op), weights.to_vec())
+        };
+        let weights = self.bytes(&weights);
+        let zeros = match self.dice.below(3) {
+            0 => None,
+            1 => Some(self.bytes(&[columns])),
+            _ => Some(self.bytes(&[])),
+        };
+        let operands = [Some(q), None, Some(zero), Some(weights), None, zeros];
+        let sums = self.g.add_node("n", op, &operands, &[""]).ok()?[0];
+        let sums = self.put(Op::Cast { to: DType::F32 }, &[sums])?;
+        self.put(Op::Binary(Binary::Mul), &[sums, scale])
+    }
+
+    fn bytes(&mut self, shape: &[usize]) -> ValueId {
+        let data: Vec<i8> =
+            (0..shape.iter().product()).map(|_| self.dice.below(255) as u8 as i8).collect();
+        self.g.add_constant("b", Tensor::new(shape, &data))
+    }
+
     fn attention(&mut self, x: ValueId) -> Option<ValueId> {
         let shape = self.shape(x);
         let [outer @ .., rows, size] = &shape[..] else { return None };
@@ -416,7 +461,7 @@ impl Maker {
         if self.shape(x).is_empty() || self.shape(x).contains(&0) {
             return None;
         }
-        let y = match self.dice.below(14) {
+        let y = match self.dice.below(15) {
             0 | 1 => self.elements(x),
             2 | 3 => self.product(x),
             4 | 5 => self.conv(x),
@@ -426,6 +471,7 @@ impl Maker {
             10 => self.normal(x),
             11 => self.pad(x),
             12 => self.reduce(x),
+            13 => self.integers(x),
             _ => {
                 if self.dice.coin() {
                     self.cut(x)
