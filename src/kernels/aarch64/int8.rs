@@ -9,7 +9,7 @@ use core::arch::asm;
 
 use super::Neon;
 use crate::kernels::gemm::PANEL;
-use crate::kernels::gemm::int8::finish::Finish;
+use crate::kernels::gemm::int8::finish::{Finish, distances};
 use crate::kernels::gemm::int8::{GemmI8, PREPARED_ROWS, last_word};
 use crate::kernels::int8::QUAD;
 use crate::kernels::isa::Level;
@@ -233,6 +233,7 @@ fn by<M: Multiply>(s: M, gemm: &mut GemmI8<'_>) {
     for row in (0..gemm.m).step_by(PREPARED_ROWS) {
         let rows = (gemm.m - row).min(PREPARED_ROWS);
         prepare(gemm, row, rows);
+        let distances: [_; PREPARED_ROWS] = distances(s.neon(), gemm, row, rows);
         let many = PREPARED_ROWS / rows;
         for panel in (0..all).step_by(many) {
             let panels = (all - panel).min(many);
@@ -247,6 +248,7 @@ fn by<M: Multiply>(s: M, gemm: &mut GemmI8<'_>) {
                 sums: &sums,
                 stride,
                 shift,
+                distances: &distances,
             });
         }
     }

@@ -10,7 +10,7 @@ use core::arch::x86_64::*;
 
 use super::Avx2;
 use crate::kernels::gemm::PANEL;
-use crate::kernels::gemm::int8::finish::Finish;
+use crate::kernels::gemm::int8::finish::{Finish, distances};
 use crate::kernels::gemm::int8::{GemmI8, PREPARED_ROWS, Windows, last_word};
 use crate::kernels::int8::QUAD;
 use crate::kernels::isa::Level;
@@ -39,13 +39,14 @@ pub(in crate::kernels) fn gemm(level: Level, gemm: &mut GemmI8<'_>) {
         let rows = (gemm.m - row).min(PREPARED_ROWS);
         // SAFETY: the token proves AVX2.
         unsafe { take_apart(gemm, row, rows) };
+        let distances: [_; PREPARED_ROWS] = distances(s, gemm, row, rows);
         let many = PREPARED_ROWS / rows;
         for panel in (0..all).step_by(many) {
             let panels = (all - panel).min(many);
             // SAFETY: the token proves AVX2.
             unsafe { multiply(s, gemm, rows, panel, panels, &mut sums) };
-            let stride = panels * PANEL;
-            s.vectorize(Finish { gemm, row, rows, panel, panels, sums: &sums, stride, shift });
+            let (stride, sums, distances) = (panels * PANEL, &sums, &distances);
+            s.vectorize(Finish { gemm, row, rows, panel, panels, sums, stride, shift, distances });
         }
     }
 }

@@ -9,7 +9,7 @@ use core::arch::x86_64::*;
 
 use super::{Avx2, nibbles};
 use crate::kernels::gemm::PANEL;
-use crate::kernels::gemm::int8::finish::Finish;
+use crate::kernels::gemm::int8::finish::{Finish, distances};
 use crate::kernels::gemm::int8::{GemmI8, PREPARED_ROWS, Windows, last_word};
 use crate::kernels::int8::QUAD;
 use crate::kernels::isa::Level;
@@ -42,6 +42,7 @@ pub(in crate::kernels) fn gemm(level: Level, gemm: &mut GemmI8<'_>) {
     let mut sums = [0; PREPARED_ROWS * PANEL];
     for first in (0..gemm.m).step_by(PREPARED_ROWS) {
         let rows = (gemm.m - first).min(PREPARED_ROWS);
+        let distances: [_; PREPARED_ROWS] = distances(s, gemm, first, rows);
         for panel in 0..gemm.n.div_ceil(PANEL) {
             let mut row = 0;
             while row < rows {
@@ -61,11 +62,18 @@ pub(in crate::kernels) fn gemm(level: Level, gemm: &mut GemmI8<'_>) {
                     }
                 };
             }
-            let (row, stride) = (first, PANEL);
-            // Bytes were widened with their signs: nothing was added to them.
-            let finish =
-                Finish { gemm, row, rows, panel, panels: 1, sums: &sums, stride, shift: 0 };
-            s.vectorize(finish);
+            s.vectorize(Finish {
+                gemm,
+                row: first,
+                rows,
+                panel,
+                panels: 1,
+                sums: &sums,
+                stride: PANEL,
+                // Bytes were widened with their signs: nothing was added to them.
+                shift: 0,
+                distances: &distances,
+            });
         }
     }
 }

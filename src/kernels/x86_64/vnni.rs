@@ -9,7 +9,7 @@ use core::slice;
 
 use super::{Avx2, Avx512};
 use crate::kernels::gemm::PANEL;
-use crate::kernels::gemm::int8::finish::Finish;
+use crate::kernels::gemm::int8::finish::{Finish, distances};
 use crate::kernels::gemm::int8::{GemmI8, PREPARED_ROWS, Windows, last_word};
 use crate::kernels::int8::QUAD;
 use crate::kernels::isa::Level;
@@ -27,7 +27,7 @@ trait Dots: Copy {
 
     /// Computes as many panels from `panel` on, of those `left`, as suit the registers, and says
     /// how many.
-    fn column(self, gemm: &mut GemmI8<'_>, rows: Rows, panel: usize, left: usize) -> usize;
+    fn column(self, gemm: &mut GemmI8<'_>, rows: Rows<'_>, panel: usize, left: usize) -> usize;
 }
 
 /// A vector of words.
@@ -35,11 +35,12 @@ type Words<D> = <<D as Dots>::S as Simd>::U32;
 
 /// Rows that are multiplied together: `len` from row `first` of the product on.
 #[derive(Clone, Copy)]
-struct Rows {
+struct Rows<'r> {
     first: usize,
     len: usize,
     /// Whether they are in the scratch.
     prepared: bool,
+    distances: &'r [i32],
 }
 
 /// The token of AVX512-VNNI.
@@ -78,7 +79,7 @@ macro_rules! tiles {
                 // SAFETY: the token proves the instructions.
                 // All rows were checked to be inside, and prepared ones fill the scratch.
                 let sums = unsafe { $tile::<$mr, $panels, $ch>($token, $gemm, $rows, row, $panel) };
-                finish($token, $gemm, $rows.first + row, $panel, &sums);
+                finish($token, $gemm, &$rows, row, $panel, &sums);
                 row += $mr;
                 continue;
             })*
@@ -101,7 +102,7 @@ impl Dots for Avx512Vnni {
         unsafe { _mm512_dpbusd_epi32(sum, x, weights) }
     }
 
-    fn column(self, gemm: &mut GemmI8<'_>, rows: Rows, panel: usize, left: usize) -> usize {
+    fn column(self, gemm: &mut GemmI8<'_>, rows: Rows<'_>, panel: usize, left: usize) -> usize {
         match (rows.len, left) {
             (1, 4..) => tiles! { tile_512, self, gemm, rows, panel; 4; 1 in 4 },
             (..=6, 4..) => tiles! {
@@ -127,7 +128,7 @@ impl Dots for Avx512Vnni {
 unsafe fn tile_512<const MR: usize, const P: usize, const CH: usize>(
     token: Avx512Vnni,
     gemm: &GemmI8<'_>,
-    rows: Rows,
+    rows: Rows<'_>,
     row: usize,
     panel: usize,
 ) -> [[[__m512i; 1]; P]; MR] {
@@ -150,7 +151,7 @@ impl Dots for AvxVnni {
     }
 
     // Of sixteen registers twelve are sums, two hold a panel.
-    fn column(self, gemm: &mut GemmI8<'_>, rows: Rows, panel: usize, left: usize) -> usize {
+    fn column(self, gemm: &mut GemmI8<'_>, rows: Rows<'_>, panel: usize, left: usize) -> usize {
         match (rows.len, left) {
             (1, 4..) => tiles! { tile_256, self, gemm, rows, panel; 4; 1 in 1 },
             (2, 2..) => tiles! { tile_256, self, gemm, rows, panel; 2; 2 in 1 },
@@ -169,7 +170,7 @@ impl Dots for AvxVnni {
 unsafe fn tile_256<const MR: usize, const P: usize, const CH: usize>(
     token: AvxVnni,
     gemm: &GemmI8<'_>,
-    rows: Rows,
+    rows: Rows<'_>,
     row: usize,
     panel: usize,
 ) -> [[[__m256i; 2]; P]; MR] {
@@ -200,7 +201,8 @@ fn multiply<D: Dots>(token: D, gemm: &mut GemmI8<'_>) {
         if prepared {
             flip_rows(gemm, first, len);
         }
-        let (rows, mut panel) = (Rows { first, len, prepared }, 0);
+        let distances: [_; PREPARED_ROWS] = distances(token.simd(), gemm, first, len);
+        let (rows, mut panel) = (Rows { first, len, prepared, distances: &distances }, 0);
         while panel < panels {
             panel += token.column(gemm, rows, panel, panels - panel);
         }
@@ -233,6 +235,7 @@ fn flip_rows(gemm: &mut GemmI8<'_>, first: usize, rows: usize) {
 fn finish<D: Dots, const H: usize, const MR: usize, const P: usize>(
     token: D,
     gemm: &mut GemmI8<'_>,
+    rows: &Rows<'_>,
     row: usize,
     panel: usize,
     sums: &[[[Words<D>; H]; P]; MR],
@@ -240,9 +243,18 @@ fn finish<D: Dots, const H: usize, const MR: usize, const P: usize>(
     const { assert!(H * D::S::LANES == PANEL) };
     // SAFETY: the vectors of a panel are that many integers.
     let sums = unsafe { slice::from_raw_parts(sums.as_ptr().cast(), MR * P * PANEL) };
-    let (stride, (_, shift)) = (P * PANEL, gemm.unsigned());
-    let finish = Finish { gemm, row, rows: MR, panel, panels: P, sums, stride, shift };
-    token.simd().vectorize(finish);
+    let (_, shift) = gemm.unsigned();
+    token.simd().vectorize(Finish {
+        gemm,
+        row: rows.first + row,
+        rows: MR,
+        panel,
+        panels: P,
+        sums,
+        stride: P * PANEL,
+        shift,
+        distances: &rows.distances[row..],
+    });
 }
 
 /// `MR` rows by `P` panels of `H` vectors; the sum over `k` is split into `CH` chains, so that few
@@ -254,7 +266,7 @@ fn finish<D: Dots, const H: usize, const MR: usize, const P: usize>(
 unsafe fn tile<D: Dots, const H: usize, const MR: usize, const P: usize, const CH: usize>(
     token: D,
     gemm: &GemmI8<'_>,
-    Rows { first, prepared, .. }: Rows,
+    Rows { first, prepared, .. }: Rows<'_>,
     row: usize,
     panel: usize,
 ) -> [[[Words<D>; H]; P]; MR] {

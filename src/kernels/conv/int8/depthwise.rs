@@ -154,9 +154,17 @@ impl Vectorized for Depthwise<'_, '_> {
                         };
                     }
                 }
-                let (row, sums, shift) = (self.first + row, &sums[..], self.shift);
-                let gemm = &mut *self.gemm;
-                s.vectorize(Finish { gemm, row, rows, panel, panels, sums, stride, shift });
+                s.vectorize(Finish {
+                    gemm: &mut *self.gemm,
+                    row: self.first + row,
+                    rows,
+                    panel,
+                    panels,
+                    sums: &sums,
+                    stride,
+                    shift: self.shift,
+                    distances: &[],
+                });
             }
         }
     }

@@ -21,6 +21,8 @@ pub(in crate::kernels) struct Finish<'t, 'g> {
     pub stride: usize,
     /// What the way has added to each value of `A`.
     pub shift: i32,
+    /// [`distances`] of the rows; not read without zero points of `B`.
+    pub distances: &'t [i32],
 }
 
 impl Vectorized for Finish<'_, '_> {
@@ -49,7 +51,7 @@ impl Finish<'_, '_> {
         let mut distances = [0; R];
         if self.gemm.b_zero.is_some() {
             for r in 0..R {
-                distances[r] = distance(self.gemm, self.row + i + r);
+                distances[r] = self.distances[i + r];
             }
         }
         let mut at = 0;
@@ -130,6 +132,38 @@ impl Finish<'_, '_> {
         }
         apply::<S, R, V, WHOLE>(s, gemm.stages, (row, col, cols), &mut x);
         store::<S, R, V, WHOLE>(s, &mut gemm.output, gemm.n, (row, col, cols), &x);
+    }
+}
+
+/// What the zero points of `B` are multiplied with: the sum of `a - a_zero` in each of `rows` rows
+/// from `first` on, of which there are `N` at most. Zeros, where there are no zero points.
+pub(in crate::kernels) fn distances<S: Simd, const N: usize>(
+    s: S,
+    gemm: &GemmI8<'_>,
+    first: usize,
+    rows: usize,
+) -> [i32; N] {
+    let mut sums = [0; N];
+    if gemm.b_zero.is_some() {
+        s.vectorize(Distances { gemm, first, sums: &mut sums[..rows] });
+    }
+    sums
+}
+
+struct Distances<'t, 'g> {
+    gemm: &'t GemmI8<'g>,
+    first: usize,
+    sums: &'t mut [i32],
+}
+
+impl Vectorized for Distances<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for (i, sum) in self.sums.iter_mut().enumerate() {
+            *sum = distance(self.gemm, self.first + i);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The way that every CPU has.
 
-use super::finish::Finish;
+use super::finish::{Finish, distances};
 use super::{GemmI8, PANEL};
 use crate::kernels::int8::QUAD;
 use crate::kernels::simd::{Simd, Vectorized};
@@ -21,9 +21,10 @@ impl Vectorized for Plain<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let gemm = self.0;
-        for panel in 0..gemm.n.div_ceil(PANEL) {
-            for row in (0..gemm.m).step_by(ROWS) {
-                let rows = (gemm.m - row).min(ROWS);
+        for row in (0..gemm.m).step_by(ROWS) {
+            let rows = (gemm.m - row).min(ROWS);
+            let distances: [_; ROWS] = distances(s, gemm, row, rows);
+            for panel in 0..gemm.n.div_ceil(PANEL) {
                 let mut sums = [[0; PANEL]; ROWS];
                 add_products(gemm, row, panel, &mut sums[..rows]);
                 let sums = sums.as_flattened();
@@ -36,6 +37,7 @@ impl Vectorized for Plain<'_, '_> {
                     sums,
                     stride: PANEL,
                     shift: 0,
+                    distances: &distances,
                 });
             }
         }

@@ -242,6 +242,17 @@ fn every_small_shape() {
 }
 
 #[test]
+fn rows_beyond_a_block_of_tiles() {
+    for way in ways() {
+        for m in [256, 257, 290] {
+            for options in [0x40, 0x41] {
+                Case::new((m, 17, 5), options).check_sums(way);
+            }
+        }
+    }
+}
+
+#[test]
 fn the_largest_products_do_not_saturate() {
     for way in ways() {
         for m in [1, 2, 5, 16] {

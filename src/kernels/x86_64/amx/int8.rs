@@ -4,10 +4,13 @@
 use super::{Amx, Configured, ROWS, Sources, Sums, TILE, signed_bytes, unsigned_bytes};
 use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::GemmI8;
-use crate::kernels::gemm::int8::finish::Finish;
+use crate::kernels::gemm::int8::finish::{Finish, distances};
 use crate::kernels::int8::QUAD;
 use crate::kernels::isa::Level;
 use crate::kernels::simd::Simd;
+
+/// Tiles of rows that are multiplied with all columns before the next.
+const BLOCK: usize = 16;
 
 /// Bytes of a row of a tile.
 const DEPTH: usize = 64;
@@ -26,27 +29,34 @@ pub(in crate::kernels) fn gemm(level: Level, gemm: &mut GemmI8<'_>) {
     // SAFETY: the token proves the permission.
     let mut registers = unsafe { Configured::new(height) };
     let panels = gemm.n.div_ceil(PANEL);
-    for panel in (0..panels).step_by(2) {
-        let panels = (panels - panel).min(2);
-        for tile in (0..tiles).step_by(2) {
-            let mut sums = Sums([0; 4 * TILE]);
-            let mut rows = [tile, tile + 1].map(|tile| (tile * height).min(gemm.m - height));
-            let tiles = (tiles - tile).min(2);
-            if tiles == 1 {
-                rows[1] = rows[0];
-            }
-            multiply(&mut registers, gemm, &rows[..tiles], (panel, panels), &mut sums);
-            for (row, sums) in rows.into_iter().zip(sums.0.chunks(height * 2 * PANEL)).take(tiles) {
-                s.0.avx512().vectorize(Finish {
-                    gemm,
-                    row,
-                    rows: height,
-                    panel,
-                    panels,
-                    sums,
-                    stride: 2 * PANEL,
-                    shift: 0,
-                });
+    for first in (0..tiles).step_by(BLOCK) {
+        let tiles = (tiles - first).min(BLOCK);
+        let mut rows = [0; BLOCK];
+        let mut far = [[0; ROWS]; BLOCK];
+        for i in 0..tiles {
+            rows[i] = ((first + i) * height).min(gemm.m - height);
+            far[i] = distances(s.0.avx512(), gemm, rows[i], height);
+        }
+        for panel in (0..panels).step_by(2) {
+            let panels = (panels - panel).min(2);
+            for tile in (0..tiles).step_by(2) {
+                let mut sums = Sums([0; 4 * TILE]);
+                let rows = &rows[tile..tiles.min(tile + 2)];
+                multiply(&mut registers, gemm, rows, (panel, panels), &mut sums);
+                let sums = sums.0.chunks(height * 2 * PANEL);
+                for ((row, far), sums) in rows.iter().zip(&far[tile..]).zip(sums) {
+                    s.0.avx512().vectorize(Finish {
+                        gemm,
+                        row: *row,
+                        rows: height,
+                        panel,
+                        panels,
+                        sums,
+                        stride: 2 * PANEL,
+                        shift: 0,
+                        distances: far,
+                    });
+                }
             }
         }
     }
