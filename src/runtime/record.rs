@@ -176,8 +176,12 @@ impl<T: Field> Field for Option<T> {
 impl<T: Field, const N: usize> Field for ArrayVec<T, N> {
     #[inline(always)]
     fn take(words: &mut Words<'_>) -> Self {
-        let len = (words.next() as usize).min(N);
-        (0..len).map(|_| T::take(words)).collect()
+        // In place: what `collect` returns is copied.
+        let mut fields = Self::new();
+        for _ in 0..(words.next() as usize).min(N) {
+            fields.push(T::take(words));
+        }
+        fields
     }
     #[cfg(feature = "std")]
     fn put(&self, out: &mut Vec<u32>) {

@@ -219,6 +219,7 @@ impl Way {
 /// **Panics**: if a slice is too short for its shape and strides.
 ///
 /// **Cost**: `m n k` multiply-adds, no allocation.
+#[inline(always)]
 pub fn gemm_i8<S: Simd>(s: S, level: Level, gemm: GemmI8<'_>) {
     gemm_i8_by(Way::new(level, gemm.m), s, level, gemm);
 }
@@ -226,7 +227,12 @@ pub fn gemm_i8<S: Simd>(s: S, level: Level, gemm: GemmI8<'_>) {
 /// [`gemm_i8`] in a given way.
 ///
 /// **Panics**: as there; if `level` does not have the way.
+#[inline(always)]
 pub fn gemm_i8_by<S: Simd>(way: Way, s: S, level: Level, mut gemm: GemmI8<'_>) {
+    run_by(way, s, level, &mut gemm);
+}
+
+fn run_by<S: Simd>(way: Way, s: S, level: Level, gemm: &mut GemmI8<'_>) {
     if gemm.m == 0 || gemm.n == 0 {
         return;
     }
@@ -234,28 +240,35 @@ pub fn gemm_i8_by<S: Simd>(way: Way, s: S, level: Level, mut gemm: GemmI8<'_>) {
     assert!(way.walks() || gemm.windows.is_none(), "a way that does not take windows");
     match way {
         #[cfg(target_arch = "x86_64")]
-        Way::Amx => crate::kernels::x86_64::amx::int8::gemm(level, &mut gemm),
+        Way::Amx => crate::kernels::x86_64::amx::int8::gemm(level, gemm),
         #[cfg(target_arch = "x86_64")]
-        Way::AvxVnni | Way::Avx512Vnni => crate::kernels::x86_64::vnni::gemm(level, &mut gemm),
+        Way::AvxVnni | Way::Avx512Vnni => crate::kernels::x86_64::vnni::gemm(level, gemm),
         #[cfg(target_arch = "x86_64")]
-        Way::Avx2 => crate::kernels::x86_64::pairs::gemm(level, &mut gemm),
+        Way::Avx2 => crate::kernels::x86_64::pairs::gemm(level, gemm),
         #[cfg(target_arch = "aarch64")]
-        Way::NeonDotprod => crate::kernels::aarch64::int8::gemm_dotprod(level, &mut gemm),
+        Way::NeonDotprod => crate::kernels::aarch64::int8::gemm_dotprod(level, gemm),
         #[cfg(target_arch = "aarch64")]
-        Way::Neon => crate::kernels::aarch64::int8::gemm(level, &mut gemm),
+        Way::Neon => crate::kernels::aarch64::int8::gemm(level, gemm),
         _ => {
             let _ = level;
-            plain::gemm(s, &mut gemm);
+            plain::gemm(s, gemm);
         }
     }
 }
 
 impl GemmI8<'_> {
     /// Panics where a row of `A`, or its last word, ends behind `A`.
+    #[inline(always)]
     pub(in crate::kernels) fn check_rows(&self) {
-        let windows = self.walk();
+        let Some(windows) = self.windows else {
+            let bytes = (self.m - 1).checked_mul(self.a_row_stride);
+            let bytes = bytes.and_then(|bytes| bytes.checked_add(self.k));
+            let long = bytes.is_some_and(|len| self.a.len() >= len);
+            return assert!(self.k == 0 || long, "A is too short");
+        };
         let whole = windows.runs == [1; 3] || windows.run.is_multiple_of(QUAD);
         assert!(whole, "runs that are no whole quads");
+        assert!(windows.depth() == Some(self.k), "windows of another depth");
         let long = windows.extent(self.m).is_some_and(|len| self.a.len() >= len);
         assert!(self.k == 0 || long, "A is too short");
     }
@@ -264,8 +277,6 @@ impl GemmI8<'_> {
     fn check(&self) {
         let &Self { m, n, k, .. } = self;
         let cols = n.next_multiple_of(PANEL);
-        let windows = self.walk();
-        assert!(windows.depth() == Some(k), "windows of another depth");
         self.check_rows();
         assert!(packed_quads_len(k, n).is_some_and(|len| self.b.len() >= len), "B is too short");
         assert!(scratch_len(m, k).is_some_and(|len| self.scratch.len() >= len), "no scratch");

@@ -190,38 +190,74 @@ fn tile<const MR: usize, const NV: usize>(
         a[i] = [&halves[..quads], &halves[quads..]];
     }
     for v in 0..NV {
-        b[v] = gemm.panel(panel + v / VECTORS);
+        b[v] = &gemm.panel(panel + v / VECTORS).as_chunks::<PANEL>().0[..quads];
     }
-    // The weights of the halves.
-    let (ones, sixteens) = (_mm256_set1_epi16(1), _mm256_set1_epi16(16));
     let mut sums = [[_mm256_setzero_si256(); NV]; MR];
-    let mut q = 0;
-    while q < quads {
-        let end = quads.min(q + STEPS);
-        let mut halves = [[[_mm256_setzero_si256(); 2]; NV]; MR];
-        while q < end {
-            let mut words = [ones; NV];
-            for v in 0..NV {
-                words[v] = s.u32_load(&b[v][q * PANEL + v % VECTORS * LANES..][..LANES]);
-            }
-            for i in 0..MR {
-                for h in 0..2 {
-                    let x = s.u32_splat(a[i][h][q]);
-                    for v in 0..NV {
-                        let products = _mm256_maddubs_epi16(x, words[v]);
-                        halves[i][v][h] = _mm256_add_epi16(halves[i][v][h], products);
+    /// Adds the products of so many quads.
+    macro_rules! steps {
+        ($x:ident, $lines:ident, $quads:expr) => {
+            let mut halves = [[[_mm256_setzero_si256(); 2]; NV]; MR];
+            for q in 0..$quads {
+                let mut words = [_mm256_setzero_si256(); NV];
+                for v in 0..NV {
+                    words[v] = s.u32_load(&$lines[v][q][v % VECTORS * LANES..][..LANES]);
+                }
+                for i in 0..MR {
+                    for h in 0..2 {
+                        let x = s.u32_splat($x[i][h][q]);
+                        for v in 0..NV {
+                            let products = _mm256_maddubs_epi16(x, words[v]);
+                            halves[i][v][h] = _mm256_add_epi16(halves[i][v][h], products);
+                        }
                     }
                 }
             }
-            q += 1;
-        }
+            // The weights of the halves.
+            let (ones, sixteens) = (_mm256_set1_epi16(1), _mm256_set1_epi16(16));
+            for i in 0..MR {
+                for v in 0..NV {
+                    let lower = _mm256_madd_epi16(halves[i][v][0], ones);
+                    let upper = _mm256_madd_epi16(halves[i][v][1], sixteens);
+                    sums[i][v] = s.u32_add(sums[i][v], s.u32_add(lower, upper));
+                }
+            }
+        };
+    }
+    let mut q = 0;
+    // Of as many steps as are known here there are neither a loop nor checks.
+    while quads - q >= STEPS {
+        let end = q + STEPS;
+        let (mut x, mut lines) = ([[&[0; STEPS]; 2]; MR], [&[[0; PANEL]; STEPS]; NV]);
         for i in 0..MR {
-            for v in 0..NV {
-                let lower = _mm256_madd_epi16(halves[i][v][0], ones);
-                let upper = _mm256_madd_epi16(halves[i][v][1], sixteens);
-                sums[i][v] = s.u32_add(sums[i][v], s.u32_add(lower, upper));
+            for h in 0..2 {
+                x[i][h] = known(&a[i][h][q..end]);
             }
         }
+        for v in 0..NV {
+            lines[v] = known(&b[v][q..end]);
+        }
+        steps!(x, lines, STEPS);
+        q = end;
+    }
+    if q < quads {
+        let len = quads - q;
+        let (mut x, mut lines) = ([[&[][..]; 2]; MR], [&[][..]; NV]);
+        for i in 0..MR {
+            for h in 0..2 {
+                x[i][h] = &a[i][h][q..][..len];
+            }
+        }
+        for v in 0..NV {
+            lines[v] = &b[v][q..][..len];
+        }
+        steps!(x, lines, len);
     }
     sums
+}
+
+/// A slice of so many elements.
+#[inline(always)]
+fn known<T, const N: usize>(slice: &[T]) -> &[T; N] {
+    let Some(array) = slice.first_chunk() else { panic!("not {N} elements") };
+    array
 }

@@ -233,14 +233,14 @@ impl LinearI8Record {
 pub(crate) static LINEAR_I8: Kernel = kernel!(LinearI8, LinearI8Record::fits, simd linear_i8);
 
 fn linear_i8<S: Simd>(step: Step<'_>) {
-    let (record, operands): (LinearI8Record, _) = step.decode();
+    let (mut record, operands): (LinearI8Record, _) = step.decode();
     let level = operands.level();
     let Some(s) = S::from_level(level) else { return };
     let (m, n, k) = (operands.extent(record.rows), record.n as usize, record.k as usize);
     if m == 0 || n == 0 {
         return;
     }
-    let stages = taken(record.stages, &operands);
+    let stages = taken(&mut record.stages, &operands);
     let (a, a_row_stride) = record.x.at::<u8>(&operands);
     gemm_i8(
         s,
@@ -310,13 +310,13 @@ impl ChainRecord {
 pub(crate) static CHAIN: Kernel = kernel!(Chain, ChainRecord::fits, simd chain_of);
 
 fn chain_of<S: Simd>(step: Step<'_>) {
-    let (record, operands): (ChainRecord, _) = step.decode();
+    let (mut record, operands): (ChainRecord, _) = step.decode();
     let Some(s) = S::from_level(operands.level()) else { return };
     let (rows, n) = (operands.extent(record.rows), operands.extent(record.n));
     if rows == 0 || n == 0 {
         return;
     }
-    let stages = taken(record.stages, &operands);
+    let stages = taken(&mut record.stages, &operands);
     let (x, x_row_stride) = match record.from {
         None => {
             let (data, stride) = record.x.at(&operands);
@@ -380,10 +380,16 @@ fn given<'s>(given: GivenRecord, y: Out, operands: &Operands<'s>) -> Output<'s> 
 /// Stages with their operands.
 #[inline(always)]
 fn taken<'s>(
-    stages: ArrayVec<StageRecord, MOST_STAGES>,
+    stages: &mut ArrayVec<StageRecord, MOST_STAGES>,
     operands: &Operands<'s>,
 ) -> ArrayVec<Stage<'s>, MOST_STAGES> {
-    stages.into_iter().filter_map(|stage| taken_one(stage, operands)).collect()
+    let mut all = ArrayVec::new();
+    for stage in stages.drain(..) {
+        if let Some(stage) = taken_one(stage, operands) {
+            all.push(stage);
+        }
+    }
+    all
 }
 
 #[inline(always)]

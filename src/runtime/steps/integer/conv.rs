@@ -74,11 +74,11 @@ impl ConvI8Record {
 pub(crate) static CONV_I8: Kernel = kernel!(ConvI8, ConvI8Record::fits, simd conv_of_i8);
 
 fn conv_of_i8<S: Simd>(step: Step<'_>) {
-    let (record, operands): (ConvI8Record, _) = step.decode();
+    let (mut record, operands): (ConvI8Record, _) = step.decode();
     let level = operands.level();
     let Some(s) = S::from_level(level) else { return };
     let geometry = record.sizes.geometry(|e| operands.extent(e));
-    let stages = taken(record.stages, &operands);
+    let stages = taken(&mut record.stages, &operands);
     conv_i8(
         s,
         level,
