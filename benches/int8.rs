@@ -8,7 +8,7 @@
 mod timing;
 
 use nowcast::kernels::ceiling::{MultiplyAdds, Stream};
-use nowcast::kernels::gemm::int8::{GemmI8, Output, Stage, Way, gemm_i8_by, scratch_len};
+use nowcast::kernels::gemm::int8::{GemmI8, Output, Stage, Way, Zeros, gemm_i8_by, scratch_len};
 use nowcast::kernels::gemm::{Activation, Bias, GemmF32, PANEL, gemm_f32};
 use nowcast::kernels::int8::{
     Grid8, dequantize_rows, dynamic_quantize, pack_quads, packed_quads_len, quantize_rows,
@@ -76,7 +76,7 @@ impl Vectorized for Run<'_> {
             b: case.quads,
             b_sums: &case.sums,
             b_scale: &case.scales,
-            b_zero: None,
+            b_zero: Zeros::None,
             stages: &[Stage::AddRow(&case.bias), Stage::Activate(Activation::Relu)],
             output: Output::Quantized(&mut case.rounded, C.into()),
             scratch: &mut case.scratch,
@@ -104,7 +104,14 @@ impl Case {
         pack_panels_f32(&numbers, k, n, n, 1, &mut panels);
         let cols = n.next_multiple_of(PANEL);
         let (mut quads, mut sums) = (vec![0; packed_quads_len(k, n).unwrap()], vec![0; cols]);
-        pack_quads(&weights, (k, n), (n, 1), &mut quads, &mut sums);
+        pack_quads(
+            &weights.iter().map(|x| x.cast_unsigned()).collect::<Vec<_>>(),
+            0,
+            (k, n),
+            (n, 1),
+            &mut quads,
+            &mut sums,
+        );
         Self {
             m,
             k,

@@ -31,7 +31,7 @@ pub use dynamic::{Measure, NonMaxSuppression, Unique};
 pub use elementwise::{Binary, Compare, Logic, Unary};
 pub use flow::{Block, Branches, Collected, Loop};
 pub use index::{ArgReduce, Scatter, TopK};
-pub use integer::{Chain, Given, QuantizedConv, QuantizedLinear, Stage};
+pub use integer::{Chain, Given, QuantizedConv, QuantizedLinear, QuantizedMatMul, Stage};
 pub use movement::{Pad, PadMode, SliceAxis};
 pub use product::{Activation, Conv, Gemm, MaxPositions, Pool, PoolKind, WeightOnlyLinear};
 pub use quantize::Quantization;
@@ -304,8 +304,12 @@ pub enum Op {
     QuantizedLinear(QuantizedLinear),
     /// Convolution of integers of eight bits with constant weights.
     QuantizedConv(QuantizedConv),
+    /// Product of integers of eight bits that are both computed.
+    QuantizedMatMul(QuantizedMatMul),
     /// What happens to each element, with integers of eight bits on the way.
     Chain(Chain),
+    /// Softmax along the last axis, then what happens to each element.
+    QuantizedSoftmax(Chain),
     /// Each byte replaced by that of a table at its place. Operands: eight-bit integers, 256 of
     /// eight bits.
     MapBytes,
@@ -396,7 +400,9 @@ impl Op {
             Self::DynamicQuantizeLinear => "DynamicQuantizeLinear",
             Self::QuantizedLinear(_) => "QuantizedLinear",
             Self::QuantizedConv(_) => "QuantizedConv",
+            Self::QuantizedMatMul(_) => "QuantizedMatMul",
             Self::Chain(_) => "Chain",
+            Self::QuantizedSoftmax(_) => "QuantizedSoftmax",
             Self::MapBytes => "MapBytes",
             Self::TreeEnsemble(_) => "TreeEnsemble",
             Self::Lookup => "Lookup",
@@ -543,7 +549,8 @@ impl Op {
             Self::DynamicQuantizeLinear => integer::infer_dynamic(&operands),
             Self::QuantizedLinear(op) => op.infer(&operands),
             Self::QuantizedConv(op) => op.infer(&operands),
-            Self::Chain(op) => op.infer(&operands),
+            Self::QuantizedMatMul(op) => op.infer(&operands),
+            Self::Chain(op) | Self::QuantizedSoftmax(op) => op.infer(&operands),
             Self::MapBytes => integer::infer_map(&operands),
             Self::TreeEnsemble(op) => op.infer(&operands),
             Self::Lookup => classical::infer_lookup(&operands),

@@ -27,8 +27,9 @@ pub const fn packed_quads_len(k: usize, n: usize) -> Option<usize> {
     }
 }
 
-/// Packs the `k` by `n` matrix whose element `(p, j)` is `src[p * row_stride + j * col_stride]`,
-/// and adds up its columns.
+/// Packs the `k` by `n` matrix whose element `(p, j)` is `src[p * row_stride + j * col_stride]`
+/// with the bits of `flip` turned over, and adds up its columns. Unsigned bytes become signed ones,
+/// smaller by 128, with their top bits turned over.
 ///
 /// **Shapes and units**: `out` holds [`packed_quads_len`] words or more, `sums` a number for each
 /// column of all panels; the padding is zeroed.
@@ -36,8 +37,10 @@ pub const fn packed_quads_len(k: usize, n: usize) -> Option<usize> {
 /// **Panics**: if a slice is too short.
 ///
 /// **Cost**: one pass, no allocation.
+#[inline(always)]
 pub fn pack_quads(
-    src: &[i8],
+    src: &[u8],
+    flip: u8,
     (k, n): (usize, usize),
     (row_stride, col_stride): (usize, usize),
     out: &mut [u32],
@@ -62,7 +65,7 @@ pub fn pack_quads(
                     let at = (row + p) * row_stride + first;
                     src[at..].first_chunk().unwrap_or(&[0; PANEL])
                 };
-                interleave([row(0), row(1), row(2), row(3)], words, sums);
+                interleave([row(0), row(1), row(2), row(3)], flip, words, sums);
                 continue;
             }
             words.fill(0);
@@ -76,23 +79,29 @@ pub fn pack_quads(
                         *byte = src[at + p * row_stride];
                     }
                 }
-                let all: i32 = bytes.iter().map(|x| i32::from(*x)).sum();
-                *sum = sum.wrapping_add(all);
-                *word = u32::from_le_bytes(bytes.map(i8::cast_unsigned));
+                bytes[..rows].iter_mut().for_each(|byte| *byte ^= flip);
+                *sum = sum.wrapping_add(total(bytes));
+                *word = u32::from_le_bytes(bytes);
             }
         }
     }
 }
 
 /// A line of four rows.
-fn interleave(rows: [&[i8; PANEL]; QUAD], words: &mut [u32], sums: &mut [i32]) {
+#[inline(always)]
+fn interleave(rows: [&[u8; PANEL]; QUAD], flip: u8, words: &mut [u32], sums: &mut [i32]) {
     let [a, b, c, d] = rows;
     for j in 0..PANEL {
-        let bytes = [a[j], b[j], c[j], d[j]];
-        let all: i32 = bytes.iter().map(|x| i32::from(*x)).sum();
-        sums[j] = sums[j].wrapping_add(all);
-        words[j] = u32::from_le_bytes(bytes.map(i8::cast_unsigned));
+        let bytes = [a[j], b[j], c[j], d[j]].map(|byte| byte ^ flip);
+        sums[j] = sums[j].wrapping_add(total(bytes));
+        words[j] = u32::from_le_bytes(bytes);
     }
+}
+
+/// The sum of signed bytes.
+#[inline(always)]
+fn total(bytes: [u8; QUAD]) -> i32 {
+    bytes.iter().map(|x| i32::from(x.cast_signed())).sum()
 }
 
 #[cfg(test)]
@@ -105,19 +114,25 @@ mod tests {
     fn every_element_is_where_it_belongs() {
         for k in [0, 1, 2, 3, 4, 5, 16, 19] {
             for n in [0, 1, 15, 16, 17, 33] {
-                let src: Vec<i8> = (0..k * n).map(|i| (i * 37 + 1) as u8 as i8).collect();
+                let src: Vec<u8> = (0..k * n).map(|i| (i * 37 + 1) as u8).collect();
                 let mut out = vec![u32::MAX; packed_quads_len(k, n).unwrap() + 1];
                 let cols = n.next_multiple_of(PANEL);
                 let mut sums = vec![7; cols + 1];
-                pack_quads(&src, (k, n), (n, 1), &mut out, &mut sums);
+                pack_quads(&src, 0, (k, n), (n, 1), &mut out, &mut sums);
                 assert_eq!((out.pop(), sums.pop()), (Some(u32::MAX), Some(7)));
-                let turned: Vec<i8> =
+                let turned: Vec<u8> =
                     (0..k * n).map(|i| src[i % k.max(1) * n + i / k.max(1)]).collect();
                 let (mut again, mut same) = (vec![u32::MAX; out.len()], vec![7; cols]);
-                pack_quads(&turned, (k, n), (1, k), &mut again, &mut same);
+                pack_quads(&turned, 0, (k, n), (1, k), &mut again, &mut same);
+                assert_eq!((again, same), (out.clone(), sums.clone()));
+                let flipped: Vec<u8> = src.iter().map(|x| x ^ 0x80).collect();
+                let (mut again, mut same) = (vec![u32::MAX; out.len()], vec![7; cols]);
+                pack_quads(&flipped, 0x80, (k, n), (n, 1), &mut again, &mut same);
                 assert_eq!((again, same), (out.clone(), sums.clone()));
                 let quads = k.div_ceil(QUAD);
-                let at = |p: usize, j: usize| if p < k && j < n { src[p * n + j] } else { 0 };
+                let at = |p: usize, j: usize| {
+                    if p < k && j < n { src[p * n + j].cast_signed() } else { 0 }
+                };
                 for (i, word) in out.iter().enumerate() {
                     let (quad, j) = (i / PANEL % quads, i / PANEL / quads * PANEL + i % PANEL);
                     let bytes = [0, 1, 2, 3].map(|h| at(4 * quad + h, j).cast_unsigned());

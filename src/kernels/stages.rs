@@ -5,9 +5,15 @@
 //! every instruction set, but behind activations that are approximated.
 #![allow(clippy::needless_range_loop, reason = "an index says which vector")]
 
+use core::ops::Range;
+
 use super::activation::Activation;
 use super::int8::Grid8;
 use super::simd::{Simd, Vectorized};
+
+mod softmax;
+
+pub use softmax::{softmax_chain, softmax_room};
 
 /// Most stages of a step.
 pub const MOST_STAGES: usize = 8;
@@ -113,6 +119,36 @@ impl Vectorized for Chain<'_> {
                     self.strip::<S, 1, false>(s, row, col, left)
                 };
             }
+        }
+    }
+}
+
+impl<'a> Stage<'a> {
+    /// The stage of elements that begin so many rows further on.
+    #[must_use]
+    pub fn behind(self, rows: usize) -> Self {
+        match self {
+            Self::Add { data, row_stride } => {
+                Self::Add { data: data.get(rows * row_stride..).unwrap_or(&[]), row_stride }
+            }
+            Self::AddQuantized { data, row_stride, grid } => {
+                let data = data.get(rows * row_stride..).unwrap_or(&[]);
+                Self::AddQuantized { data, row_stride, grid }
+            }
+            other => other,
+        }
+    }
+}
+
+impl Output<'_> {
+    /// Some of the elements.
+    ///
+    /// **Panics**: if there are not as many.
+    pub fn part(&mut self, range: Range<usize>) -> Output<'_> {
+        match self {
+            Self::F32(c) => Output::F32(&mut c[range]),
+            Self::Quantized(c, to) => Output::Quantized(&mut c[range], *to),
+            Self::I32(c) => Output::I32(&mut c[range]),
         }
     }
 }

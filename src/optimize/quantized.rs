@@ -3,13 +3,15 @@
 //! Models say it in several ways, and the importer makes one of them: `DequantizeLinear`, an
 //! operator in f32, `QuantizeLinear`. A product of two dequantized values, its weights constant,
 //! becomes a product of integers, together with all that follows it up to the next quantized
-//! value ([`linear`]). So do other operators on elements that are quantized on their way
+//! value ([`linear`]); so does one of two computed values, and softmax between two of them
+//! ([`matmul`]). So do other operators on elements that are quantized on their way
 //! ([`chain`]), a function of eight bits a table ([`tables`]). What only moves elements moves the integers ([`moves`]).
 
 mod chain;
 mod conv;
 mod follow;
 mod linear;
+mod matmul;
 mod moves;
 mod tables;
 
@@ -35,6 +37,9 @@ pub(super) fn move_integers(graph: &mut Graph) -> usize {
 pub(super) fn fuse(graph: &mut Graph) -> usize {
     let products = each_list(graph, &mut |scope| {
         let products = (0..scope.len()).filter(|i| linear::fuse(scope, *i).is_some()).count();
+        (0..scope.len()).for_each(|i| {
+            matmul::softmax(scope, i);
+        });
         (0..scope.len()).for_each(|i| {
             chain::fuse(scope, i);
         });
@@ -141,7 +146,7 @@ fn keep(graph: &Graph, nodes: &[Node], kept: &mut Vec<Kept>) {
         let reason = match node.op {
             _ if !x && !w => continue,
             Op::MatMul | Op::Gemm(_) if x && w && !constant(node.inputs.get(1)) => {
-                "both operands are computed: only products with constant weights take integers"
+                "both operands are computed, not of eight bits with one scale each"
             }
             Op::Linear { .. } | Op::Conv(_) if !x => {
                 "its data is not quantized: weights become f32 when the model is loaded"

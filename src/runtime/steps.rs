@@ -264,6 +264,10 @@ macro_rules! for_each_kernel {
             Chain = 222, "chain", integer::CHAIN;
             /// Each byte replaced by that of a table.
             MapBytes = 223, "map_bytes", integer::MAP_BYTES;
+            /// Product of integers of eight bits that are both computed, and what follows it.
+            MatMulI8 = 224, "matmul_i8", integer::MATMUL_I8;
+            /// Softmax of rows, integers of eight bits before or behind it.
+            SoftmaxI8 = 225, "softmax_i8", integer::SOFTMAX_I8;
         }
     };
 }

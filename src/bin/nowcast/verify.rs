@@ -62,7 +62,7 @@ const INT8: &str = "int8";
 /// In which type a program has the weights of products.
 fn precision(program: &Program<'_>) -> &'static str {
     let has = |ids: &[KernelId]| program.steps().any(|step| ids.contains(&step.id));
-    if has(&[KernelId::LinearI8, KernelId::ConvI8]) {
+    if has(&[KernelId::LinearI8, KernelId::ConvI8, KernelId::MatMulI8]) {
         INT8
     } else if has(&[KernelId::LinearBf16]) {
         BF16

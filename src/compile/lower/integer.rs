@@ -1,19 +1,17 @@
 //! Products of integers of eight bits.
 
-use std::borrow::Cow;
-
 use crate::graph::dim::{Dim, product};
 use crate::graph::ops::{Chain, Given, Grid8, QuantizedLinear, Stage};
 use crate::graph::{Node, Tensor, ValueId};
 use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::scratch_len;
 use crate::kernels::int8::{pack_quads, packed_quads_len};
-use crate::kernels::stages::MOST_STAGES;
+use crate::kernels::stages::{MOST_STAGES, softmax_room};
 use crate::runtime::KernelId;
 use crate::runtime::record::{Extent, In};
 use crate::runtime::steps::integer::{
     ChainRecord, ColumnsRecord, DynamicQuantizeRecord, GivenRecord, GridRecord, GridWords,
-    LinearI8Record, MapBytesRecord, StageRecord,
+    LinearI8Record, MapBytesRecord, SoftmaxI8Record, StageRecord,
 };
 use crate::runtime::steps::product::{ActivationWords, MatrixRows};
 use crate::tensor::{DType, Element};
@@ -24,8 +22,10 @@ use super::product::{activation, rows_of};
 use super::{operand, optional, optional_result, result};
 
 mod conv;
+mod matmul;
 
 pub(super) use conv::conv;
+pub(super) use matmul::matmul;
 
 pub(super) fn grid(grid: Grid8) -> GridWords {
     GridWords { scale: grid.scale, zero: grid.zero, signed: grid.signed }
@@ -39,7 +39,7 @@ pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: &QuantizedLinear) -> 
     let matrix = Matrix { k, n, transposed: op.transposed, padded: false };
     let shape = b.shape(x);
     let x_rows = rows_of(b, x)?;
-    let grid = data_grid(b, node, x)?;
+    let grid = data_grid(b, node, 0)?;
     let (w, columns) = packed(b, node, weights, matrix)?;
     let stages = stages(b, node, QuantizedLinear::STAGES, &op.stages, rows_of)?;
     let before = &shape[..shape.len() - 1];
@@ -62,12 +62,12 @@ pub(super) fn linear(b: &mut Builder<'_>, node: &Node, op: &QuantizedLinear) -> 
     Ok(())
 }
 
-/// What the operands of a product say of its data.
-fn data_grid(b: &mut Builder<'_>, node: &Node, x: ValueId) -> Lowered<GridRecord> {
+/// What the operands of a product say of the one with this number.
+fn data_grid(b: &mut Builder<'_>, node: &Node, at: usize) -> Lowered<GridRecord> {
     Ok(GridRecord {
-        signed: b.dtype(x) == DType::I8,
-        scale: optional(node, 1).map(|v| b.read(v)).transpose()?,
-        zero: optional(node, 2).map(|v| b.read(v)).transpose()?,
+        signed: b.dtype(operand(node, at)?) == DType::I8,
+        scale: optional(node, at + 1).map(|v| b.read(v)).transpose()?,
+        zero: optional(node, at + 2).map(|v| b.read(v)).transpose()?,
     })
 }
 
@@ -104,12 +104,7 @@ fn packed(
     let mut sums = vec![0i32; n.next_multiple_of(PANEL)];
     let mut pack = || {
         let mut quads = vec![0u32; len];
-        let signed: Cow<'_, [u8]> = match flip {
-            0 => weights.bytes().into(),
-            _ => weights.bytes().iter().map(|q| q ^ flip).collect(),
-        };
-        let signed = bytemuck::cast_slice(&signed);
-        pack_quads(signed, (k, n), (row, column), &mut quads, &mut sums);
+        pack_quads(weights.bytes(), flip, (k, n), (row, column), &mut quads, &mut sums);
         bytemuck::cast_slice(&quads).to_vec()
     };
     let (quads, sums) = if padded {
@@ -209,6 +204,26 @@ pub(super) fn chain(b: &mut Builder<'_>, node: &Node, op: &Chain) -> Lowered<()>
         None => b.write(y),
     };
     b.step(KernelId::Chain, &ChainRecord { x, from, rows, n, stages, given, y });
+    Ok(())
+}
+
+pub(super) fn softmax(b: &mut Builder<'_>, node: &Node, op: &Chain) -> Lowered<()> {
+    let (x, y) = (operand(node, 0)?, result(node, 0)?);
+    let shape = b.shape(x);
+    let last = shape.len().checked_sub(1).ok_or("softmax of a scalar")?;
+    let (before, n) = (product(&shape[..last]), &shape[last]);
+    let chain = ChainRecord {
+        x: rows_of(b, x)?,
+        from: op.from.map(grid),
+        rows: b.extent(&before),
+        n: b.extent(n),
+        stages: stages(b, node, 1, &op.stages, rows_of)?,
+        given: given(op.given),
+        y: b.write(y),
+    };
+    let room = softmax_room(b.upper(n)).ok_or("the operand is too large")?;
+    let room = b.scratch(DType::F32, room);
+    b.step(KernelId::SoftmaxI8, &SoftmaxI8Record { chain, room });
     Ok(())
 }
 

@@ -169,7 +169,7 @@ pub(super) fn is_positive(b: &Builder<'_>, stride: &Dim) -> bool {
 }
 
 /// An operand as matrices `[batch.., rows, cols]` with strides.
-struct Side {
+pub(super) struct Side {
     value: ValueId,
     shape: Vec<Dim>,
     strides: Vec<Dim>,
@@ -177,7 +177,7 @@ struct Side {
 
 impl Side {
     /// `value` with an axis of one inserted where it is a vector.
-    fn new(b: &mut Builder<'_>, value: ValueId, vector_axis: usize) -> Lowered<Self> {
+    pub(super) fn new(b: &mut Builder<'_>, value: ValueId, vector_axis: usize) -> Lowered<Self> {
         let (mut shape, mut strides) = (b.shape(value).to_vec(), b.place(value)?.strides);
         if shape.len() == 1 {
             shape.insert(vector_axis, Dim::Fixed(1));
@@ -192,11 +192,11 @@ impl Side {
         self.strides.swap(n - 2, n - 1);
     }
 
-    fn rows(&self) -> &Dim {
+    pub(super) fn rows(&self) -> &Dim {
         &self.shape[self.shape.len() - 2]
     }
 
-    fn cols(&self) -> &Dim {
+    pub(super) fn cols(&self) -> &Dim {
         &self.shape[self.shape.len() - 1]
     }
 
@@ -210,7 +210,7 @@ impl Side {
             && (!rows || self.stride(1).is(1) || self.cols().is(1))
     }
 
-    fn matrix(&self, b: &mut Builder<'_>, batch: &[Dim]) -> Lowered<Matrix> {
+    pub(super) fn matrix(&self, b: &mut Builder<'_>, batch: &[Dim]) -> Lowered<Matrix> {
         let (memory, place) = b.view(self.value)?;
         Ok(Matrix {
             memory,
@@ -223,18 +223,28 @@ impl Side {
 }
 
 pub(super) fn matmul(b: &mut Builder<'_>, node: &Node) -> Lowered<()> {
-    let (x, w) = (operand(node, 0)?, operand(node, 1)?);
+    let rows = b.dtype(operand(node, 0)?) == DType::F32;
+    let operands = [operand(node, 0)?, operand(node, 1)?];
+    let (left, right) = sides(b, operands, rows)?;
+    multiply(b, node, left, right, (1.0, 1.0), None)
+}
+
+/// The operands of a product, copied where they do not suit; with `rows`, rows of the left one are
+/// contiguous.
+pub(super) fn sides(
+    b: &mut Builder<'_>,
+    [x, w]: [ValueId; 2],
+    rows: bool,
+) -> Lowered<(Side, Side)> {
     let sides = |b: &mut Builder<'_>| Ok::<_, String>((Side::new(b, x, 0)?, Side::new(b, w, 1)?));
     let (left, right) = sides(b)?;
-    let vector = b.dtype(x) == DType::F32;
-    if !left.suits(b, vector) {
+    if !left.suits(b, rows) {
         b.read(x)?;
     }
     if !right.suits(b, false) {
         b.read(w)?;
     }
-    let (left, right) = sides(b)?;
-    multiply(b, node, left, right, (1.0, 1.0), None)
+    sides(b)
 }
 
 pub(super) fn gemm(b: &mut Builder<'_>, node: &Node, op: &Gemm) -> Lowered<()> {
@@ -301,17 +311,25 @@ fn multiply(
     factors: (f32, f32),
     addend: Option<ValueId>,
 ) -> Lowered<()> {
-    let batch = batch_strides(b, node, &left, &right)?;
+    let batch = batch_strides(b, of_node(node)?, &left, &right)?;
     let a = left.matrix(b, &batch.1)?;
     finish(b, node, (&left, a), &right, factors, addend)
 }
 
-type Batch = (Vec<Dim>, Vec<Dim>, Vec<Dim>);
+/// Both operands of a product, and its result.
+fn of_node(node: &Node) -> Lowered<(ValueId, ValueId, ValueId)> {
+    Ok((operand(node, 0)?, operand(node, 1)?, result(node, 0)?))
+}
+
+pub(super) type Batch = (Vec<Dim>, Vec<Dim>, Vec<Dim>);
 
 /// Shape of the batch, and the strides of both operands over it.
-fn batch_strides(b: &mut Builder<'_>, node: &Node, left: &Side, right: &Side) -> Lowered<Batch> {
-    let y = result(node, 0)?;
-    let (x, w) = (operand(node, 0)?, operand(node, 1)?);
+pub(super) fn batch_strides(
+    b: &mut Builder<'_>,
+    (x, w, y): (ValueId, ValueId, ValueId),
+    left: &Side,
+    right: &Side,
+) -> Lowered<Batch> {
     let matrix_axes = usize::from(b.shape(x).len() > 1) + usize::from(b.shape(w).len() > 1);
     let shape = &b.shape(y)[..b.shape(y).len() - matrix_axes];
     let of = |side: &Side| {
@@ -333,7 +351,7 @@ fn finish(
     addend: Option<ValueId>,
 ) -> Lowered<()> {
     let (x, y) = (operand(node, 0)?, result(node, 0)?);
-    let batch = batch_strides(b, node, left, right)?;
+    let batch = batch_strides(b, of_node(node)?, left, right)?;
     let (k, n) = (right.rows().clone(), right.cols().clone());
     let vector = b.dtype(x) == DType::F32;
     if !vector

@@ -6,7 +6,7 @@
 use crate::tensor::{DType, Grid8};
 
 use super::super::dim::{Dim, product};
-use super::product::{Activation, Conv};
+use super::product::{Activation, Conv, infer_product};
 use super::{Fact, Operands, ShapeError};
 
 /// What happens to each element of a product, in f32.
@@ -133,6 +133,36 @@ impl QuantizedConv {
     }
 }
 
+/// `a · b` with both of eight bits and both computed, for each matrix of a batch.
+///
+/// Operands: as those of [`QuantizedLinear`], with b as that of `MatMul` in the place of the
+/// weights, its scale and its zero point one number each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuantizedMatMul {
+    /// What happens to the products, in order.
+    pub stages: Vec<Stage>,
+    /// The result.
+    pub given: Given,
+}
+
+impl QuantizedMatMul {
+    pub(super) fn infer(&self, operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
+        let (a, b) = (operands.at(0)?, operands.at(3)?);
+        let eight = |dtype| matches!(dtype, DType::U8 | DType::I8);
+        if !eight(a.dtype) || !eight(b.dtype) {
+            return Err(ShapeError(format!("no product of {} and {}", a.dtype, b.dtype)));
+        }
+        let mut facts = infer_product(operands, [a, b], false, b.dtype)?;
+        check_scales(operands, (a.dtype, b.dtype), &Dim::Fixed(1))?;
+        for y in &mut facts {
+            y.dtype = self.given.dtype();
+            let columns = y.shape.last().cloned().unwrap_or(Dim::Fixed(1));
+            check_stages(operands, QuantizedLinear::STAGES, &self.stages, &y.shape, &columns)?;
+        }
+        Ok(facts)
+    }
+}
+
 /// Whether scales and zero points suit a product with `n` columns.
 fn check_scales(
     operands: &Operands<'_>,
@@ -146,7 +176,8 @@ fn check_scales(
     fit.then_some(()).ok_or_else(|| ShapeError("a scale or a zero point does not fit".into()))
 }
 
-/// What happens to each element of a value, one thing behind the other, in f32.
+/// What happens to each element of a value, one thing behind the other, in f32; as
+/// `QuantizedSoftmax`, what happens to softmax of each row of it.
 ///
 /// Operands: x, then one for each stage that has one.
 #[derive(Clone, Debug, PartialEq)]

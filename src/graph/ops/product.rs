@@ -30,16 +30,17 @@ pub enum Activation {
 }
 
 pub(super) fn infer_matmul(operands: &Operands<'_>) -> Result<Vec<Fact>, ShapeError> {
-    infer_product(operands, false, operands.at(0)?.dtype)
+    let a = operands.at(0)?;
+    infer_product(operands, [a, operands.at(1)?], false, a.dtype)
 }
 
 /// A product whose second operand is of this type.
-fn infer_product(
+pub(super) fn infer_product(
     operands: &Operands<'_>,
+    [a, b]: [&Fact; 2],
     transposed: bool,
     dtype: DType,
 ) -> Result<Vec<Fact>, ShapeError> {
-    let (a, b) = (operands.at(0)?, operands.at(1)?);
     let mismatch = || {
         ShapeError(format!(
             "no product of {} and {}",
@@ -90,7 +91,7 @@ fn infer_linear_stored(
     transposed: bool,
     stored: DType,
 ) -> Result<Vec<Fact>, ShapeError> {
-    let results = infer_product(operands, transposed, stored)?;
+    let results = infer_product(operands, [operands.at(0)?, operands.at(1)?], transposed, stored)?;
     let result = &results[0];
     if let Some(bias) = operands.optional(2)
         && product(&bias.shape) != product(result.shape.last())

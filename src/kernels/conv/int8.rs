@@ -13,7 +13,9 @@ use arrayvec::ArrayVec;
 
 use super::{Geometry, Window};
 use crate::kernels::gemm::PANEL;
-use crate::kernels::gemm::int8::{GemmI8, Output, PREPARED_ROWS, Stage, Way, Windows, gemm_i8};
+use crate::kernels::gemm::int8::{
+    GemmI8, Output, PREPARED_ROWS, Stage, Way, Windows, Zeros, gemm_i8,
+};
 use crate::kernels::int8::{Grid8, QUAD};
 use crate::kernels::isa::Level;
 use crate::kernels::simd::Simd;
@@ -243,7 +245,7 @@ impl Product<'_> {
                 b: self.weights,
                 b_sums: self.sums,
                 b_scale: self.scales,
-                b_zero: self.zeros,
+                b_zero: Zeros::each(self.zeros),
                 stages,
                 output: match &mut self.output {
                     Output::F32(y) => Output::F32(&mut y[at..][..m * n]),

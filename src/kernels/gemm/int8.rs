@@ -45,14 +45,33 @@ pub struct GemmI8<'a> {
     pub b_sums: &'a [i32],
     /// The scale of each column of `B`, those of the padding included.
     pub b_scale: &'a [f32],
-    /// The zero point of each column of `B`, those of the padding included; without, they are zero.
-    pub b_zero: Option<&'a [i32]>,
+    /// The zero points of `B`.
+    pub b_zero: Zeros<'a>,
     /// What is done to each element, in this order.
     pub stages: &'a [Stage<'a>],
     /// `C`.
     pub output: Output<'a>,
     /// Room for rows of `A` in another form: [`scratch_len`] words.
     pub scratch: &'a mut [u32],
+}
+
+/// Zero points of columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zeros<'a> {
+    /// They are zero.
+    None,
+    /// All have this one.
+    One(i32),
+    /// That of each column, those of the padding included.
+    Each(&'a [i32]),
+}
+
+impl<'a> Zeros<'a> {
+    /// Those of each column, where not all are zero.
+    #[inline(always)]
+    pub fn each(zeros: Option<&'a [i32]>) -> Self {
+        zeros.map_or(Self::None, Self::Each)
+    }
 }
 
 /// Rows that are windows over bytes: each consists of the same runs, as far apart in every row.
@@ -281,7 +300,8 @@ impl GemmI8<'_> {
         assert!(packed_quads_len(k, n).is_some_and(|len| self.b.len() >= len), "B is too short");
         assert!(scratch_len(m, k).is_some_and(|len| self.scratch.len() >= len), "no scratch");
         assert!(self.b_sums.len() >= cols, "too few sums");
-        assert!(self.b_zero.is_none_or(|zero| zero.len() >= cols), "too few zero points");
+        let zeros = if let Zeros::Each(zeros) = self.b_zero { zeros.len() } else { cols };
+        assert!(zeros >= cols, "too few zero points");
         let len = match &self.output {
             Output::F32(c) => c.len(),
             Output::Quantized(c, _) => c.len(),

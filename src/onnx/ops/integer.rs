@@ -1,7 +1,7 @@
 //! Products of quantized values, as dequantized products or exact integer ones.
 
 use crate::graph::dim::product;
-use crate::graph::ops::{Binary, Given, QuantizedConv, QuantizedLinear};
+use crate::graph::ops::{Binary, Given, QuantizedConv, QuantizedLinear, QuantizedMatMul};
 use crate::graph::{Dim, Op, ValueId};
 use crate::tensor::DType;
 
@@ -42,8 +42,16 @@ pub(super) fn centred(
 
 pub(super) fn matmul_integer(call: &mut Call) -> Imported {
     let (a, b) = (call.input(0)?, call.input(1)?);
-    if let Some(y) = sums(call, [a, b], [call.optional(2), call.optional(3)])? {
+    let zeros = [call.optional(2), call.optional(3)];
+    if let Some(y) = sums(call, [a, b], zeros)? {
         return Ok(vec![y]);
+    }
+    let one = |v: Option<ValueId>| v.is_none_or(|v| product(&call.shape(v)).is(1));
+    let eight = |v| matches!(call.dtype_of(v), DType::U8 | DType::I8) && call.shape(v).len() > 1;
+    if eight(a) && eight(b) && zeros.into_iter().all(one) {
+        let op = QuantizedMatMul { stages: Vec::new(), given: Given::Sums };
+        let operands = [Some(a), None, zeros[0], Some(b), None, zeros[1]];
+        return Ok(vec![call.first(Op::QuantizedMatMul(op), &operands)?]);
     }
     let (rows, cols) = (call.shape(a).len(), call.shape(b).len());
     let a = centred(call, a, call.optional(2), rows.saturating_sub(2))?;

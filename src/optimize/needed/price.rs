@@ -27,6 +27,7 @@ pub(super) fn pays<'a>(
         | Op::Gemm(_)
         | Op::Linear { .. }
         | Op::QuantizedLinear(_)
+        | Op::QuantizedMatMul(_)
         | Op::Attention(_) => return true,
         Op::Unary(_)
         | Op::Binary(_)

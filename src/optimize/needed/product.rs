@@ -3,7 +3,7 @@
 //! as long as they are no more than their sums.
 
 use crate::graph::dim::product;
-use crate::graph::ops::{Attention, Given, QuantizedConv, QuantizedLinear};
+use crate::graph::ops::{Attention, Given, QuantizedConv, QuantizedLinear, QuantizedMatMul};
 use crate::graph::{Dim, Op, ValueId};
 
 use super::part::{Part, Window};
@@ -14,11 +14,20 @@ use super::space;
 /// `MatMul` and `Linear`: operands broadcast over the leading axes, vectors have no row or no
 /// column; behind them a bias of one row, and what is broadcast to the result.
 pub(super) fn matmul(call: &Call<'_>, transposed: bool) -> Option<Step> {
+    multiply(call, 1, transposed)
+}
+
+/// The same where the right operand is that of this number. What is between it and the left one,
+/// and behind it, is then no more than a number each.
+fn multiply(call: &Call<'_>, second: usize, transposed: bool) -> Option<Step> {
     let (mut part, to) = (call.want()?, call.result_shape()?);
-    let (left, right) = (call.rank(call.operand(0)?), call.rank(call.operand(1)?));
+    let (left, right) = (call.rank(call.operand(0)?), call.rank(call.operand(second)?));
     let (has_row, has_column) = (left > 1, right > 1);
     // A bias under another shape than a row.
-    if has_column && call.operand(2).is_some_and(|v| call.shape(v).last() != to.last()) {
+    if second == 1
+        && has_column
+        && call.operand(2).is_some_and(|v| call.shape(v).last() != to.last())
+    {
         *part.0.last_mut()? = None;
     }
     let batch = to.len() - usize::from(has_row) - usize::from(has_column);
@@ -28,8 +37,9 @@ pub(super) fn matmul(call: &Call<'_>, transposed: bool) -> Option<Step> {
     let needs = |i, v| {
         let shape = call.shape(v);
         match (i, shape.len()) {
-            (0 | 1, 0 | 1) => Part::whole(shape.len()),
-            (0 | 1, rank) => {
+            (_, rank) if i != 0 && i != second && second > 1 => Part::whole(rank),
+            (_, rank) if (i == 0 || i == second) && rank < 2 => Part::whole(rank),
+            (_, rank) if i == 0 || i == second => {
                 let mut needs = aligned(&outer, &to[..batch], &shape[..rank - 2]);
                 needs.0.extend(match i {
                     0 => [row.clone(), None],
@@ -42,6 +52,14 @@ pub(super) fn matmul(call: &Call<'_>, transposed: bool) -> Option<Step> {
         }
     };
     Some(Step::of(call.node, call.node.op.clone(), needs, std::slice::from_ref(&part)))
+}
+
+/// Sums of products of integers that are both computed.
+pub(super) fn quantized_matmul(call: &Call<'_>, op: &QuantizedMatMul) -> Option<Step> {
+    if op.given != Given::Sums || !op.stages.is_empty() {
+        return None;
+    }
+    multiply(call, 3, false)
 }
 
 /// Sums of products of integers: rows of the data, columns of the weights and of what there is

@@ -129,6 +129,7 @@ pub(super) fn plan(graph: &mut Graph, node: &Node, wanted: &[Option<Part>]) -> O
         Op::Linear { transposed, .. } => product::matmul(call, *transposed),
         Op::Attention(op) => product::attention(call, op),
         Op::Gemm(Gemm { trans_a, trans_b, .. }) => product::gemm(call, *trans_a, *trans_b),
+        Op::QuantizedMatMul(op) => product::quantized_matmul(call, op),
         Op::QuantizedLinear(op) => product::quantized(call, op),
         Op::Conv(op) => space::conv(call, op),
         Op::QuantizedConv(op) => product::quantized_conv(call, op),

@@ -53,7 +53,7 @@ pub(super) fn dequantize(scope: &mut Scope<'_>, i: usize) -> Option<()> {
 }
 
 /// The value as it was dequantized.
-fn source(scope: &Scope<'_>, x: ValueId) -> (ValueId, Option<Grid8>) {
+pub(super) fn source(scope: &Scope<'_>, x: ValueId) -> (ValueId, Option<Grid8>) {
     let quantized = dequantized(scope, x).and_then(|x| Some((x.q, x.grid(scope.graph)?)));
     quantized.map_or((x, None), |(q, grid)| (q, Some(grid)))
 }

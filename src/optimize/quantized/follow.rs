@@ -6,7 +6,7 @@ use crate::kernels::stages::MOST_STAGES;
 
 use super::super::linear::follow::activation;
 use super::super::pattern::Scope;
-use super::{Quantized, dequantized};
+use super::{Quantized, dequantized, matmul};
 
 /// Elements on their way: what happens to them, and where they are.
 #[derive(Clone)]
@@ -177,7 +177,7 @@ impl Way {
             _ if self.behind_products => false,
             Op::Linear { .. } => scope.operand(*i, 0) == Some(y),
             Op::Conv(_) => true,
-            _ => false,
+            _ => matmul::takes(scope, *i),
         };
         (on.stages.len() > before || !readers.iter().any(takes_integers)).then_some(on)
     }

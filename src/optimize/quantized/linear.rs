@@ -1,14 +1,15 @@
 //! Products of integers, with what follows them.
 
 use crate::graph::ops::{
-    Activation, Binary, Conv, Given, Quantization, QuantizedConv, QuantizedLinear, Stage,
+    Activation, Binary, Conv, Given, Quantization, QuantizedConv, QuantizedLinear, QuantizedMatMul,
+    Stage,
 };
 use crate::graph::{Node, Op, Tensor, ValueId};
 use crate::tensor::DType;
 
 use super::super::pattern::Scope;
 use super::follow::{Way, lies_along};
-use super::{conv, dequantized};
+use super::{conv, dequantized, matmul};
 
 /// A product of integers, while it takes along what follows it.
 pub(super) struct Product {
@@ -20,14 +21,20 @@ pub(super) struct Product {
 
 /// What multiplies.
 pub(super) enum Form {
-    Linear { transposed: bool },
+    Linear {
+        transposed: bool,
+    },
     Conv(Conv),
+    /// Both operands are computed.
+    MatMul,
 }
 
 /// Makes node `i` a product of integers if it is one in all but name.
 pub(super) fn fuse(scope: &mut Scope<'_>, i: usize) -> Option<()> {
     let product = of_dequantized(scope, i).or_else(|| conv::of_dequantized(scope, i));
-    let mut product = product.or_else(|| of_sums(scope, i))?;
+    let product = product.or_else(|| matmul::of_dequantized(scope, i));
+    let product = product.or_else(|| of_sums(scope, i));
+    let mut product = product.or_else(|| matmul::of_sums(scope, i))?;
     product.way.follow(scope);
     product.write(scope);
     Some(())
@@ -119,6 +126,7 @@ fn of_sums(scope: &mut Scope<'_>, i: usize) -> Option<Product> {
     let (axis, behind) = match &form {
         Form::Linear { transposed } => (usize::from(!transposed), 0),
         Form::Conv(window) => (0, window.kernel.len()),
+        Form::MatMul => return None,
     };
     let n = scope.shape(operands[3]?)[axis].fixed()?;
     let along = (usize::try_from(n).ok()?, behind);
@@ -145,7 +153,11 @@ fn of_sums(scope: &mut Scope<'_>, i: usize) -> Option<Product> {
 }
 
 /// What node `i` multiplies `y` with: one value, or two that are multiplied before.
-fn factors(scope: &Scope<'_>, i: usize, y: ValueId) -> Option<(ValueId, Option<ValueId>)> {
+pub(super) fn factors(
+    scope: &Scope<'_>,
+    i: usize,
+    y: ValueId,
+) -> Option<(ValueId, Option<ValueId>)> {
     let (a, b) = (scope.operand(i, 0)?, scope.operand(i, 1)?);
     let other = if a == y { b } else { a };
     Some(match scope.binary(other, Binary::Mul) {
@@ -191,6 +203,7 @@ impl Product {
                 Op::QuantizedLinear(QuantizedLinear { transposed, stages, given })
             }
             Form::Conv(window) => Op::QuantizedConv(QuantizedConv { window, stages, given }),
+            Form::MatMul => Op::QuantizedMatMul(QuantizedMatMul { stages, given }),
         };
         scope.rewrite(at, op, inputs);
     }

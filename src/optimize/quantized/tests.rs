@@ -4,7 +4,7 @@ use super::super::fixture::Formula;
 use super::super::linear;
 use super::*;
 use crate::graph::Tensor;
-use crate::graph::ops::{Activation, Conv, Given, Stage, Unary};
+use crate::graph::ops::{Activation, Conv, Given, QuantizedMatMul, Stage, Unary};
 
 /// Quantizes to integers of the type of `zero`.
 fn quantize(f: &mut Formula, x: ValueId, scale: f32, zero: u8) -> ValueId {
@@ -194,14 +194,85 @@ fn a_function_of_eight_bits_is_a_table() {
 }
 
 #[test]
-fn two_computed_operands_stay_in_f32() {
+fn attention_stays_in_integers() {
+    for masked in [false, true] {
+        let (mut f, x) = Formula::of(&[2, -1, 8]);
+        let q = round(&mut f, x, 0.05, 128);
+        let k = f.unary(Unary::Sin, x);
+        let k = round(&mut f, k, 0.01, 128);
+        let v = f.unary(Unary::Cos, x);
+        let v = round(&mut f, v, 0.01, 100);
+        let turned = f.op(Op::Transpose { perm: vec![0, 2, 1] }, &[k]);
+        let y = f.op(Op::MatMul, &[q, turned]);
+        let y = round(&mut f, y, 0.0973, 128);
+        let y = f.times(y, 0.35);
+        let mut y = round(&mut f, y, 0.0391, 127);
+        if masked {
+            let mask = f.row(1, 0.3);
+            let mask = f.op(Op::Reshape { shape: vec![1.into(); 3] }, &[mask]);
+            let mask = f.add(y, mask);
+            y = round(&mut f, mask, 0.0391, 127);
+        }
+        let y = f.op(Op::Softmax { axis: 2 }, &[y]);
+        let y = round(&mut f, y, 1.0 / 256.0, 0);
+        let y = f.op(Op::MatMul, &[y, v]);
+        let y = round(&mut f, y, 0.0217, 111);
+        f.output(y);
+        let makers = ["Chain", "Sin", "Chain", "Cos", "Chain", "Transpose"];
+        // What is broadcast to the scores is added by itself.
+        let mask = ["Reshape", "Add", "Chain"];
+        let (mask, rest) = (&mask[..if masked { 3 } else { 0 }], "QuantizedSoftmax");
+        let wanted = [&makers[..], &["QuantizedMatMul"], mask, &[rest, "QuantizedMatMul"]];
+        let graph = f.becomes(run, &wanted.concat());
+        assert!(kept(&graph).is_empty());
+        let softmax = graph.nodes.iter().find_map(|node| match &node.op {
+            Op::QuantizedSoftmax(op) => Some(op),
+            _ => None,
+        });
+        assert!(softmax.is_some_and(|op| {
+            op.from.is_some() && matches!(op.given, Given::Quantized(_)) && op.stages.is_empty()
+        }));
+    }
+}
+
+/// Scales and zero points may be those of a run, as dynamic quantization finds them.
+#[test]
+fn two_computed_operands_take_the_scales_of_a_run() {
+    let (mut f, x) = Formula::of(&[3, -1, 8]);
+    let turned = f.op(Op::Transpose { perm: vec![0, 2, 1] }, &[x]);
+    let sines = f.unary(Unary::Sin, turned);
+    let [a, b] = [x, sines].map(|x| {
+        let made = f.graph.add_node("q", Op::DynamicQuantizeLinear, &[Some(x)], &[]);
+        made.expect("suits")
+    });
+    let op = QuantizedMatMul { stages: Vec::new(), given: Given::Sums };
+    let operands = [Some(a[0]), None, Some(a[2]), Some(b[0]), None, Some(b[2])];
+    let sums = f.graph.add_node("p", Op::QuantizedMatMul(op), &operands, &[]).expect("suits")[0];
+    let sums = f.op(Op::Cast { to: DType::F32 }, &[sums]);
+    let scale = f.mul(a[1], b[1]);
+    let y = f.mul(sums, scale);
+    let y = f.times(y, 0.25);
+    f.output(y);
+    let dynamic = "DynamicQuantizeLinear";
+    let wanted = ["Transpose", "Sin", dynamic, dynamic, "QuantizedMatMul"];
+    let graph = f.becomes(run, &wanted);
+    let Some(Op::QuantizedMatMul(op)) = graph.nodes.last().map(|node| &node.op) else { panic!() };
+    assert_eq!((&op.stages[..], op.given), (&[Stage::Times(0.25)][..], Given::Float));
+}
+
+#[test]
+fn two_computed_operands_of_several_scales_stay_in_f32() {
     let (mut f, x) = Formula::of(&[8, 8]);
     let a = round(&mut f, x, 0.05, 128);
-    let b = f.unary(Unary::Sin, x);
-    let b = round(&mut f, b, 0.01, 128);
+    let scales = f.row(8, 0.5);
+    let zero = f.graph.add_constant("zero", Tensor::vector(&[128u8; 8]));
+    let op = Quantization { axis: 0, block: 0, integer: DType::U8 };
+    let b = f.op(Op::QuantizeLinear(op), &[x, scales, zero]);
+    let b = f.op(Op::DequantizeLinear(op), &[b, scales, zero]);
     let y = f.op(Op::MatMul, &[a, b]);
     f.output(y);
-    let graph = f.becomes(run, &["Chain", "Sin", "Chain", "MatMul"]);
+    let wanted = ["Chain", "QuantizeLinear", "DequantizeLinear", "MatMul"];
+    let graph = f.becomes(run, &wanted);
     assert!(kept(&graph)[0].reason.starts_with("both operands are computed"));
 }
 

@@ -2,11 +2,13 @@
 
 use arrayvec::ArrayVec;
 
-use crate::kernels::Simd;
 use crate::kernels::gemm::PANEL;
-use crate::kernels::gemm::int8::{GemmI8, gemm_i8, scratch_len};
+use crate::kernels::gemm::int8::{GemmI8, Zeros, gemm_i8, scratch_len};
 use crate::kernels::int8::{Grid8, dynamic_quantize, packed_quads_len};
-use crate::kernels::stages::{Chain, Elements, MOST_STAGES, Output, Stage, chain};
+use crate::kernels::stages::{
+    Chain, Elements, MOST_STAGES, Output, Stage, chain, softmax_chain, softmax_room,
+};
+use crate::kernels::{Simd, Vectorized};
 use crate::runtime::check::{Reach, count, require};
 use crate::runtime::record::{Extent, Field, In, Out, Scratch, Words};
 use crate::runtime::step::{Kernel, KernelId, Operands, Step, kernel};
@@ -15,8 +17,10 @@ use crate::tensor::DType;
 use super::product::{ActivationWords, MatrixRows};
 
 pub(crate) mod conv;
+pub(crate) mod matmul;
 
 pub(crate) use conv::CONV_I8;
+pub(crate) use matmul::{MATMUL_I8, MatMulI8Record};
 
 crate::record! {
     /// How integers of eight bits stand for numbers.
@@ -256,7 +260,7 @@ fn linear_i8<S: Simd>(step: Step<'_>) {
             b: operands.read(record.w),
             b_sums: operands.read(record.columns.sums),
             b_scale: operands.read(record.columns.scale),
-            b_zero: record.columns.zero.map(|zero| operands.read(zero)),
+            b_zero: Zeros::each(record.columns.zero.map(|zero| operands.read(zero))),
             stages: &stages,
             output: given(record.given, record.y, &operands),
             scratch: record.scratch.map_or(&mut [], |scratch| operands.scratch(scratch)),
@@ -317,18 +321,56 @@ fn chain_of<S: Simd>(step: Step<'_>) {
         return;
     }
     let stages = taken(&mut record.stages, &operands);
-    let (x, x_row_stride) = match record.from {
+    let (x, x_row_stride) = elements(&record, &operands);
+    let output = given(record.given, record.y, &operands);
+    chain(s, Chain { rows, n, x, x_row_stride, stages: &stages, output });
+}
+
+/// The elements of a chain, and how far apart their rows are.
+#[inline(always)]
+fn elements<'s>(record: &ChainRecord, operands: &Operands<'s>) -> (Elements<'s>, usize) {
+    match &record.from {
         None => {
-            let (data, stride) = record.x.at(&operands);
+            let (data, stride) = record.x.at(operands);
             (Elements::F32(data), stride)
         }
         Some(grid) => {
-            let (data, stride) = record.x.at(&operands);
+            let (data, stride) = record.x.at(operands);
             (Elements::Quantized(data, grid.grid()), stride)
         }
-    };
+    }
+}
+
+crate::record! {
+    /// A chain whose stages are those of softmax of each row.
+    pub(crate) struct SoftmaxI8Record {
+        pub(crate) chain: ChainRecord,
+        /// Room for a row.
+        pub(crate) room: Scratch,
+    }
+}
+
+impl SoftmaxI8Record {
+    fn fits(&self, reach: &Reach<'_>) -> Option<()> {
+        reach.holds::<f32>(&self.room, softmax_room(reach.extent(self.chain.n)?)?)?;
+        self.chain.fits(reach)
+    }
+}
+
+pub(crate) static SOFTMAX_I8: Kernel = kernel!(SoftmaxI8, SoftmaxI8Record::fits, simd softmax_i8);
+
+fn softmax_i8<S: Simd>(step: Step<'_>) {
+    let (SoftmaxI8Record { chain: mut record, room }, operands) = step.decode();
+    let Some(s) = S::from_level(operands.level()) else { return };
+    let (rows, n) = (operands.extent(record.rows), operands.extent(record.n));
+    if rows == 0 || n == 0 {
+        return;
+    }
+    let stages = taken(&mut record.stages, &operands);
+    let (x, x_row_stride) = elements(&record, &operands);
     let output = given(record.given, record.y, &operands);
-    chain(s, Chain { rows, n, x, x_row_stride, stages: &stages, output });
+    let chain = Chain { rows, n, x, x_row_stride, stages: &stages, output };
+    softmax_chain(s, chain, operands.scratch(room));
 }
 
 crate::record! {
@@ -417,6 +459,9 @@ fn taken_one<'s>(stage: StageRecord, operands: &Operands<'s>) -> Option<Stage<'s
 pub(crate) fn rows_in_i8(kernel: u32, words: &[u32]) -> Option<Extent> {
     if kernel == KernelId::ConvI8 as u32 {
         return Some(conv::ConvI8Record::take(&mut Words(words)).sizes.window.output[2]);
+    }
+    if kernel == KernelId::MatMulI8 as u32 {
+        return Some(MatMulI8Record::take(&mut Words(words)).m);
     }
     let is_one = kernel == KernelId::LinearI8 as u32;
     is_one.then(|| LinearI8Record::take(&mut Words(words)).rows)

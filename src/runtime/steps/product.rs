@@ -279,7 +279,7 @@ crate::record! {
 impl Matrix {
     /// Whether it has elements `dtype` for `rows` by `cols` elements in all of the batch;
     /// `whole_rows` are contiguous, whatever it says.
-    fn fits(
+    pub(super) fn fits(
         &self,
         reach: &Reach<'_>,
         dtype: DType,
@@ -324,26 +324,36 @@ impl MatMulRecord {
 }
 
 /// The numbers of a product once extents are known.
-struct Product<'a> {
+pub(super) struct Product {
     batch: arrayvec::ArrayVec<usize, 8>,
-    m: usize,
-    n: usize,
-    k: usize,
-    a: Plain,
-    b: Plain,
+    pub(super) m: usize,
+    pub(super) n: usize,
+    pub(super) k: usize,
+    pub(super) a: Plain,
+    pub(super) b: Plain,
     d: Option<Plain>,
-    operands: &'a Operands<'a>,
 }
 
-struct Plain {
+pub(super) struct Plain {
     offset: isize,
-    row: usize,
-    col: usize,
+    pub(super) row: usize,
+    pub(super) col: usize,
     batch: arrayvec::ArrayVec<isize, 8>,
 }
 
-impl<'a> Product<'a> {
-    fn new(record: &MatMulRecord, operands: &'a Operands<'a>) -> Self {
+impl Product {
+    fn of(record: &MatMulRecord, operands: &Operands<'_>) -> Self {
+        let MatMulRecord { batch, m, n, k, a, b, d, .. } = record;
+        Self::new(operands, batch, [*m, *n, *k], [a, b], d.as_ref())
+    }
+
+    pub(super) fn new(
+        operands: &Operands<'_>,
+        batch: &Extents,
+        [m, n, k]: [Extent; 3],
+        [a, b]: [&Matrix; 2],
+        d: Option<&Matrix>,
+    ) -> Self {
         let plain = |matrix: &Matrix| Plain {
             offset: operands.signed(matrix.offset),
             row: operands.extent(matrix.row_stride),
@@ -351,19 +361,18 @@ impl<'a> Product<'a> {
             batch: operands.strides(&matrix.batch),
         };
         Self {
-            batch: operands.extents(&record.batch),
-            m: operands.extent(record.m),
-            n: operands.extent(record.n),
-            k: operands.extent(record.k),
-            a: plain(&record.a),
-            b: plain(&record.b),
-            d: record.d.as_ref().map(plain),
-            operands,
+            batch: operands.extents(batch),
+            m: operands.extent(m),
+            n: operands.extent(n),
+            k: operands.extent(k),
+            a: plain(a),
+            b: plain(b),
+            d: d.map(plain),
         }
     }
 
     /// Calls `product(a, b, d, i)` with the place of each operand for the `i`-th matrix.
-    fn each(&self, mut product: impl FnMut(usize, usize, usize, usize)) {
+    pub(super) fn each(&self, mut product: impl FnMut(usize, usize, usize, usize)) {
         let axes = self.batch.len();
         let zeros = [0isize; 8];
         let d = self.d.as_ref();
@@ -390,7 +399,7 @@ pub(crate) static MATMUL_F32: Kernel = kernel!(MatMulF32, MatMulRecord::fits_f32
 fn matmul_f32<S: Simd>(step: Step<'_>) {
     let (record, operands) = step.decode::<MatMulRecord>();
     let Some(s) = S::from_level(operands.level()) else { return };
-    let product = Product::new(&record, &operands);
+    let product = Product::of(&record, &operands);
     let (m, n, k) = (product.m, product.n, product.k);
     if m == 0 || n == 0 {
         return;
@@ -457,14 +466,14 @@ fn matmul(step: Step<'_>) {
 }
 
 fn matmul_of<T: Arithmetic + Number>(record: MatMulRecord, operands: &Operands<'_>) {
-    let product = Product::new(&record, operands);
+    let product = Product::of(&record, operands);
     let (m, n, k) = (product.m, product.n, product.k);
     if m == 0 || n == 0 {
         return;
     }
     let (a, b) = (operands.read::<T>(record.a.memory), operands.read::<T>(record.b.memory));
     let d = record.d.map(|d| operands.read::<T>(d.memory));
-    let c = product.operands.write::<T>(record.c);
+    let c = operands.write::<T>(record.c);
     let (alpha, beta) = (f64::from(record.alpha), f64::from(record.beta));
     product.each(|at_a, at_b, at_d, i| {
         let c = &mut c[i * m * n..][..m * n];

@@ -43,7 +43,7 @@ pub(in super::super) fn conv(b: &mut Builder<'_>, node: &Node, op: &QuantizedCon
     let space = positions.len();
     let order: Vec<usize> = [0].into_iter().chain(2..space + 2).chain([1]).collect();
     let (x_memory, x_offset, x_strides) = strided(b, x)?;
-    let grid = data_grid(b, node, x)?;
+    let grid = data_grid(b, node, 0)?;
     let large = "the padded data is too large";
     let ((w, columns), scratch) = if groups > 1 {
         (alone(b, node, weights, &geometry)?, 0)

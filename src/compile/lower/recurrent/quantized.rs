@@ -82,15 +82,15 @@ fn weights(
     };
     let places: Vec<Option<usize>> = (0..columns).map(place).collect();
     let len = packed_quads_len(k, columns).ok_or("the layer is too large")?;
-    let mut ordered = vec![0i8; k.checked_mul(columns).ok_or("the layer is too large")?];
+    let mut ordered = vec![0u8; k.checked_mul(columns).ok_or("the layer is too large")?];
     for (row, to) in ordered.chunks_exact_mut(columns.max(1)).enumerate() {
         let from = &tensor.bytes()[(d * k + row) * gates * hidden..][..gates * hidden];
         for (to, place) in to.iter_mut().zip(&places) {
-            *to = place.map_or(0, |place| (from[place] ^ flip).cast_signed());
+            *to = place.map_or(0, |place| from[place] ^ flip);
         }
     }
     let (mut quads, mut sums) = (vec![0u32; len], vec![0i32; columns]);
-    pack_quads(&ordered, (k, columns), (columns, 1), &mut quads, &mut sums);
+    pack_quads(&ordered, 0, (k, columns), (columns, 1), &mut quads, &mut sums);
     // One number for a direction, or one for each of its columns.
     let of = |tensor: &Tensor, place: usize| match tensor.shape().iter().product::<usize>() {
         all if all == sizes.directions => d,

@@ -11,7 +11,7 @@ use super::super::{Geometry, Window};
 use super::{ConvI8, image};
 use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::finish::Finish;
-use crate::kernels::gemm::int8::{GemmI8, PREPARED_ROWS, Windows};
+use crate::kernels::gemm::int8::{GemmI8, PREPARED_ROWS, Windows, Zeros};
 use crate::kernels::simd::{Simd, Vectorized};
 
 /// Positions of a tile, and of a lower one.
@@ -82,7 +82,7 @@ pub(super) fn depthwise<S: Simd>(s: S, conv: ConvI8<'_>) {
         b: &[],
         b_sums: sums,
         b_scale: scales,
-        b_zero: None,
+        b_zero: Zeros::None,
         stages,
         output,
         scratch: &mut [],

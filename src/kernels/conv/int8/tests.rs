@@ -167,7 +167,14 @@ fn sums_are_exact() {
         let cols = outputs.next_multiple_of(PANEL);
         let mut quads = vec![0; packed_quads_len(k, outputs).unwrap()];
         let mut sums = vec![0; cols];
-        pack_quads(&matrix, (k, outputs), (outputs, 1), &mut quads, &mut sums);
+        pack_quads(
+            &matrix.iter().map(|x| x.cast_unsigned()).collect::<Vec<_>>(),
+            0,
+            (k, outputs),
+            (outputs, 1),
+            &mut quads,
+            &mut sums,
+        );
         let mut padded = zeros.clone();
         padded.resize(cols, 0);
         let beside: Vec<u8> = (0..x.len())

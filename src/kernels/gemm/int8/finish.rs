@@ -5,7 +5,7 @@
 
 use core::ops::Range;
 
-use super::{GemmI8, Output, PANEL};
+use super::{GemmI8, Output, PANEL, Zeros};
 use crate::kernels::simd::{Simd, Vectorized};
 use crate::kernels::stages::{apply, store};
 
@@ -49,10 +49,15 @@ impl Finish<'_, '_> {
     fn across<S: Simd, const R: usize, const V: usize>(&mut self, s: S, i: usize) {
         let cols = (self.panels * PANEL).min(self.gemm.n - self.panel * PANEL);
         let mut distances = [0; R];
-        if self.gemm.b_zero.is_some() {
-            for r in 0..R {
-                distances[r] = self.distances[i + r];
+        match self.gemm.b_zero {
+            Zeros::None => {}
+            // Then it is what is taken off.
+            Zeros::One(zero) => {
+                for r in 0..R {
+                    distances[r] = self.distances[i + r].wrapping_mul(zero);
+                }
             }
+            Zeros::Each(_) => distances.copy_from_slice(&self.distances[i..i + R]),
         }
         let mut at = 0;
         /// Blocks of `$v` vectors, as long as they are whole.
@@ -102,13 +107,23 @@ impl Finish<'_, '_> {
                 exact[r][v] = s.i32_sub(s.i32_load(&sums[v * S::LANES..]), shifts);
             }
         }
-        if let Some(b_zero) = gemm.b_zero {
-            let b_zero = &b_zero[col..][..V * S::LANES];
-            for v in 0..V {
-                let b_zero = s.i32_to_u32(s.i32_load(&b_zero[v * S::LANES..]));
+        match gemm.b_zero {
+            Zeros::None => {}
+            Zeros::One(_) => {
                 for r in 0..R {
-                    let shifts = s.u32_mul(b_zero, s.u32_splat(distances[r].cast_unsigned()));
-                    exact[r][v] = s.i32_sub(exact[r][v], s.u32_to_i32(shifts));
+                    for v in 0..V {
+                        exact[r][v] = s.i32_sub(exact[r][v], s.i32_splat(distances[r]));
+                    }
+                }
+            }
+            Zeros::Each(b_zero) => {
+                let b_zero = &b_zero[col..][..V * S::LANES];
+                for v in 0..V {
+                    let b_zero = s.i32_to_u32(s.i32_load(&b_zero[v * S::LANES..]));
+                    for r in 0..R {
+                        let shifts = s.u32_mul(b_zero, s.u32_splat(distances[r].cast_unsigned()));
+                        exact[r][v] = s.i32_sub(exact[r][v], s.u32_to_i32(shifts));
+                    }
                 }
             }
         }
@@ -144,7 +159,7 @@ pub(in crate::kernels) fn distances<S: Simd, const N: usize>(
     rows: usize,
 ) -> [i32; N] {
     let mut sums = [0; N];
-    if gemm.b_zero.is_some() {
+    if !matches!(gemm.b_zero, Zeros::None) {
         s.vectorize(Distances { gemm, first, sums: &mut sums[..rows] });
     }
     sums
@@ -171,13 +186,18 @@ impl Vectorized for Distances<'_, '_> {
 #[inline(always)]
 fn distance(gemm: &GemmI8<'_>, row: usize) -> i32 {
     let (flip, above) = if gemm.a_grid.signed { (0x80, 128) } else { (0, 0) };
-    let walk = gemm.walk();
-    let ([begin], mut sum) = (walk.begins(row), 0u32);
-    if gemm.k > 0 {
-        for offset in walk.offsets() {
-            for x in &gemm.a[begin + offset..][..walk.run] {
-                sum = sum.wrapping_add((x ^ flip).into());
-            }
+    let mut sum = 0u32;
+    let mut add = |bytes: &[u8]| {
+        for x in bytes {
+            sum = sum.wrapping_add((x ^ flip).into());
+        }
+    };
+    match gemm.windows {
+        None => add(gemm.row(row)),
+        Some(_) if gemm.k == 0 => {}
+        Some(walk) => {
+            let [begin] = walk.begins(row);
+            walk.offsets().for_each(|offset| add(&gemm.a[begin + offset..][..walk.run]));
         }
     }
     let zeros = (gemm.a_grid.zero + above).wrapping_mul(gemm.k as i32);

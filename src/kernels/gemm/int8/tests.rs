@@ -81,10 +81,29 @@ impl Case {
         let a_grid = Grid8 { scale: rng.uniform(0.001, 0.1), zero, signed };
         let cols = n.next_multiple_of(PANEL);
         let (mut b, mut b_sums) = (vec![9; packed_quads_len(k, n).unwrap()], vec![9; cols]);
-        pack_quads(&weights, (k, n), (n, 1), &mut b, &mut b_sums);
+        pack_quads(
+            &weights.iter().map(|x| x.cast_unsigned()).collect::<Vec<_>>(),
+            0,
+            (k, n),
+            (n, 1),
+            &mut b,
+            &mut b_sums,
+        );
         let b_scale = (0..cols).map(|_| rng.uniform(0.001, 0.02)).collect();
-        let b_zero = bit(6).then(|| (0..cols).map(|_| rng.below(256) as i32 - 128).collect());
+        let mut zero = || rng.below(256) as i32 - 128;
+        let (one, alike) = (zero(), bit(7));
+        let b_zero = bit(6).then(|| (0..cols).map(|_| if alike { one } else { zero() }).collect());
         Self { m, n, k, a, a_row_stride, a_grid, weights, b, b_sums, b_scale, b_zero }
+    }
+
+    /// One zero point where all are alike.
+    fn zeros(&self) -> Zeros<'_> {
+        match self.b_zero.as_deref() {
+            Some(&[first, ref others @ ..]) if others.iter().all(|zero| *zero == first) => {
+                Zeros::One(first)
+            }
+            zeros => Zeros::each(zeros),
+        }
     }
 
     fn exact(&self) -> Vec<i32> {
@@ -116,7 +135,7 @@ impl Case {
             b: &self.b,
             b_sums: &self.b_sums,
             b_scale: &self.b_scale,
-            b_zero: self.b_zero.as_deref(),
+            b_zero: self.zeros(),
             stages,
             output,
             scratch: &mut scratch,
@@ -245,7 +264,7 @@ fn every_small_shape() {
 fn rows_beyond_a_block_of_tiles() {
     for way in ways() {
         for m in [256, 257, 290] {
-            for options in [0x40, 0x41] {
+            for options in [0x40, 0x41, 0xc0] {
                 Case::new((m, 17, 5), options).check_sums(way);
             }
         }
@@ -334,7 +353,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
     #[test]
     fn any_shape(m in 0..40usize, n in 0..140usize, k in 0..90usize, options: u64) {
-        let case = Case::new((m, n, k), options & 0x7f);
+        let case = Case::new((m, n, k), options & 0xff);
         for way in ways() {
             if way.1 != Way::Amx || m * n < 2000 {
                 case.check_sums(way);

@@ -4,7 +4,7 @@ use super::*;
 use crate::graph::ops::{
     Activation, ArgReduce, Attention, Binary, Cell, CellActivation, Compare, Conv, Direction, Gemm,
     Given, Mask, Pad, PadMode, Pool, PoolKind, Quantization, QuantizedConv, QuantizedLinear,
-    Recurrent, Reduce, ReduceKind, SliceAxis, TopK, Unary, Unseeing,
+    QuantizedMatMul, Recurrent, Reduce, ReduceKind, SliceAxis, TopK, Unary, Unseeing,
 };
 
 /// Elements of a value at most.
@@ -269,6 +269,15 @@ impl Maker {
         };
         let shape = self.shape(x);
         let columns = 1 + self.dice.below(6);
+        if shape.len() >= 2 && self.dice.below(3) == 0 {
+            let mut perm: Vec<usize> = (0..shape.len()).collect();
+            perm.swap(shape.len() - 2, shape.len() - 1);
+            let turned = self.put(Op::Transpose { perm }, &[q])?;
+            let op = QuantizedMatMul { stages: Vec::new(), given: Given::Sums };
+            let operands = [Some(q), None, Some(zero), Some(turned), None, Some(zero)];
+            let sums = self.g.add_node("n", Op::QuantizedMatMul(op), &operands, &[""]).ok()?[0];
+            return self.put(Op::Cast { to: DType::F32 }, &[sums]);
+        }
         let space = (3..=5).contains(&shape.len()) && self.dice.coin();
         let transposed = self.dice.coin();
         let (op, weights) = if space {

@@ -8,7 +8,7 @@ use super::super::integer::{ColumnsRecord, GridRecord, room_fits};
 use super::{Cell, Input, Layer, Moment, RecurrentRecord, place, through_time};
 use crate::kernels::Simd;
 use crate::kernels::gemm::PANEL;
-use crate::kernels::gemm::int8::{GemmI8, Output, Stage, gemm_i8, scratch_len};
+use crate::kernels::gemm::int8::{GemmI8, Output, Stage, Zeros, gemm_i8, scratch_len};
 use crate::kernels::int8::{Grid8, dynamic_quantize};
 use crate::kernels::isa::Level;
 use crate::kernels::recurrent::layout::padded;
@@ -102,7 +102,7 @@ impl<'a> Weights<'a> {
             b,
             b_sums,
             b_scale,
-            b_zero,
+            b_zero: Zeros::each(b_zero),
             stages,
             output,
             scratch,
