@@ -57,51 +57,45 @@ pub fn pack_quads(
     for (panel, (out, sums)) in panels.zip(sums.chunks_exact_mut(PANEL)).enumerate() {
         let first = panel * PANEL;
         let cols = (n - first).min(PANEL);
-        for (quad, words) in out.chunks_exact_mut(PANEL).enumerate() {
+        for (quad, words) in out.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
             let (row, rows) = (QUAD * quad, (k - QUAD * quad).min(QUAD));
-            // Rows that are whole in memory, or columns; either way the loops are vectors.
-            if col_stride == 1 && cols == PANEL && rows == QUAD {
-                let row = |p| {
-                    let at = (row + p) * row_stride + first;
-                    src[at..].first_chunk().unwrap_or(&[0; PANEL])
-                };
-                interleave([row(0), row(1), row(2), row(3)], flip, words, sums);
-                continue;
-            }
-            words.fill(0);
-            for (j, (word, sum)) in words.iter_mut().zip(&mut *sums).take(cols).enumerate() {
-                let at = row * row_stride + (first + j) * col_stride;
-                let mut bytes = [0; QUAD];
-                if row_stride == 1 {
-                    bytes[..rows].copy_from_slice(&src[at..][..rows]);
-                } else {
-                    for (p, byte) in bytes[..rows].iter_mut().enumerate() {
-                        *byte = src[at + p * row_stride];
+            let at = row * row_stride + first * col_stride;
+            // Elements that lie side by side are taken as one, along rows or along columns; what
+            // pads them becomes zero as they are turned over.
+            if col_stride == 1 {
+                let mut lines = [[flip; PANEL]; QUAD];
+                for (p, line) in lines.iter_mut().enumerate().take(rows) {
+                    let src = &src[at + p * row_stride..];
+                    match src.first_chunk() {
+                        Some(whole) if cols == PANEL => *line = *whole,
+                        _ => line[..cols].copy_from_slice(&src[..cols]),
                     }
                 }
-                bytes[..rows].iter_mut().for_each(|byte| *byte ^= flip);
-                *sum = sum.wrapping_add(total(bytes));
-                *word = u32::from_le_bytes(bytes);
+                for j in 0..PANEL {
+                    words[j] = u32::from_le_bytes([0, 1, 2, 3].map(|p| lines[p][j] ^ flip));
+                }
+            } else {
+                *words = [0; PANEL];
+                for (j, word) in words.iter_mut().enumerate().take(cols) {
+                    let src = &src[at + j * col_stride..];
+                    let mut bytes = [flip; QUAD];
+                    match src.first_chunk() {
+                        Some(whole) if row_stride == 1 && rows == QUAD => bytes = *whole,
+                        _ => {
+                            for (p, byte) in bytes.iter_mut().enumerate().take(rows) {
+                                *byte = src[p * row_stride];
+                            }
+                        }
+                    }
+                    *word = u32::from_le_bytes(bytes.map(|byte| byte ^ flip));
+                }
+            }
+            for (word, sum) in words.iter().zip(&mut *sums) {
+                let bytes = word.to_le_bytes().map(|byte| i32::from(byte.cast_signed()));
+                *sum = sum.wrapping_add(bytes[0] + bytes[1] + bytes[2] + bytes[3]);
             }
         }
     }
-}
-
-/// A line of four rows.
-#[inline(always)]
-fn interleave(rows: [&[u8; PANEL]; QUAD], flip: u8, words: &mut [u32], sums: &mut [i32]) {
-    let [a, b, c, d] = rows;
-    for j in 0..PANEL {
-        let bytes = [a[j], b[j], c[j], d[j]].map(|byte| byte ^ flip);
-        sums[j] = sums[j].wrapping_add(total(bytes));
-        words[j] = u32::from_le_bytes(bytes);
-    }
-}
-
-/// The sum of signed bytes.
-#[inline(always)]
-fn total(bytes: [u8; QUAD]) -> i32 {
-    bytes.iter().map(|x| i32::from(x.cast_signed())).sum()
 }
 
 #[cfg(test)]

@@ -193,6 +193,7 @@ pub(in crate::kernels) fn apply<S: Simd, const R: usize, const V: usize, const W
     (row, col, cols): (usize, usize, usize),
     x: &mut [[S::F32; V]; R],
 ) {
+    let cols = if WHOLE { V * S::LANES } else { cols };
     for stage in stages {
         match *stage {
             Stage::Round(ref to) => {
@@ -262,6 +263,7 @@ pub(in crate::kernels) fn store<S: Simd, const R: usize, const V: usize, const W
     (row, col, cols): (usize, usize, usize),
     x: &[[S::F32; V]; R],
 ) {
+    let cols = if WHOLE { V * S::LANES } else { cols };
     match output {
         Output::F32(c) => {
             for r in 0..R {

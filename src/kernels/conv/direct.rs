@@ -373,6 +373,35 @@ mod tests {
         }
     }
 
+    /// Rows that end a little behind a block of columns, or before.
+    #[test]
+    fn rows_of_any_length() {
+        let mut rng = Rng::new(33);
+        for cols in [1, 7, 15, 17, 63, 127, 128, 129, 130, 135, 143, 144, 257, 260, 385, 513] {
+            for (kernel, stride, rows) in [(3, 1, 5), (3, 2, 9), (5, 1, 7), (1, 1, 1), (7, 1, 43)] {
+                let window = Window {
+                    input: [1, rows * stride, cols * stride],
+                    kernel: [1, kernel.min(rows), 3],
+                    stride: [1, stride, stride],
+                    pad_begin: [0, kernel.min(rows) / 2, 1],
+                    output: [1, rows, cols],
+                    ..Window::POINT
+                };
+                let (groups, outputs) = (1 + rng.below(5), 1 + rng.below(2));
+                let geometry = Geometry { window, batch: 1, groups, channels: 1, outputs };
+                let case = Case::new(geometry, &mut rng);
+                for level in levels() {
+                    case.check(Form::Lines, false, level);
+                    case.check(Form::Rows, true, level);
+                    case.check(Form::DepthwiseLines, false, level);
+                    if outputs == 1 {
+                        case.check(Form::DepthwiseRows, true, level);
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn windows_of_many_taps() {
         let mut rng = Rng::new(32);

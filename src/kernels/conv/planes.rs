@@ -161,7 +161,9 @@ impl<const K: usize, const STEP: usize> Vectorized for Planes<'_, K, STEP> {
         let together = layout.together(groups);
         let image = &mut scratch[..together * size];
         let whole = depth == 1 && layout.apart == 1 && layout.outputs >= height;
-        let in_order = whole || layout.apart == 1 && outputs == 1 && together == 1;
+        // Rows go by whole, channel by channel: several blocks of columns do not.
+        let in_order =
+            cols <= BLOCK && (whole || layout.apart == 1 && outputs == 1 && together == 1);
         // Padding that is in the same place in every block is written once.
         image.fill(0.0);
         let steady = [whole, cols <= BLOCK];

@@ -105,8 +105,9 @@ impl Dots for Avx512Vnni {
     fn column(self, gemm: &mut GemmI8<'_>, rows: Rows<'_>, panel: usize, left: usize) -> usize {
         match (rows.len, left) {
             (1, 4..) => tiles! { tile_512, self, gemm, rows, panel; 4; 1 in 4 },
-            (..=6, 4..) => tiles! {
-                tile_512, self, gemm, rows, panel; 4; 6 in 1, 5 in 1, 4 in 1, 3 in 1, 2 in 1
+            (_, 4..) => tiles! {
+                tile_512, self, gemm, rows, panel;
+                4; 6 in 1, 5 in 1, 4 in 1, 3 in 1, 2 in 1, 1 in 4
             },
             (_, 2..) => tiles! {
                 tile_512, self, gemm, rows, panel;

@@ -32,7 +32,12 @@ impl Vectorized for Finish<'_, '_> {
     fn run<S: Simd>(mut self, s: S) {
         let mut i = 0;
         while i < self.rows {
-            if self.rows - i >= 4 {
+            // Blocks of eight vectors; wide ones where there are columns for them, since each row has
+            // its own slices.
+            if self.panels * PANEL >= 4 * S::LANES && self.rows - i >= 2 {
+                self.across::<S, 2, 4>(s, i);
+                i += 2;
+            } else if self.rows - i >= 4 {
                 self.across::<S, 4, 2>(s, i);
                 i += 4;
             } else {
@@ -93,18 +98,23 @@ impl Finish<'_, '_> {
         distances: [i32; R],
     ) {
         let Self { gemm, stride, sums, .. } = self;
-        let (row, cols) = (self.row + i, part.len());
+        // Slices are cut to what is known here, so that nothing in them is checked.
+        let len = V * S::LANES;
+        let (row, cols) = (self.row + i, if WHOLE { len } else { part.len() });
         let col = self.panel * PANEL + part.start;
         let zero = s.u32_splat(gemm.a_grid.zero.wrapping_add(self.shift).cast_unsigned());
         let mut exact = [[s.i32_splat(0); V]; R];
         // The vectors may reach into the padding.
-        let b_sums = &gemm.b_sums[col..][..V * S::LANES];
+        let b_sums = &gemm.b_sums[col..][..len];
+        let mut shifts = [s.i32_splat(0); V];
         for v in 0..V {
             let b_sum = s.i32_to_u32(s.i32_load(&b_sums[v * S::LANES..]));
-            let shifts = s.u32_to_i32(s.u32_mul(b_sum, zero));
-            for r in 0..R {
-                let sums = &sums[(i + r) * *stride + part.start..];
-                exact[r][v] = s.i32_sub(s.i32_load(&sums[v * S::LANES..]), shifts);
+            shifts[v] = s.u32_to_i32(s.u32_mul(b_sum, zero));
+        }
+        for r in 0..R {
+            let sums = &sums[(i + r) * *stride + part.start..][..len];
+            for v in 0..V {
+                exact[r][v] = s.i32_sub(s.i32_load(&sums[v * S::LANES..]), shifts[v]);
             }
         }
         match gemm.b_zero {
@@ -117,7 +127,7 @@ impl Finish<'_, '_> {
                 }
             }
             Zeros::Each(b_zero) => {
-                let b_zero = &b_zero[col..][..V * S::LANES];
+                let b_zero = &b_zero[col..][..len];
                 for v in 0..V {
                     let b_zero = s.i32_to_u32(s.i32_load(&b_zero[v * S::LANES..]));
                     for r in 0..R {
@@ -138,7 +148,7 @@ impl Finish<'_, '_> {
             return;
         }
         let mut x = [[s.splat(0.0); V]; R];
-        let (a_scale, b_scale) = (s.splat(gemm.a_grid.scale), &gemm.b_scale[col..]);
+        let (a_scale, b_scale) = (s.splat(gemm.a_grid.scale), &gemm.b_scale[col..][..len]);
         for v in 0..V {
             let scale = s.mul(a_scale, s.load(&b_scale[v * S::LANES..]));
             for r in 0..R {
