@@ -60,39 +60,48 @@ pub fn pack_quads(
         for (quad, words) in out.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
             let (row, rows) = (QUAD * quad, (k - QUAD * quad).min(QUAD));
             let at = row * row_stride + first * col_stride;
-            // Elements that lie side by side are taken as one, along rows or along columns; what
-            // pads them becomes zero as they are turned over.
+            let all = u32::from_le_bytes([flip; QUAD]);
+            // Elements that lie side by side are taken as one, along rows or along columns, with
+            // what is behind them; that becomes zero.
             if col_stride == 1 {
                 let mut lines = [[flip; PANEL]; QUAD];
                 for (p, line) in lines.iter_mut().enumerate().take(rows) {
                     let src = &src[at + p * row_stride..];
-                    match src.first_chunk() {
-                        Some(whole) if cols == PANEL => *line = *whole,
-                        _ => line[..cols].copy_from_slice(&src[..cols]),
+                    match src.first_chunk::<PANEL>() {
+                        Some(whole) => {
+                            for j in 0..PANEL {
+                                line[j] = if j < cols { whole[j] } else { flip };
+                            }
+                        }
+                        None => line[..cols].copy_from_slice(&src[..cols]),
                     }
                 }
+                let [a, b, c, d] = lines;
                 for j in 0..PANEL {
-                    words[j] = u32::from_le_bytes([0, 1, 2, 3].map(|p| lines[p][j] ^ flip));
+                    words[j] = u32::from_le_bytes([a[j], b[j], c[j], d[j]]) ^ all;
                 }
             } else {
                 *words = [0; PANEL];
+                let seen = u32::MAX >> (u32::BITS - u8::BITS * rows as u32);
                 for (j, word) in words.iter_mut().enumerate().take(cols) {
                     let src = &src[at + j * col_stride..];
-                    let mut bytes = [flip; QUAD];
-                    match src.first_chunk() {
-                        Some(whole) if row_stride == 1 && rows == QUAD => bytes = *whole,
+                    let bytes = match src.first_chunk::<QUAD>() {
+                        Some(bytes) if row_stride == 1 => *bytes,
                         _ => {
+                            let mut bytes = [0; QUAD];
                             for (p, byte) in bytes.iter_mut().enumerate().take(rows) {
                                 *byte = src[p * row_stride];
                             }
+                            bytes
                         }
-                    }
-                    *word = u32::from_le_bytes(bytes.map(|byte| byte ^ flip));
+                    };
+                    *word = (u32::from_le_bytes(bytes) ^ all) & seen;
                 }
             }
             for (word, sum) in words.iter().zip(&mut *sums) {
-                let bytes = word.to_le_bytes().map(|byte| i32::from(byte.cast_signed()));
-                *sum = sum.wrapping_add(bytes[0] + bytes[1] + bytes[2] + bytes[3]);
+                let word = word.cast_signed();
+                let bytes = (word << 24 >> 24) + (word << 16 >> 24) + (word << 8 >> 24);
+                *sum = sum.wrapping_add(bytes + (word >> 24));
             }
         }
     }

@@ -11,10 +11,33 @@ use crate::graph::{Graph, Node, Op, ValueId};
 
 use super::fold::evaluate;
 
-/// Folds constants of at most one axis.
+/// Folds constants of at most one axis, and those that lie along one and are nobody's weights.
 pub(super) fn fold_vectors(graph: &mut Graph) {
+    fn walk(nodes: &[Node], weights: &mut [bool]) {
+        for node in nodes {
+            node.op.blocks().for_each(|block| {
+                walk(&block.nodes, weights);
+                block.each_read(&mut |v| weights[v.0 as usize] = true);
+            });
+            for (i, v) in node.inputs.iter().enumerate() {
+                let is_summand =
+                    matches!(node.op, Op::Binary(_)) || i == 2 && matches!(node.op, Op::Gemm(_));
+                if let Some(v) = v.filter(|_| !is_summand) {
+                    weights[v.0 as usize] = true;
+                }
+            }
+        }
+    }
+    let mut weights = vec![false; graph.values.len()];
+    graph.outputs.iter().for_each(|port| weights[port.value.0 as usize] = true);
+    walk(&graph.nodes, &mut weights);
     fold(graph, |node, graph| {
-        node.inputs.first().copied().flatten().is_some_and(|x| graph.value(x).shape.len() <= 1)
+        let (Some(Some(x)), Some(Some(y))) = (node.inputs.first(), node.outputs.first()) else {
+            return false;
+        };
+        let shape = &graph.value(*x).shape;
+        let long = shape.iter().filter(|n| !n.is(1)).count();
+        shape.len() <= 1 || long <= 1 && !weights[y.0 as usize]
     });
 }
 

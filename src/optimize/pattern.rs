@@ -149,6 +149,11 @@ impl<'g> Scope<'g> {
         self.readers.get(&v).map_or(&[], Vec::as_slice)
     }
 
+    /// How often a value is read, wherever that is.
+    pub(super) fn uses(&self, v: ValueId) -> usize {
+        self.uses.get(v.0 as usize).map_or(0, |uses| *uses as usize)
+    }
+
     /// The one node that reads a value once, if nothing between it and node `i` sets dimensions or
     /// decides what runs.
     pub(super) fn follower(&self, i: usize, v: ValueId) -> Option<usize> {

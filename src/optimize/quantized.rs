@@ -5,11 +5,12 @@
 //! becomes a product of integers, together with all that follows it up to the next quantized
 //! value ([`linear`]); so does one of two computed values, and softmax between two of them
 //! ([`matmul`]). So do other operators on elements that are quantized on their way
-//! ([`chain`]), a function of eight bits a table ([`tables`]). What only moves elements moves the integers ([`moves`]).
+//! ([`chain`]), a function of eight bits a table ([`functions`], [`tables`]). What only moves elements moves the integers ([`moves`]).
 
 mod chain;
 mod conv;
 mod follow;
+mod functions;
 mod linear;
 mod matmul;
 mod moves;
@@ -36,6 +37,10 @@ pub(super) fn move_integers(graph: &mut Graph) -> usize {
 /// Runs the pass: how many products take integers now.
 pub(super) fn fuse(graph: &mut Graph) -> usize {
     let products = each_list(graph, &mut |scope| {
+        // Before products take part of a function along.
+        (0..scope.len()).for_each(|i| {
+            functions::tabulate(scope, i);
+        });
         let products = (0..scope.len()).filter(|i| linear::fuse(scope, *i).is_some()).count();
         (0..scope.len()).for_each(|i| {
             matmul::softmax(scope, i);

@@ -1,5 +1,6 @@
 """Single nodes of com.microsoft operators; contrib.py says what becomes of them."""
 
+import ml_dtypes
 import numpy as np
 import onnx
 from contrib import answers, value, write
@@ -115,9 +116,34 @@ def tables(suite):
             operands.append(Const(u8(9, -(-3 * bits // 8))))
         suite.add(f"gather_{bits}_bits{'_zeros' * packed}", "GatherBlockQuantized", operands,
                   bits=bits, block_size=16, gather_axis=0, quantize_axis=1)
+    scales = Const(np.linspace(0.01, 0.3, 27, dtype=np.float32).reshape(9, 3))
+    for dtype, low in [(ml_dtypes.int4, -8), (ml_dtypes.uint4, 0)]:
+        rows, middles = [(np.arange(9 * n) * 7 % 16 + low).reshape(9, n).astype(dtype)
+                         for n in (48, 3)]
+        for zeros in (False, True):
+            operands = [Const(rows), at, scales, *([Const(middles)] * zeros)]
+            suite.add(f"gather_{np.dtype(dtype).name}{'_zeros' * zeros}", "GatherBlockQuantized",
+                      operands, block_size=16, gather_axis=0, quantize_axis=1)
     suite.add("gather_single_block", "GatherBlockQuantized",
               [Const(u8(9, 8)), np.array([4], np.int64), Const(np.abs(f32(9, 1)))], bits=4,
               block_size=16, gather_axis=0, quantize_axis=1)
+
+
+def pictures(suite):
+    """Bytes between pixels are cut off, so that the last place of a float decides near an integer."""
+    random = np.random.default_rng(7)
+    for dtype in (np.uint8, np.int8):
+        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+        for coordinates in ("half_pixel", "align_corners", "asymmetric"):
+            for factors in ((2.0, 3.0), (0.6, 1.7)):
+                if coordinates == "align_corners" and factors[0] < 1:
+                    # Engines differ where a scale gives a broken size.
+                    continue
+                x = random.integers(low, high, (1, 2, 7, 9), dtype, endpoint=True)
+                scales = Const(np.array([1, 1, *factors], np.float32))
+                suite.add(f"resize_{np.dtype(dtype).name}_{coordinates}_{factors[0]}", "Resize",
+                          [x, None, scales], steps=1, domain="", mode="linear",
+                          coordinate_transformation_mode=coordinates)
 
 
 def activations(suite):
@@ -313,7 +339,7 @@ def others(suite):
 
 def write_all(out):
     suite = Suite(out)
-    for group in (products, bits, tables, activations, norms, attention, caches, elementwise_quantized,
-                  quantized_products, others):
+    for group in (products, bits, tables, pictures, activations, norms, attention, caches,
+                  elementwise_quantized, quantized_products, others):
         group(suite)
     return suite.index

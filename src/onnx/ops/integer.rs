@@ -64,7 +64,9 @@ pub(super) fn conv_integer(call: &mut Call) -> Imported {
     let zeros = [call.optional(2), call.optional(3)];
     if call.shape(w).len() > 2 && takes_integers(call, [x, w], zeros, &call.shape(w)[0]) {
         let window = convolution_of(call, x, w)?;
-        if window.group == 1 {
+        // Or each channel by itself, with one output.
+        let (weights, group) = (call.shape(w), Dim::Fixed(window.group as i64));
+        if window.group == 1 || weights[1].is(1) && weights[0] == group {
             let op = QuantizedConv { window, stages: Vec::new(), given: Given::Sums };
             let operands = [Some(x), None, zeros[0], Some(w), None, zeros[1]];
             return Ok(vec![call.first(Op::QuantizedConv(op), &operands)?]);

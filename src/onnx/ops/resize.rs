@@ -78,8 +78,13 @@ pub(super) fn resize(call: &mut Call) -> Imported {
     if !["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"].contains(&sampler.nearest) {
         return call.refuse("nearest_mode", format!("is {:?}", sampler.nearest));
     }
-    if mode != Mode::Nearest && !call.dtype_of(x).is_float() {
-        return call.fail(format!("interpolation of {} is not supported", call.dtype_of(x)));
+    // Bytes are interpolated in f32 and cut off, as ONNX Runtime does.
+    let dtype = call.dtype_of(x);
+    let bytes = mode == Mode::Linear && matches!(dtype, DType::U8 | DType::I8);
+    if bytes {
+        x = call.cast(x, DType::F32)?;
+    } else if mode != Mode::Nearest && !dtype.is_float() {
+        return call.fail(format!("interpolation of {dtype} is not supported"));
     }
     let (fixed, ranged) = axes(call, x, sampler.coordinates)?;
     for axis in &fixed {
@@ -94,7 +99,7 @@ pub(super) fn resize(call: &mut Call) -> Imported {
     for axis in ranged {
         x = ranged::resample(call, x, &axis, &sampler)?;
     }
-    Ok(vec![x])
+    Ok(vec![if bytes { call.cast(x, dtype)? } else { x }])
 }
 
 /// One value wherever a region reaches out of the data along an axis.

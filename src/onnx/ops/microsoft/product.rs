@@ -241,8 +241,10 @@ pub(in super::super) fn gather_n_bits(call: &mut Call) -> Imported {
     let bits = call.int_or("bits", 4)?;
     let (gathered, quantized) = (call.int_or("gather_axis", 0)?, call.int_or("quantize_axis", 1)?);
     let (gathered, quantized) = (call.axis(gathered, rank)?, call.axis(quantized, rank)?);
-    if call.dtype_of(table) != DType::U8 || ![2, 4, 8].contains(&bits) {
-        return call.fail(format!("{} of {bits} bits are not supported", call.dtype_of(table)));
+    let integer = call.dtype_of(table);
+    let packed = integer == DType::U8 && [2, 4, 8].contains(&bits);
+    if !packed && (!matches!(integer, DType::I4 | DType::U4) || bits != 4) {
+        return call.fail(format!("{integer} of {bits} bits are not supported"));
     }
     if gathered != 0 || quantized + 1 != rank || rank < 2 {
         return call.fail("only rows whose last axis is quantized are supported");
@@ -253,22 +255,26 @@ pub(in super::super) fn gather_n_bits(call: &mut Call) -> Imported {
     };
     let gather = Op::Gather { axis: 0 };
     let rows = call.one(gather.clone(), &[table, at])?;
-    let rows = unpacked(call, rows, bits)?;
+    // Integers of four bits become bytes.
+    let wide = if integer == DType::I4 { DType::I8 } else { DType::U8 };
+    let rows = if packed { unpacked(call, rows, bits)? } else { call.cast(rows, wide)? };
     let scales = call.one(gather.clone(), &[scales, at])?;
     let (shape, axis) = (call.shape(scales), call.shape(rows).len() - 1);
     let zero = match call.optional(3) {
         None => {
-            let middle = call.scalar(DType::U8, f64::from(1u32 << (bits - 1)));
+            // In the middle of bytes, zero of integers of four bits.
+            let middle = if packed { f64::from(1u32 << (bits - 1)) } else { 0.0 };
+            let middle = call.scalar(wide, middle);
             call.one(Op::Fill { shape }, &[middle])?
         }
         Some(zero) => {
             let zero = call.one(gather, &[zero, at])?;
-            let zero = unpacked(call, zero, bits)?;
+            let zero = if packed { unpacked(call, zero, bits)? } else { call.cast(zero, wide)? };
             let blocks = shape.last().cloned().unwrap_or(Dim::Fixed(0));
             call.slice(zero, axis, Dim::Fixed(0), blocks)?
         }
     };
-    let op = Quantization { axis, block: block as usize, integer: DType::U8 };
+    let op = Quantization { axis, block: block as usize, integer: wide };
     let (mut scales, mut zero) = (scales, zero);
     if product(&call.shape(scales)).is(1) {
         // A single scale is a scalar.
