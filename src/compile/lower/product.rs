@@ -311,35 +311,30 @@ fn multiply(
     factors: (f32, f32),
     addend: Option<ValueId>,
 ) -> Lowered<()> {
-    let batch = batch_strides(b, of_node(node)?, &left, &right)?;
+    let batch = batch_strides(&left, &right);
     let a = left.matrix(b, &batch.1)?;
     finish(b, node, (&left, a), &right, factors, addend)
-}
-
-/// Both operands of a product, and its result.
-fn of_node(node: &Node) -> Lowered<(ValueId, ValueId, ValueId)> {
-    Ok((operand(node, 0)?, operand(node, 1)?, result(node, 0)?))
 }
 
 pub(super) type Batch = (Vec<Dim>, Vec<Dim>, Vec<Dim>);
 
 /// Shape of the batch, and the strides of both operands over it.
-pub(super) fn batch_strides(
-    b: &mut Builder<'_>,
-    (x, w, y): (ValueId, ValueId, ValueId),
-    left: &Side,
-    right: &Side,
-) -> Lowered<Batch> {
-    let matrix_axes = usize::from(b.shape(x).len() > 1) + usize::from(b.shape(w).len() > 1);
-    let shape = &b.shape(y)[..b.shape(y).len() - matrix_axes];
+pub(super) fn batch_strides(left: &Side, right: &Side) -> Batch {
+    let outer = |side: &Side| side.shape.len() - 2;
+    let (a, b) = (&left.shape[..outer(left)], &right.shape[..outer(right)]);
+    let (long, short) = if a.len() < b.len() { (b, a) } else { (a, b) };
+    let mut shape = long.to_vec();
+    for (n, other) in shape.iter_mut().rev().zip(short.iter().rev()).filter(|(n, _)| n.is(1)) {
+        n.clone_from(other);
+    }
     let of = |side: &Side| {
-        let axes = side.shape.len() - 2;
-        broadcast(&side.shape[..axes], &side.strides[..axes], shape)
+        let axes = outer(side);
+        broadcast(&side.shape[..axes], &side.strides[..axes], &shape)
     };
-    let (shape, mut strides) = collapse(shape, &[of(left), of(right)]);
+    let (shape, mut strides) = collapse(&shape, &[of(left), of(right)]);
     let second = strides.pop().unwrap_or_default();
     let first = strides.pop().unwrap_or_default();
-    Ok((shape, first, second))
+    (shape, first, second)
 }
 
 fn finish(
@@ -351,7 +346,7 @@ fn finish(
     addend: Option<ValueId>,
 ) -> Lowered<()> {
     let (x, y) = (operand(node, 0)?, result(node, 0)?);
-    let batch = batch_strides(b, of_node(node)?, left, right)?;
+    let batch = batch_strides(left, right);
     let (k, n) = (right.rows().clone(), right.cols().clone());
     let vector = b.dtype(x) == DType::F32;
     if !vector

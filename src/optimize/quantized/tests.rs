@@ -284,6 +284,26 @@ fn attention_stays_in_integers() {
     }
 }
 
+/// The axes of what follows may be others than those of the product.
+#[test]
+fn products_under_other_axes() {
+    for form in 0..3 {
+        let (mut f, x) = Formula::of(&[2, 1, 3, 8]);
+        let a = round(&mut f, x, 0.0513, 128);
+        let b = f.op(Op::Transpose { perm: vec![0, 1, 3, 2] }, &[a]);
+        let y = f.op(Op::MatMul, &[a, b]);
+        let y = match form {
+            0 => f.op(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[y]),
+            1 => f.op(Op::Reshape { shape: [6, 3].map(|n: i64| n.into()).to_vec() }, &[y]),
+            _ => f.op(Op::Reshape { shape: [2, 3, 1, 1, 3].map(|n: i64| n.into()).to_vec() }, &[y]),
+        };
+        let y = f.plus(y, 0.25);
+        let y = round(&mut f, y, 0.371, 111);
+        f.output(y);
+        f.becomes(run, &["Chain", "Transpose", "QuantizedMatMul"]);
+    }
+}
+
 /// Scales and zero points may be those of a run, as dynamic quantization finds them.
 #[test]
 fn two_computed_operands_take_the_scales_of_a_run() {

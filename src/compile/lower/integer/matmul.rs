@@ -21,7 +21,7 @@ pub(in super::super) fn matmul(
 ) -> Lowered<()> {
     let (x, w, y) = (operand(node, 0)?, operand(node, 3)?, result(node, 0)?);
     let (left, right) = sides(b, [x, w], true)?;
-    let (batch, of_a, of_b) = batch_strides(b, (x, w, y), &left, &right)?;
+    let (batch, of_a, of_b) = batch_strides(&left, &right);
     let (m, n, k) = (left.rows().clone(), right.cols().clone(), right.rows().clone());
     let [most_m, most_n, most_k] = [&m, &n, &k].map(|extent| b.upper(extent));
     let too_large = "an operand is too large";
