@@ -254,7 +254,8 @@ extern NOWCAST_DATA const nowcast_kernel
     nowcast_kernel_widen, nowcast_kernel_narrow, nowcast_kernel_attention_f32,
     nowcast_kernel_linear_bf16, nowcast_kernel_linear_w8, nowcast_kernel_linear_w4,
     nowcast_kernel_conv_i8, nowcast_kernel_linear_i8, nowcast_kernel_dynamic_quantize,
-    nowcast_kernel_chain, nowcast_kernel_map_bytes;
+    nowcast_kernel_chain, nowcast_kernel_map_bytes, nowcast_kernel_matmul_i8,
+    nowcast_kernel_softmax_i8;
 
 typedef struct nowcast_kernels {
     uint32_t struct_size; /* set by the caller: sizeof(nowcast_kernels) */
