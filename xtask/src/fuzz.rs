@@ -83,17 +83,8 @@ pub(crate) fn fuzz(context: &Context, only: Option<&str>, seconds: u64) -> Outco
 pub(crate) fn quick(context: &Context) -> Outcome {
     let chosen: Vec<&'static Target> =
         TARGETS.iter().filter(|target| QUICK.contains(&target.name)).collect();
-    run_targets(context, &quick_targets(context)?, &chosen, QUICK_SECONDS)
-}
-
-/// Builds the targets of [`quick`].
-pub(crate) fn build_quick(context: &Context) -> Outcome {
-    quick_targets(context).map(drop)
-}
-
-fn quick_targets(context: &Context) -> Outcome<PathBuf> {
     let bins: Vec<&str> = QUICK.iter().flat_map(|name| ["--bin", *name]).collect();
-    build(context, &bins, "fuzz-quick")
+    run_targets(context, &build(context, &bins, "fuzz-quick")?, &chosen, QUICK_SECONDS)
 }
 
 fn run_targets(

@@ -12,13 +12,9 @@ pub(crate) mod oracle;
 pub(crate) mod realtime;
 pub(crate) mod targets;
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::context::{Context, Failure, Outcome};
-
-/// What a step does.
-type Run = fn(&Context) -> Outcome;
 
 /// One step.
 struct Step {
@@ -26,25 +22,16 @@ struct Step {
     what: &'static str,
     /// Steps that must have run before; each is before this one in `STEPS`.
     needs: &'static [&'static str],
-    run: Run,
-    /// What a later step, of this name, builds in a folder of its own: it is built beside this
-    /// step, which leaves a core idle.
-    beside: Option<(&'static str, Run)>,
+    run: fn(&Context) -> Outcome,
 }
 
 const fn step(
     name: &'static str,
     what: &'static str,
     needs: &'static [&'static str],
-    run: Run,
+    run: fn(&Context) -> Outcome,
 ) -> Step {
-    Step { name, what, needs, run, beside: None }
-}
-
-impl Step {
-    const fn beside(self, later: &'static str, build: Run) -> Self {
-        Self { beside: Some((later, build)), ..self }
-    }
+    Step { name, what, needs, run }
 }
 
 const STEPS: &[Step] = &[
@@ -75,8 +62,7 @@ const STEPS: &[Step] = &[
         cargo_tests::contrib,
     ),
     step("realtime", "no allocation, no system call, no page fault", &["oracle"], realtime::tests),
-    step("c", "C and C++ programs", &["oracle"], cargo_tests::c)
-        .beside("fuzz", crate::fuzz::build_quick),
+    step("c", "C and C++ programs", &["oracle"], cargo_tests::c),
     step("cortex-m", "forecasts on a Cortex-M under emulation", &[], cortex_m::example),
     step(
         "fuzz",
@@ -136,14 +122,7 @@ fn run_chosen(context: &Context, chosen: &[bool]) -> Outcome {
     for step in STEPS.iter().zip(chosen).filter_map(|(step, &chosen)| chosen.then_some(step)) {
         println!("==> {}: {}", step.name, step.what);
         let start = Instant::now();
-        let is_chosen = |name| position(name).is_some_and(|i| chosen[i]);
-        let beside = step.beside.filter(|(later, _)| is_chosen(later));
-        let done = thread::scope(|scope| {
-            // Should it fail, the later step says so.
-            let _ = beside.map(|(_, build)| scope.spawn(move || build(context)));
-            (step.run)(context)
-        });
-        done.map_err(|Failure(sentence)| {
+        (step.run)(context).map_err(|Failure(sentence)| {
             Failure(format!("step {} failed: {sentence}", step.name))
         })?;
         times.push((step.name, start.elapsed()));
