@@ -177,7 +177,7 @@ pub(super) struct Side {
 
 impl Side {
     /// `value` with an axis of one inserted where it is a vector.
-    pub(super) fn new(b: &mut Builder<'_>, value: ValueId, vector_axis: usize) -> Lowered<Self> {
+    fn new(b: &mut Builder<'_>, value: ValueId, vector_axis: usize) -> Lowered<Self> {
         let (mut shape, mut strides) = (b.shape(value).to_vec(), b.place(value)?.strides);
         if shape.len() == 1 {
             shape.insert(vector_axis, Dim::Fixed(1));

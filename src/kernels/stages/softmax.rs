@@ -39,7 +39,7 @@ impl Vectorized for SoftmaxChain<'_, '_> {
         for row in 0..rows {
             let at = row * x_row_stride;
             let sum = match x {
-                Elements::Quantized(data, grid) if grid.scale > 0.0 && grid.scale.is_finite() => {
+                Elements::Quantized(data, grid) if grid.scale > 0.0 && factor(grid).is_finite() => {
                     exponentials_of_bytes(s, &data[at..][..n], grid, self.room)
                 }
                 _ => exponentials(s, x, at..at + n, self.room),
@@ -80,13 +80,19 @@ fn within<S: Simd>(s: S, x: S::F32, left: usize) -> S::F32 {
     if left >= S::LANES { x } else { s.select(first_lanes(s, left), x, s.splat(0.0)) }
 }
 
+/// A step of a grid as an exponent of two.
+#[inline(always)]
+fn factor(grid: Grid8) -> f32 {
+    grid.scale * LOG2_E
+}
+
 /// Writes powers of what bytes stand for, relative to the largest: their sum.
 #[inline(always)]
 fn exponentials_of_bytes<S: Simd>(s: S, data: &[u8], grid: Grid8, room: &mut [f32]) -> S::F32 {
     let flip = if grid.signed { 0x80 } else { 0 };
     let top = data.iter().fold(0, |top, byte| top.max(byte ^ flip));
     let (top, flip) = (s.i32_splat(top.into()), s.u32_splat(flip.into()));
-    let factor = s.splat(grid.scale * LOG2_E);
+    let factor = s.splat(factor(grid));
     let mut sum = s.splat(0.0);
     for (room, col) in room.chunks_exact_mut(S::LANES).zip((0..data.len()).step_by(S::LANES)) {
         let left = data.len() - col;

@@ -74,11 +74,11 @@ impl Function {
             if matches!(node.op, Op::DequantizeLinear(_)) {
                 let quantized = Quantized::of(scope.graph, node)?;
                 quantized.grid(scope.graph)?;
-                // Of constants nothing is left to compute in a run.
-                self.sources.insert(quantized.q).then_some(())?;
+                // A constant has no byte of a run.
                 if scope.constant(quantized.q).is_some() {
                     return None;
                 }
+                self.sources.insert(quantized.q);
                 continue;
             }
             let operands = match node.op {

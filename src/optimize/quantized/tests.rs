@@ -196,12 +196,13 @@ fn a_function_of_eight_bits_is_a_table() {
 /// As exporters and quantizers write `x * sigmoid(x)`, with what else they put in between.
 #[test]
 fn a_function_of_several_operators_is_a_table() {
-    for form in 0..4 {
+    for form in 0..5 {
         let (mut f, x) = Formula::of(&[-1, 20]);
         let a = round(&mut f, x, 0.05, 128);
         let w = weights(&mut f, [20, 17], 1);
         let y = f.op(Op::MatMul, &[a, w]);
-        let y = round(&mut f, y, 0.5, 130);
+        let q = quantize(&mut f, y, 0.5, 130);
+        let y = dequantize(&mut f, q, 0.5, 130);
         let z = match form {
             0 => {
                 let gate = f.unary(Unary::Sigmoid, y);
@@ -209,7 +210,13 @@ fn a_function_of_several_operators_is_a_table() {
                 f.mul(y, gate)
             }
             1 => f.unary(Unary::Exp, y),
+            // Each reader with a dequantization of its own.
             2 => {
+                let gate = f.unary(Unary::Sigmoid, y);
+                let again = dequantize(&mut f, q, 0.5, 130);
+                f.mul(again, gate)
+            }
+            3 => {
                 let gate = f.unary(Unary::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 }, y);
                 f.mul(gate, y)
             }
