@@ -332,6 +332,7 @@ impl GemmI8<'_> {
     }
 
     /// Where the rows of `A` lie.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(in crate::kernels) fn walk(&self) -> Windows {
         self.windows.unwrap_or(Windows::rows(self.a_row_stride, self.k))
