@@ -28,6 +28,10 @@ const AT_ONCE: usize = 2;
 const QUICK: &[&str] = &["onnx", "graph"];
 const QUICK_SECONDS: u64 = 120;
 
+/// Longest input that is printed when it is a finding, and last lines of the log.
+const MOST_SHOWN: u64 = 16 << 10;
+const SHOWN_LINES: usize = 30;
+
 const TARGETS: &[Target] = &[
     Target { name: "onnx", most_bytes: 48 << 10, dictionary: Some("onnx.dict") },
     Target { name: "graph", most_bytes: 512, dictionary: None },
@@ -66,6 +70,8 @@ struct Report {
     time: Duration,
     /// The input that was found, or the log if there is none.
     finding: Option<PathBuf>,
+    /// What was said of it.
+    said: Vec<String>,
 }
 
 /// Fuzzes `only` this target, or all, for `seconds` together.
@@ -126,9 +132,13 @@ fn run_targets(
             reports.push(report?);
         }
     }
-    for Report { target, runs, time, finding } in &reports {
+    for Report { target, runs, time, finding, said } in &reports {
         let found = u8::from(finding.is_some());
         println!("{target:<8} {runs:>10} runs {:>6} s, {found} findings", time.as_secs());
+        if let Some(finding) = finding {
+            said.iter().for_each(|line| println!("    {line}"));
+            show(context, finding)?;
+        }
     }
     let found: Vec<_> = reports.iter().filter_map(|report| report.finding.as_ref()).collect();
     match &found[..] {
@@ -139,6 +149,19 @@ fn run_targets(
             first.display()
         ))),
     }
+}
+
+/// Prints a finding, so that it outlives the machine it was found on.
+fn show(context: &Context, finding: &Path) -> Outcome {
+    let bytes = fs::metadata(finding).map_err(|error| Failure::io(finding, &error))?.len();
+    let is_log = finding.extension().is_some();
+    if is_log || bytes > MOST_SHOWN {
+        return Ok(());
+    }
+    println!("    its bytes, as `base64 -d` reads them:");
+    let base64 = context.command("base64").args(["-w", "120"]).arg(finding).status();
+    base64.map_err(|error| Failure(format!("base64 did not start: {error}")))?;
+    Ok(())
 }
 
 /// The folder with the binaries.
@@ -204,7 +227,11 @@ fn attempt(
     let runs = after("stat::number_of_executed_units:").and_then(|n| n.trim().parse().ok());
     let finding = (!status.success())
         .then(|| after("Test unit written to ").map_or_else(|| log_path.clone(), PathBuf::from));
-    Ok(Report { target: target.name, runs: runs.unwrap_or(0), time, finding })
+    // All but progress and frames of the stack, which begin alike.
+    let said = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let mut said: Vec<String> = said.map(|line| line.chars().take(200).collect()).collect();
+    said.drain(..said.len().saturating_sub(SHOWN_LINES));
+    Ok(Report { target: target.name, runs: runs.unwrap_or(0), time, finding, said })
 }
 
 fn fuzzer(context: &Context, binary: &Path, target: &Target, folder: &Path) -> Command {
