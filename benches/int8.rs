@@ -79,6 +79,7 @@ impl Vectorized for Run<'_> {
             b_zero: Zeros::None,
             stages: &[Stage::AddRow(&case.bias), Stage::Activate(Activation::Relu)],
             output: Output::Quantized(&mut case.rounded, C.into()),
+            c_row_stride: n,
             scratch: &mut case.scratch,
         };
         gemm_i8_by(way, s, level, product);

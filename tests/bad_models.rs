@@ -74,6 +74,25 @@ fn versions() {
     );
 }
 
+/// Of operators whose operands are looked at before anything else.
+#[test]
+fn weights_without_axes() {
+    let byte = |name: &str| TensorProto {
+        name: name.into(),
+        data_type: 2,
+        raw_data: Some(vec![7].into()),
+        ..TensorProto::default()
+    };
+    for inputs in [&["x", "w"][..], &["x", "w", "zero"], &["w", "w"], &["x", "w", "zero", "zero"]] {
+        let x = port("x", 2, &["1", "1", "3", "3"]);
+        let nodes = vec![node("ConvInteger", inputs, &["y"])];
+        let constants = vec![byte("w"), byte("zero")];
+        let model = model(17, body(vec![x], constants, nodes, vec![port("y", 6, &[])]));
+        let error = refused(&model);
+        assert!(error.contains("ConvInteger"), "{error}");
+    }
+}
+
 #[test]
 fn names_of_values() {
     let exp = |from: &str, to: &str| node("Exp", &[from], &[to]);

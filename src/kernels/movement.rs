@@ -71,16 +71,23 @@ pub fn pad<T: Element>(
     if len == 0 {
         return;
     }
-    for (row, to) in dst.chunks_exact_mut(last.padded()).enumerate() {
-        let mut left = row;
-        let mut at = Some(offset);
-        for axis in outer.iter().rev() {
-            let source = axis.source(mode, left % axis.padded());
-            left /= axis.padded();
-            // Where another axis is empty, nothing is read and strides are any numbers.
-            let far = |i: usize| (i as isize).wrapping_mul(axis.stride);
-            at = at.zip(source).map(|(at, i)| at.wrapping_add(far(i)));
+    // Where zeros go between elements, rows have one each: those of the axis before are walked.
+    if let (PadCode::Constant, 1, Some((middle, outer))) =
+        (mode, last.extent, outer.split_last().filter(|(middle, _)| middle.extent > 0))
+    {
+        let apart = last.padded();
+        for (row, to) in dst.chunks_exact_mut(middle.padded() * apart).enumerate() {
+            to.fill(value);
+            let Some(at) = place(mode, outer, offset, row) else { continue };
+            let to = to[middle.before * apart + last.before..].iter_mut().step_by(apart);
+            for (i, to) in to.take(middle.extent).enumerate() {
+                *to = src[(at + i as isize * middle.stride) as usize];
+            }
         }
+        return;
+    }
+    for (row, to) in dst.chunks_exact_mut(last.padded()).enumerate() {
+        let at = place(mode, outer, offset, row);
         let Some(at) = at else {
             to.fill(value);
             continue;
@@ -100,6 +107,20 @@ pub fn pad<T: Element>(
             *to = last.source(mode, last.before + last.extent + i).map_or(value, element);
         }
     }
+}
+
+/// Where the source of a row begins, if it has one.
+fn place(mode: PadCode, axes: &[PadAxis], offset: isize, row: usize) -> Option<isize> {
+    let mut left = row;
+    let mut at = Some(offset);
+    for axis in axes.iter().rev() {
+        let source = axis.source(mode, left % axis.padded());
+        left /= axis.padded();
+        // Where another axis is empty, nothing is read and strides are any numbers.
+        let far = |i: usize| (i as isize).wrapping_mul(axis.stride);
+        at = at.zip(source).map(|(at, i)| at.wrapping_add(far(i)));
+    }
+    at
 }
 
 /// `out[i] = start + i * step`; integers wrap.

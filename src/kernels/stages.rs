@@ -124,15 +124,18 @@ impl Vectorized for Chain<'_> {
 }
 
 impl<'a> Stage<'a> {
-    /// The stage of elements that begin so many rows further on.
+    /// The stage of elements that begin so many rows and columns further on.
     #[must_use]
-    pub fn behind(self, rows: usize) -> Self {
+    pub fn behind(self, rows: usize, cols: usize) -> Self {
         match self {
+            Self::MulRow(data) => Self::MulRow(data.get(cols..).unwrap_or(&[])),
+            Self::AddRow(data) => Self::AddRow(data.get(cols..).unwrap_or(&[])),
             Self::Add { data, row_stride } => {
-                Self::Add { data: data.get(rows * row_stride..).unwrap_or(&[]), row_stride }
+                let data = data.get(rows * row_stride + cols..).unwrap_or(&[]);
+                Self::Add { data, row_stride }
             }
             Self::AddQuantized { data, row_stride, grid } => {
-                let data = data.get(rows * row_stride..).unwrap_or(&[]);
+                let data = data.get(rows * row_stride + cols..).unwrap_or(&[]);
                 Self::AddQuantized { data, row_stride, grid }
             }
             other => other,
@@ -254,12 +257,12 @@ pub(in crate::kernels) fn apply<S: Simd, const R: usize, const V: usize, const W
     }
 }
 
-/// Writes `R` rows of `V` vectors of results among rows of `n`.
+/// Writes `R` rows of `V` vectors of results among rows that are `stride` apart.
 #[inline(always)]
 pub(in crate::kernels) fn store<S: Simd, const R: usize, const V: usize, const WHOLE: bool>(
     s: S,
     output: &mut Output<'_>,
-    n: usize,
+    stride: usize,
     (row, col, cols): (usize, usize, usize),
     x: &[[S::F32; V]; R],
 ) {
@@ -267,7 +270,7 @@ pub(in crate::kernels) fn store<S: Simd, const R: usize, const V: usize, const W
     match output {
         Output::F32(c) => {
             for r in 0..R {
-                let c = &mut c[(row + r) * n + col..][..cols];
+                let c = &mut c[(row + r) * stride + col..][..cols];
                 for v in 0..V {
                     if WHOLE {
                         s.store(x[r][v], &mut c[v * S::LANES..]);
@@ -280,7 +283,7 @@ pub(in crate::kernels) fn store<S: Simd, const R: usize, const V: usize, const W
         Output::Quantized(c, to) => {
             let biased = to.biased(s, x.as_flattened());
             for r in 0..R {
-                let c = &mut c[(row + r) * n + col..][..cols];
+                let c = &mut c[(row + r) * stride + col..][..cols];
                 for v in 0..V {
                     // The lowest byte of each lane.
                     let bytes = s.to_bits(biased[r * V + v]);

@@ -158,7 +158,7 @@ fn keep(graph: &Graph, nodes: &[Node], kept: &mut Vec<Kept>) {
             }
             Op::Linear { .. } | Op::Conv(_) if !w => "its weights are not quantized",
             Op::Conv(ref conv) if conv.group > 1 => {
-                "convolutions in groups of several channels are computed in f32"
+                "groups of a few outputs, of which a vector is a part, are faster in f32"
             }
             Op::Linear { .. } | Op::Conv(_) | Op::MatMul | Op::Gemm(_) => {
                 "not eight bits, scales that differ along what is summed over, or sums beyond 32 bits"

@@ -115,6 +115,16 @@ impl Words<'_> {
 pub(crate) trait Field: Sized {
     /// Reads it.
     fn take(words: &mut Words<'_>) -> Self;
+    /// What is read where there is nothing: zeros, and lists without elements.
+    #[inline(always)]
+    fn empty() -> Self {
+        Self::take(&mut Words(&[]))
+    }
+    /// Reads it to where it lies. What is returned may be copied, and a list is large.
+    #[inline(always)]
+    fn read(&mut self, words: &mut Words<'_>) {
+        *self = Self::take(words);
+    }
     /// Writes it.
     #[cfg(feature = "std")]
     fn put(&self, out: &mut Vec<u32>);
@@ -176,12 +186,21 @@ impl<T: Field> Field for Option<T> {
 impl<T: Field, const N: usize> Field for ArrayVec<T, N> {
     #[inline(always)]
     fn take(words: &mut Words<'_>) -> Self {
-        // In place: what `collect` returns is copied.
         let mut fields = Self::new();
-        for _ in 0..(words.next() as usize).min(N) {
-            fields.push(T::take(words));
-        }
+        fields.read(words);
         fields
+    }
+    #[inline(always)]
+    fn empty() -> Self {
+        Self::new()
+    }
+    #[inline(always)]
+    fn read(&mut self, words: &mut Words<'_>) {
+        self.clear();
+        // In place: what `collect` returns is copied.
+        for _ in 0..(words.next() as usize).min(N) {
+            self.push(T::take(words));
+        }
     }
     #[cfg(feature = "std")]
     fn put(&self, out: &mut Vec<u32>) {
@@ -243,6 +262,14 @@ macro_rules! record {
             #[inline(always)]
             fn take(words: &mut $crate::runtime::record::Words<'_>) -> Self {
                 Self { $($field: $crate::runtime::record::Field::take(words),)* }
+            }
+            #[inline(always)]
+            fn empty() -> Self {
+                Self { $($field: $crate::runtime::record::Field::empty(),)* }
+            }
+            #[inline(always)]
+            fn read(&mut self, words: &mut $crate::runtime::record::Words<'_>) {
+                $($crate::runtime::record::Field::read(&mut self.$field, words);)*
             }
             #[cfg(feature = "std")]
             fn put(&self, out: &mut Vec<u32>) {

@@ -30,6 +30,13 @@ impl<'s> Step<'s> {
     pub(crate) fn decode<R: Field>(self) -> (R, Operands<'s>) {
         (R::take(&mut Words(self.words)), self.operands)
     }
+
+    /// [`decode`](Self::decode) to where a record with lists lies, which are not copied then.
+    #[inline(always)]
+    pub(crate) fn read<R: Field>(self, record: &mut R) -> Operands<'s> {
+        record.read(&mut Words(self.words));
+        self.operands
+    }
 }
 
 /// The operands and dimensions of a step.

@@ -11,7 +11,7 @@ use core::array::from_fn;
 
 use arrayvec::ArrayVec;
 
-use super::{Geometry, Window};
+use super::Geometry;
 use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::{
     GemmI8, Output, PREPARED_ROWS, Stage, Way, Windows, Zeros, gemm_i8,
@@ -32,10 +32,11 @@ mod tests;
 const BLOCK: usize = 4 * PREPARED_ROWS;
 /// Bytes of gathered rows that stay in a first-level cache beside the weights.
 const GATHERED: usize = 16 << 10;
-/// A convolution in one group: `y = stages(x_scale w_scale sum((x - x_zero) (w - w_zero)))`.
+/// `y = stages(x_scale w_scale sum((x - x_zero) (w - w_zero)))`: the outputs of a group see its
+/// channels.
 #[derive(Debug)]
 pub struct ConvI8<'a> {
-    /// The sizes.
+    /// The sizes: one group, groups whose outputs are whole panels, or channels by themselves.
     pub geometry: &'a Geometry,
     /// The input, from its first element on.
     pub x: &'a [u8],
@@ -44,7 +45,8 @@ pub struct ConvI8<'a> {
     /// What its bytes stand for; padding is its zero.
     pub x_grid: Grid8,
     /// The weights, as [`pack_quads`](crate::kernels::int8::pack_quads) writes the matrix
-    /// `[kernel.., channels]` by `outputs`, its rows in [runs](conv_runs).
+    /// `[kernel.., channels]` by the outputs of all groups, its rows in [runs](conv_runs); those of
+    /// channels by themselves, as [`pack_pairs`] does.
     pub weights: &'a [u32],
     /// The sum of each column of the weights, those of the padding included.
     pub sums: &'a [i32],
@@ -52,9 +54,9 @@ pub struct ConvI8<'a> {
     pub scales: &'a [f32],
     /// The zero point of each column, those of the padding included; without, they are zero.
     pub zeros: Option<&'a [i32]>,
-    /// What is done to each element. Matrices are `[batch, output.., outputs]`.
+    /// What is done to each element. Matrices are `[batch, output.., groups, outputs]`.
     pub stages: &'a [Stage<'a>],
-    /// The result, `[batch, output.., outputs]`.
+    /// The result, `[batch, output.., groups, outputs]`.
     pub output: Output<'a>,
     /// Room for the image and for gathered rows: [`conv_i8_len`] bytes.
     pub room: &'a mut [u8],
@@ -62,13 +64,35 @@ pub struct ConvI8<'a> {
     pub scratch: &'a mut [u32],
 }
 
+/// How many groups are computed as one, whose weights are zero where a channel is of another of
+/// them: as few as make whole panels of outputs, since a panel is multiplied as a whole. `None`
+/// where that is so much more to multiply that `f32` is faster.
+pub fn groups_together(groups: usize, outputs: usize) -> Option<usize> {
+    const MOST: usize = 4;
+    (1..=groups.min(MOST)).find(|together| {
+        groups.is_multiple_of(*together)
+            && (*together == groups || (together * outputs).is_multiple_of(PANEL))
+    })
+}
+
+/// Whether there is a way for such groups: channels and outputs are those of each.
+pub fn takes_groups(groups: usize, channels: usize, outputs: usize) -> bool {
+    channels == 1 && outputs == 1 || groups_together(groups, outputs).is_some()
+}
+
+/// Whether each channel is a group that has one output.
+pub fn are_alone(geometry: &Geometry) -> bool {
+    geometry.groups > 1 && geometry.channels == 1 && geometry.outputs == 1
+}
+
 /// Bytes of a window that lie one behind the other: those of its last axis where nothing is between
 /// them, else the channels of a tap. A run is padded to whole quads.
-fn run(window: &Window, channels: usize) -> (usize, usize) {
+fn run(geometry: &Geometry) -> (usize, usize) {
+    let Geometry { window, groups, channels, .. } = geometry;
     match window.kernel[2] {
         0 => (0, 0),
-        taps if taps == 1 || window.dilation[2] == 1 => (taps * channels, 1),
-        taps => (channels, taps),
+        taps if taps == 1 || *groups == 1 && window.dilation[2] == 1 => (taps * channels, 1),
+        taps => (*channels, taps),
     }
 }
 
@@ -81,7 +105,7 @@ pub fn conv_runs(geometry: &Geometry) -> Option<[usize; 3]> {
     let Geometry { window, channels, .. } = geometry;
     let [d, h, taps] = window.kernel;
     taps.checked_mul(*channels)?;
-    let (run, runs) = run(window, *channels);
+    let (run, runs) = run(geometry);
     let runs = d.checked_mul(h)?.checked_mul(runs)?;
     let padded = run.checked_next_multiple_of(QUAD)?;
     runs.checked_mul(padded)?;
@@ -91,11 +115,11 @@ pub fn conv_runs(geometry: &Geometry) -> Option<[usize; 3]> {
 /// Bytes of room that a [`ConvI8`] takes; they grow with the output. `None` if nothing can hold
 /// them.
 pub fn conv_i8_len(geometry: &Geometry) -> Option<usize> {
-    if geometry.groups > 1 {
-        return geometry.window.rows_len(geometry.groups)?.checked_add(PANEL);
+    let image = geometry.window.rows_len(geometry.groups.checked_mul(geometry.channels)?)?;
+    if are_alone(geometry) {
+        return image.checked_add(PANEL);
     }
     let [_, padded, runs] = conv_runs(geometry)?;
-    let image = geometry.window.rows_len(geometry.channels)?;
     image.checked_add(QUAD)?.checked_add(gathered_len(padded * runs)?)
 }
 
@@ -121,15 +145,15 @@ fn gathered_len(k: usize) -> Option<usize> {
 /// each byte for each tap that sees it. No allocation.
 pub fn conv_i8<S: Simd>(s: S, level: Level, conv: ConvI8<'_>) {
     let Geometry { window, batch, groups, outputs, channels } = *conv.geometry;
-    if groups > 1 {
-        assert!(channels == 1 && outputs == 1, "groups of several channels");
+    if are_alone(conv.geometry) {
         return depthwise::depthwise(s, conv);
     }
+    assert!(groups == 1 || outputs.is_multiple_of(PANEL), "groups of parts of panels");
     let positions = window.output_len();
     let Some([run, padded, runs]) = conv_runs(conv.geometry) else { return };
     let k = padded * runs;
     let Some(gathered) = gathered_len(k) else { return };
-    if batch * positions * outputs == 0 {
+    if batch * positions * groups * outputs == 0 {
         return;
     }
     let ConvI8 { x, x_strides, x_grid, room, .. } = conv;
@@ -138,6 +162,7 @@ pub fn conv_i8<S: Simd>(s: S, level: Level, conv: ConvI8<'_>) {
         level,
         k,
         n: outputs,
+        all: groups * outputs,
         x_grid,
         weights: conv.weights,
         sums: conv.sums,
@@ -151,7 +176,7 @@ pub fn conv_i8<S: Simd>(s: S, level: Level, conv: ConvI8<'_>) {
         let x = x.get(tensor * x_strides[0]..).unwrap_or(&[]);
         let padding = x_grid.zero as u8;
         let edge = (padding, padded - run);
-        let (data, apart) = image::image(&window, channels, x, &x_strides, edge, room);
+        let (data, apart) = image::image(&window, groups * channels, x, &x_strides, edge, room);
         let [depth, height, cols] = window.output;
         let [planes, lines, taps] = window.kernel;
         let steps: [usize; 3] = from_fn(|d| window.stride[d] * apart[d]);
@@ -166,37 +191,42 @@ pub fn conv_i8<S: Simd>(s: S, level: Level, conv: ConvI8<'_>) {
             run: padded,
         };
         let first = tensor * positions;
-        if Way::new(level, positions).walks() {
-            product.rows(s, first, positions, (data, 0), Some(windows));
-            continue;
-        }
-        // Rows in one piece: where they lie, or gathered.
-        if runs == 1 {
-            for line in 0..depth * height {
-                let [from] = windows.begins(line * cols);
-                let rows = (&data[from..], windows.steps[2]);
-                product.rows(s, first + line * cols, cols, rows, None);
+        for group in 0..groups {
+            let (data, col) = (&data[(group * channels).min(data.len())..], group * outputs);
+            if Way::new(level, positions).walks() {
+                product.rows(s, (first, col), positions, (data, 0), Some(windows));
+                continue;
             }
-            continue;
-        }
-        for row in (0..positions).step_by(block(k)) {
-            let rows = (positions - row).min(block(k));
-            for (i, to) in gathered.chunks_exact_mut(k).enumerate().take(rows) {
-                let [from] = windows.begins(row + i);
-                for (offset, to) in windows.offsets().zip(to.chunks_exact_mut(padded)) {
-                    to.copy_from_slice(&data[from + offset..][..padded]);
+            // Rows in one piece: where they lie, or gathered.
+            if runs == 1 {
+                for line in 0..depth * height {
+                    let [from] = windows.begins(line * cols);
+                    let rows = (&data[from..], windows.steps[2]);
+                    product.rows(s, (first + line * cols, col), cols, rows, None);
                 }
+                continue;
             }
-            product.rows(s, first + row, rows, (gathered, k), None);
+            for row in (0..positions).step_by(block(k)) {
+                let rows = (positions - row).min(block(k));
+                for (i, to) in gathered.chunks_exact_mut(k).enumerate().take(rows) {
+                    let [from] = windows.begins(row + i);
+                    for (offset, to) in windows.offsets().zip(to.chunks_exact_mut(padded)) {
+                        to.copy_from_slice(&data[from + offset..][..padded]);
+                    }
+                }
+                product.rows(s, (first + row, col), rows, (gathered, k), None);
+            }
         }
     }
 }
 
-/// The product of all windows with the weights.
+/// The product of windows with the weights of a group.
 struct Product<'a> {
     level: Level,
     k: usize,
+    /// Outputs of a group, and of all.
     n: usize,
+    all: usize,
     x_grid: Grid8,
     weights: &'a [u32],
     sums: &'a [i32],
@@ -208,29 +238,22 @@ struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// Computes `m` rows from `row` on.
+    /// Computes `m` rows from `row` on, of the group whose first output is `col`.
     fn rows<S: Simd>(
         &mut self,
         s: S,
-        row: usize,
+        (row, col): (usize, usize),
         m: usize,
         (a, a_row_stride): (&[u8], usize),
         windows: Option<Windows>,
     ) {
-        let (n, at) = (self.n, row * self.n);
+        let (n, all, at) = (self.n, self.all, row * self.all + col);
         let mut moved = ArrayVec::<Stage<'_>, MOST_STAGES>::new();
-        if row > 0 {
-            moved.extend(self.stages.iter().map(|stage| match *stage {
-                Stage::Add { data, row_stride } => {
-                    Stage::Add { data: &data[row * row_stride..], row_stride }
-                }
-                Stage::AddQuantized { data, row_stride, grid } => {
-                    Stage::AddQuantized { data: &data[row * row_stride..], row_stride, grid }
-                }
-                stage => stage,
-            }));
+        if at > 0 {
+            moved.extend(self.stages.iter().map(|stage| stage.behind(row, col)));
         }
-        let stages = if row > 0 { &moved[..] } else { self.stages };
+        let stages = if at > 0 { &moved[..] } else { self.stages };
+        let part = at..at + (m - 1) * all + n;
         gemm_i8(
             s,
             self.level,
@@ -242,16 +265,13 @@ impl Product<'_> {
                 a_row_stride,
                 windows,
                 a_grid: self.x_grid,
-                b: self.weights,
-                b_sums: self.sums,
-                b_scale: self.scales,
-                b_zero: Zeros::each(self.zeros),
+                b: &self.weights[self.k / QUAD * col..],
+                b_sums: &self.sums[col..],
+                b_scale: &self.scales[col..],
+                b_zero: Zeros::each(self.zeros.map(|zeros| &zeros[col..])),
                 stages,
-                output: match &mut self.output {
-                    Output::F32(y) => Output::F32(&mut y[at..][..m * n]),
-                    Output::Quantized(y, grid) => Output::Quantized(&mut y[at..][..m * n], *grid),
-                    Output::I32(y) => Output::I32(&mut y[at..][..m * n]),
-                },
+                output: self.output.part(part),
+                c_row_stride: all,
                 scratch: self.scratch,
             },
         );

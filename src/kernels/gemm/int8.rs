@@ -49,8 +49,10 @@ pub struct GemmI8<'a> {
     pub b_zero: Zeros<'a>,
     /// What is done to each element, in this order.
     pub stages: &'a [Stage<'a>],
-    /// `C`.
+    /// `C`. Elements between rows are left alone.
     pub output: Output<'a>,
+    /// Elements from a row of `C` to the next, at least `n`.
+    pub c_row_stride: usize,
     /// Room for rows of `A` in another form: [`scratch_len`] words.
     pub scratch: &'a mut [u32],
 }
@@ -294,7 +296,8 @@ impl GemmI8<'_> {
 
     /// Panics where a slice is too short.
     fn check(&self) {
-        let &Self { m, n, k, .. } = self;
+        let &Self { m, n, k, c_row_stride, .. } = self;
+        assert!(c_row_stride >= n || m == 1, "rows of C overlap");
         let cols = n.next_multiple_of(PANEL);
         self.check_rows();
         assert!(packed_quads_len(k, n).is_some_and(|len| self.b.len() >= len), "B is too short");
@@ -306,11 +309,11 @@ impl GemmI8<'_> {
             Output::F32(c) => c.len(),
             Output::Quantized(c, _) => c.len(),
             Output::I32(c) => {
-                assert!(c.len() >= extent(m, n, n), "C is too short");
+                assert!(c.len() >= extent(m, c_row_stride, n), "C is too short");
                 return;
             }
         };
-        assert!(len >= extent(m, n, n), "C is too short");
+        assert!(len >= extent(m, c_row_stride, n), "C is too short");
         assert!(self.b_scale.len() >= cols, "too few scales");
         for stage in self.stages {
             let long = match *stage {

@@ -3,6 +3,7 @@
 use crate::graph::dim::product;
 use crate::graph::ops::{Binary, Given, QuantizedConv, QuantizedLinear, QuantizedMatMul};
 use crate::graph::{Dim, Op, ValueId};
+use crate::kernels::conv::int8::takes_groups;
 use crate::tensor::DType;
 
 use super::super::call::{Call, Imported};
@@ -62,11 +63,17 @@ pub(super) fn matmul_integer(call: &mut Call) -> Imported {
 pub(super) fn conv_integer(call: &mut Call) -> Imported {
     let (x, w) = (call.input(0)?, call.input(1)?);
     let zeros = [call.optional(2), call.optional(3)];
-    if call.shape(w).len() > 2 && takes_integers(call, [x, w], zeros, &call.shape(w)[0]) {
-        let window = convolution_of(call, x, w)?;
-        // Or each channel by itself, with one output.
-        let (weights, group) = (call.shape(w), Dim::Fixed(window.group as i64));
-        if window.group == 1 || weights[1].is(1) && weights[0] == group {
+    let weights = call.shape(w);
+    if weights.len() < 3 {
+        return call.fail(format!("weights {} are no windows", call.show(&weights)));
+    }
+    let window = convolution_of(call, x, w)?;
+    if takes_integers(call, [x, w], zeros, &weights[0]) {
+        let fixed = |i: usize| weights[i].fixed().and_then(|n| usize::try_from(n).ok());
+        let group = window.group.max(1);
+        if let (Some(outputs), Some(channels)) = (fixed(0), fixed(1))
+            && takes_groups(group, channels, outputs / group)
+        {
             let op = QuantizedConv { window, stages: Vec::new(), given: Given::Sums };
             let operands = [Some(x), None, zeros[0], Some(w), None, zeros[1]];
             return Ok(vec![call.first(Op::QuantizedConv(op), &operands)?]);

@@ -2,20 +2,21 @@
 
 use crate::graph::ops::{Activation, Conv, Pad, PadMode};
 use crate::graph::{Dim, Op, ValueId};
+use crate::kernels::conv::int8::takes_groups;
 
 use super::super::pattern::Scope;
 use super::dequantized;
 use super::follow::Way;
 use super::linear::{Form, Product, epilogue, sums_fit, weights};
 
-/// A convolution of two dequantized operands, in one group or of each channel by itself.
+/// A convolution of two dequantized operands.
 pub(super) fn of_dequantized(scope: &mut Scope<'_>, i: usize) -> Option<Product> {
     let node = scope.node(i);
     let Op::Conv(conv) = &node.op else { return None };
     if conv.group > 1 {
-        // With one output each.
         let w = scope.shape(node.inputs[1]?);
-        if !w[1].is(1) || w[0].fixed() != i64::try_from(conv.group).ok() {
+        let fixed = |dim: &Dim| dim.fixed().and_then(|n| usize::try_from(n).ok());
+        if !takes_groups(conv.group, fixed(&w[1])?, fixed(&w[0])? / conv.group) {
             return None;
         }
     }

@@ -117,13 +117,14 @@ impl Way {
         Some(())
     }
 
-    /// Adds a constant row, or a value of the result's shape.
+    /// Adds a constant number or row, or a value of the result's shape.
     pub(super) fn add(&mut self, scope: &mut Scope<'_>, v: ValueId) -> Option<()> {
         if !scope.is_f32(v) {
             return None;
         }
-        if scope.constant(v).is_some() {
-            return self.constant(scope, v, Stage::Plus, Stage::AddRow);
+        let constant = scope.constant(v).is_some();
+        if constant && self.constant(scope, v, Stage::Plus, Stage::AddRow).is_some() {
+            return Some(());
         }
         if !scope.same_shape(v, self.y) {
             return None;

@@ -25,7 +25,6 @@ pub(super) fn tabulate(scope: &mut Scope<'_>, i: usize) -> Option<()> {
     if !matches!(scope.node(i).op, Op::QuantizeLinear(_)) {
         return None;
     }
-    Quantized::of(scope.graph, scope.node(i))?.grid(scope.graph)?;
     let mut function = Function::default();
     function.add(scope, i)?;
     // The value that was made last may be a function of the others.
@@ -83,9 +82,13 @@ impl Function {
             }
             let operands = match node.op {
                 Op::Unary(_) | Op::Binary(_) => &node.inputs[..],
-                Op::QuantizeLinear(_) => &node.inputs[..1],
+                Op::QuantizeLinear(_) => {
+                    Quantized::of(scope.graph, node)?.grid(scope.graph)?;
+                    &node.inputs[..1]
+                }
                 _ => return None,
             };
+            let before = pending.len();
             for v in operands {
                 let v = (*v)?;
                 match scope.constant(v) {
@@ -93,6 +96,10 @@ impl Function {
                     Some(_) => return None,
                     None => pending.push(scope.maker(v)?),
                 }
+            }
+            // What is computed from constants alone is no function of a byte.
+            if pending.len() == before {
+                return None;
             }
         }
         Some(())
@@ -136,8 +143,10 @@ impl Function {
             let node = scope.node(*i);
             let operand = |v: &Option<ValueId>| {
                 let v = (*v)?;
-                let scalar = |c: &Tensor| Tensor::from_bytes(c.dtype(), &[], c.bytes());
-                values.get(&v).cloned().or_else(|| scope.constant(v).map(scalar))
+                let scalar = |c: &Tensor| {
+                    (c.len() == 1).then(|| Tensor::from_bytes(c.dtype(), &[], c.bytes()))
+                };
+                values.get(&v).cloned().or_else(|| scalar(scope.constant(v)?))
             };
             let operands: Vec<Option<Tensor>> = node.inputs.iter().map(operand).collect();
             let alike = |q: &Quantization| Quantization { axis: 0, ..*q };

@@ -2,7 +2,8 @@
 //!
 //! `DequantizeLinear` and an operator that moves elements change places; behind it, the
 //! `QuantizeLinear` that gives the integers again is left out. A reshape of integers that keeps
-//! their columns goes before the `QuantizeLinear` that makes them, to the product in front of it.
+//! their columns goes before the `QuantizeLinear` that makes them, to the product in front of it;
+//! so do bounds, which are how exporters write fewer than eight bits.
 
 use std::collections::HashMap;
 
@@ -19,11 +20,11 @@ pub(super) fn integers(graph: &mut Graph) {
     graph.nodes = rewrite(graph, nodes);
     let uses = graph.use_counts();
     let nodes = std::mem::take(&mut graph.nodes);
-    graph.nodes = reshape_first(graph, nodes, &uses);
+    graph.nodes = quantize_last(graph, nodes, &uses);
 }
 
-/// Puts reshapes before what quantizes, where nobody else reads the integers.
-fn reshape_first(graph: &mut Graph, nodes: Vec<Node>, uses: &[u32]) -> Vec<Node> {
+/// Puts reshapes and bounds before what quantizes, where nobody else reads the integers.
+fn quantize_last(graph: &mut Graph, nodes: Vec<Node>, uses: &[u32]) -> Vec<Node> {
     let mut quantizers: HashMap<ValueId, usize> = HashMap::new();
     let mut written: Vec<Option<Node>> = Vec::with_capacity(nodes.len());
     for mut node in nodes {
@@ -32,19 +33,21 @@ fn reshape_first(graph: &mut Graph, nodes: Vec<Node>, uses: &[u32]) -> Vec<Node>
             quantizers.clear();
         }
         for block in node.op.blocks_mut() {
-            block.nodes = reshape_first(graph, std::mem::take(&mut block.nodes), uses);
+            block.nodes = quantize_last(graph, std::mem::take(&mut block.nodes), uses);
         }
         let q = node.inputs.first().copied().flatten();
         let at = q.and_then(|q| quantizers.get(&q).copied());
         let z = node.outputs.first().copied().flatten();
-        if let (Some(at), Some(z)) = (at.filter(|_| keeps_columns(graph, &node)), z)
+        let before = at.and_then(|at| of_numbers(graph, &node, written[at].as_ref()?));
+        if let (Some(at), Some(z), Some(op)) = (at, z, before)
             && let Some(mut quantizer) = written[at].take()
             && let Some(y) = quantizer.inputs[0]
         {
             let fact = Fact { dtype: graph.value(y).dtype, shape: graph.value(z).shape.clone() };
-            let reshaped = graph.add_value(node.name.clone(), &fact);
-            (node.inputs[0], node.outputs[0]) = (Some(y), Some(reshaped));
-            (quantizer.inputs[0], quantizer.outputs[0]) = (Some(reshaped), Some(z));
+            let changed = graph.add_value(node.name.clone(), &fact);
+            node.op = op;
+            (node.inputs[0], node.outputs[0]) = (Some(y), Some(changed));
+            (quantizer.inputs[0], quantizer.outputs[0]) = (Some(changed), Some(z));
             written.push(Some(node));
             node = quantizer;
         }
@@ -58,6 +61,27 @@ fn reshape_first(graph: &mut Graph, nodes: Vec<Node>, uses: &[u32]) -> Vec<Node>
         written.push(Some(node));
     }
     written.into_iter().flatten().collect()
+}
+
+/// What an operator on integers is on the numbers that `quantizer` makes them of.
+fn of_numbers(graph: &Graph, node: &Node, quantizer: &Node) -> Option<Op> {
+    match node.op {
+        _ if keeps_columns(graph, node) => Some(node.op.clone()),
+        Op::Unary(Unary::Clip { min, max }) => {
+            let grid = Quantized::of(graph, quantizer)?.grid(graph)?;
+            let zero = f64::from(grid.zero);
+            // What is no number becomes the zero point, before and behind.
+            let inside = min <= zero && zero <= max;
+            // A bound is an integer of steps, and what is divided by the step again is so near to
+            // it that it is rounded to it.
+            let [least, most] = grid.range().map(f64::from);
+            let number = |q: f64| f64::from((q.clamp(least, most) - zero) as f32 * grid.scale);
+            let (min, max) = (number(min.ceil()), number(max.floor()));
+            let exact = grid.scale.is_normal() && min.is_finite() && max.is_finite();
+            (inside && exact).then_some(Op::Unary(Unary::Clip { min, max }))
+        }
+        _ => None,
+    }
 }
 
 /// Whether a node is a reshape that leaves the last axis as it is.

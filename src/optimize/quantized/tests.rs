@@ -249,6 +249,36 @@ fn a_function_that_is_read_on_its_way_stays() {
     f.becomes(run, &["Chain", "Exp", "Chain", "Chain"]);
 }
 
+/// A grid for each column on the way, and what is computed from constants alone.
+#[test]
+fn what_is_more_than_one_byte_is_no_table() {
+    let (mut f, x) = Formula::of(&[3, 4]);
+    let a = round(&mut f, x, 0.05, 128);
+    let gate = f.unary(Unary::Sigmoid, a);
+    let (scales, zero) = (f.row(4, 0.5), f.graph.add_constant("zeros", Tensor::vector(&[0u8; 4])));
+    let op = Quantization { axis: 1, block: 0, integer: DType::U8 };
+    let gate = f.op(Op::QuantizeLinear(op), &[gate, scales, zero]);
+    let gate = f.op(Op::DequantizeLinear(op), &[gate, scales, zero]);
+    let y = f.mul(a, gate);
+    let y = round(&mut f, y, 0.5, 20);
+    f.output(y);
+    let mut graph = f.graph.clone();
+    run(&mut graph);
+    assert!(!graph.nodes.iter().any(|node| node.op == Op::MapBytes), "{graph}");
+
+    let (mut f, x) = Formula::of(&[1]);
+    let a = round(&mut f, x, 0.05, 128);
+    let one = f.row(1, 0.5);
+    let e = f.unary(Unary::Exp, one);
+    let y = f.mul(a, e);
+    let y = f.unary(Unary::Abs, y);
+    let y = round(&mut f, y, 0.5, 20);
+    f.output(y);
+    let mut graph = f.graph.clone();
+    run(&mut graph);
+    assert!(!graph.nodes.iter().any(|node| node.op == Op::MapBytes), "{graph}");
+}
+
 #[test]
 fn attention_stays_in_integers() {
     for masked in [false, true] {
@@ -425,16 +455,22 @@ fn bounds_within_a_grid_are_kept() {
 }
 
 #[test]
-fn groups_of_convolutions_stay_in_f32() {
+fn groups_are_computed_together_where_that_pays() {
     let (mut f, x) = Formula::of(&[1, 6, 9]);
     let x = round(&mut f, x, 0.05, 128);
     let y = conv(&mut f, x, &[6, 2, 3], 1, 3);
+    f.output(y);
+    f.becomes(run, &["Chain", "QuantizedConv"]);
+
+    let (mut f, x) = Formula::of(&[1, 10, 9]);
+    let x = round(&mut f, x, 0.05, 128);
+    let y = conv(&mut f, x, &[10, 2, 3], 1, 5);
     f.output(y);
     let mut graph = f.graph.clone();
     run(&mut graph);
     let kept = kept(&graph);
     assert_eq!(kept.len(), 1);
-    assert!(kept[0].reason.contains("in groups of several"), "{}", kept[0].reason);
+    assert!(kept[0].reason.contains("a few outputs"), "{}", kept[0].reason);
 }
 
 #[test]
@@ -458,4 +494,32 @@ fn sums_beyond_32_bits_stay_in_f32() {
     let mut graph = f.graph.clone();
     run(&mut graph);
     assert!(!graph.nodes.iter().any(|node| matches!(node.op, Op::QuantizedLinear(_))));
+}
+
+/// Fewer than eight bits are written as bounds of eight.
+#[test]
+fn bounds_of_integers_are_a_stage() {
+    let (mut f, x) = Formula::of(&[3, 16]);
+    let narrow = |f: &mut Formula, x, min, max| {
+        let q = quantize(f, x, 0.25, 2);
+        let q = f.unary(Unary::Clip { min, max }, q);
+        dequantize(f, q, 0.25, 2)
+    };
+    let x = narrow(&mut f, x, f64::NEG_INFINITY, 15.5);
+    let w = weights(&mut f, [16, 16], 1);
+    let y = f.op(Op::MatMul, &[x, w]);
+    let y = narrow(&mut f, y, 0.0, 300.0);
+    f.output(y);
+    let graph = f.becomes(run, &["Chain", "QuantizedLinear"]);
+    let Op::Chain(Chain { stages, .. }) = &graph.nodes[0].op else { panic!() };
+    let bounds = Activation::Clip { min: -0.5, max: 3.25 };
+    assert_eq!(stages[..], [Stage::Activate(bounds)]);
+    let stages = &product(&graph).stages;
+    assert!(matches!(stages[..], [Stage::Round(_)]), "those of the type: {stages:?}");
+
+    // The zero point is not within: what is no number would become another one.
+    let (mut f, x) = Formula::of(&[3, 16]);
+    let y = narrow(&mut f, x, 3.0, 15.0);
+    f.output(y);
+    f.becomes(run, &["Chain", "Clip", "Chain"]);
 }

@@ -5,7 +5,7 @@ use arrayvec::ArrayVec;
 use crate::kernels::Simd;
 use crate::kernels::attention::{self, MASKS, MaskRows, Rows, Unseeing, scratch_len};
 use crate::runtime::check::{Reach, count, require};
-use crate::runtime::record::{Extent, Extents, In, MAX_RANK, Out, Scratch};
+use crate::runtime::record::{Extent, Extents, Field, In, MAX_RANK, Out, Scratch};
 use crate::runtime::step::{Kernel, Operands, Step, kernel};
 
 use super::walk::rows;
@@ -63,11 +63,28 @@ impl RowsRecord {
         Some(len)
     }
 
-    /// The matrix at this place; nothing where there is nothing to read.
-    fn at<'a>(&self, operands: &Operands<'a>, place: usize, is_read: bool) -> Rows<'a> {
+    /// The matrices of the batch; `is_read` where they have elements.
+    #[inline(always)]
+    fn of<'a>(&self, operands: &Operands<'a>, is_read: bool) -> Matrices<'a> {
         let data = operands.read::<f32>(In(self.memory.0));
-        let data = if is_read { &data[place..] } else { &[] };
-        Rows { data, stride: operands.extent(self.row_stride) }
+        Matrices { data, stride: operands.extent(self.row_stride), is_read }
+    }
+}
+
+/// The matrices of a batch.
+#[derive(Clone, Copy)]
+struct Matrices<'a> {
+    data: &'a [f32],
+    stride: usize,
+    is_read: bool,
+}
+
+impl<'a> Matrices<'a> {
+    /// The one at this place; nothing where there is nothing to read.
+    #[inline(always)]
+    fn at(&self, place: usize) -> Rows<'a> {
+        let data = if self.is_read { &self.data[place..] } else { &[] };
+        Rows { data, stride: self.stride }
     }
 }
 
@@ -105,7 +122,8 @@ pub(crate) static ATTENTION_F32: Kernel =
 fn attention_f32<S: Simd>(step: Step<'_>) {
     /// Queries, keys, values and the result, which are walked together with the masks.
     const OPERANDS: usize = 4 + MASKS;
-    let (record, operands) = step.decode::<AttentionRecord>();
+    let mut record = AttentionRecord::empty();
+    let operands = step.read(&mut record);
     let Some(s) = S::from_level(operands.level()) else { return };
     let [queries, keys, size, width] =
         [record.queries, record.keys, record.size, record.width].map(|n| operands.extent(n));
@@ -113,14 +131,19 @@ fn attention_f32<S: Simd>(step: Step<'_>) {
         return;
     }
     let batch = operands.extents(&record.batch);
-    let mut strides: [ArrayVec<isize, MAX_RANK>; OPERANDS] =
-        core::array::from_fn(|_| batch.iter().map(|_| 0).collect());
+    // Filled where they lie: what is returned is copied.
+    let mut strides = [const { ArrayVec::<isize, MAX_RANK>::new_const() }; OPERANDS];
     let mut offsets = [0; OPERANDS];
     let read = [&record.q, &record.k, &record.v].into_iter().map(Some).chain([None]);
     let masks = record.masks.iter().map(|mask| Some(&mask.rows));
     for (o, operand) in read.chain(masks).enumerate() {
-        strides[o] = operands.strides(operand.map_or(&record.y_batch, |rows| &rows.batch));
+        let of = operand.map_or(&record.y_batch, |rows| &rows.batch);
+        strides[o].extend(of.iter().map(|stride| operands.signed(*stride)));
         offsets[o] = operand.map_or(0, |rows| operands.signed(rows.offset));
+    }
+    let of_masks = 4 + record.masks.len();
+    for strides in &mut strides[of_masks..] {
+        strides.extend(batch.iter().map(|_| 0));
     }
     let causal = record.causal.map(|offset| operands.signed(offset));
     let unseeing = match record.unseeing {
@@ -128,26 +151,26 @@ fn attention_f32<S: Simd>(step: Step<'_>) {
         2 => Unseeing::ZeroForNan,
         _ => Unseeing::Nan,
     };
+    let q = record.q.of(&operands, size > 0);
+    let k = record.k.of(&operands, size > 0 && keys > 0);
+    let v = record.v.of(&operands, keys > 0);
     let y = operands.write::<f32>(record.y);
+    let y_stride = operands.extent(record.y_row_stride);
     let scratch = operands.scratch::<f32>(record.scratch);
     let last = batch.last().copied().unwrap_or(1);
     let steps = strides.each_ref().map(|s| s.last().copied().unwrap_or(0));
     let mut packed = None;
+    let mut masks = ArrayVec::<MaskRows<'_>, MASKS>::new();
     rows(&batch, strides.each_ref().map(|s| &s[..]), offsets, |at| {
         for j in 0..last as isize {
             // Without elements to read, strides are any numbers.
             let place = |o: usize| at[o].wrapping_add(j.wrapping_mul(steps[o])) as usize;
             let of_keys = place(1);
-            let masks: ArrayVec<MaskRows<'_>, MASKS> = record
-                .masks
-                .iter()
-                .enumerate()
-                .map(|(m, mask)| MaskRows {
-                    rows: mask.rows.at(&operands, place(4 + m), keys > 0),
-                    spread: mask.spread,
-                    replace: mask.replace,
-                })
-                .collect();
+            masks.clear();
+            for (m, mask) in record.masks.iter().enumerate() {
+                let rows = mask.rows.of(&operands, keys > 0).at(place(4 + m));
+                masks.push(MaskRows { rows, spread: mask.spread, replace: mask.replace });
+            }
             let head = attention::AttentionF32 {
                 queries,
                 keys,
@@ -158,12 +181,12 @@ fn attention_f32<S: Simd>(step: Step<'_>) {
                 masks: &masks,
                 causal,
                 unseeing,
-                q: record.q.at(&operands, place(0), size > 0),
-                k: record.k.at(&operands, of_keys, size > 0 && keys > 0),
+                q: q.at(place(0)),
+                k: k.at(of_keys),
                 by_column: record.by_column,
-                v: record.v.at(&operands, place(2), keys > 0),
+                v: v.at(place(2)),
                 y: &mut y[place(3)..],
-                y_stride: operands.extent(record.y_row_stride),
+                y_stride,
                 scratch: &mut *scratch,
                 // Heads that share keys pack them once.
                 same_keys: packed == Some(of_keys),

@@ -237,14 +237,16 @@ impl LinearI8Record {
 pub(crate) static LINEAR_I8: Kernel = kernel!(LinearI8, LinearI8Record::fits, simd linear_i8);
 
 fn linear_i8<S: Simd>(step: Step<'_>) {
-    let (mut record, operands): (LinearI8Record, _) = step.decode();
+    let mut record = LinearI8Record::empty();
+    let operands = step.read(&mut record);
     let level = operands.level();
     let Some(s) = S::from_level(level) else { return };
     let (m, n, k) = (operands.extent(record.rows), record.n as usize, record.k as usize);
     if m == 0 || n == 0 {
         return;
     }
-    let stages = taken(&mut record.stages, &operands);
+    let mut stages = Stages::new();
+    take_stages(&mut record.stages, &operands, &mut stages);
     let (a, a_row_stride) = record.x.at::<u8>(&operands);
     gemm_i8(
         s,
@@ -263,6 +265,7 @@ fn linear_i8<S: Simd>(step: Step<'_>) {
             b_zero: Zeros::each(record.columns.zero.map(|zero| operands.read(zero))),
             stages: &stages,
             output: given(record.given, record.y, &operands),
+            c_row_stride: n,
             scratch: record.scratch.map_or(&mut [], |scratch| operands.scratch(scratch)),
         },
     );
@@ -314,13 +317,15 @@ impl ChainRecord {
 pub(crate) static CHAIN: Kernel = kernel!(Chain, ChainRecord::fits, simd chain_of);
 
 fn chain_of<S: Simd>(step: Step<'_>) {
-    let (mut record, operands): (ChainRecord, _) = step.decode();
+    let mut record = ChainRecord::empty();
+    let operands = step.read(&mut record);
     let Some(s) = S::from_level(operands.level()) else { return };
     let (rows, n) = (operands.extent(record.rows), operands.extent(record.n));
     if rows == 0 || n == 0 {
         return;
     }
-    let stages = taken(&mut record.stages, &operands);
+    let mut stages = Stages::new();
+    take_stages(&mut record.stages, &operands, &mut stages);
     let (x, x_row_stride) = elements(&record, &operands);
     let output = given(record.given, record.y, &operands);
     chain(s, Chain { rows, n, x, x_row_stride, stages: &stages, output });
@@ -360,17 +365,19 @@ impl SoftmaxI8Record {
 pub(crate) static SOFTMAX_I8: Kernel = kernel!(SoftmaxI8, SoftmaxI8Record::fits, simd softmax_i8);
 
 fn softmax_i8<S: Simd>(step: Step<'_>) {
-    let (SoftmaxI8Record { chain: mut record, room }, operands) = step.decode();
+    let mut record = SoftmaxI8Record::empty();
+    let operands = step.read(&mut record);
     let Some(s) = S::from_level(operands.level()) else { return };
-    let (rows, n) = (operands.extent(record.rows), operands.extent(record.n));
+    let (rows, n) = (operands.extent(record.chain.rows), operands.extent(record.chain.n));
     if rows == 0 || n == 0 {
         return;
     }
-    let stages = taken(&mut record.stages, &operands);
-    let (x, x_row_stride) = elements(&record, &operands);
-    let output = given(record.given, record.y, &operands);
+    let mut stages = Stages::new();
+    take_stages(&mut record.chain.stages, &operands, &mut stages);
+    let (x, x_row_stride) = elements(&record.chain, &operands);
+    let output = given(record.chain.given, record.chain.y, &operands);
     let chain = Chain { rows, n, x, x_row_stride, stages: &stages, output };
-    softmax_chain(s, chain, operands.scratch(room));
+    softmax_chain(s, chain, operands.scratch(record.room));
 }
 
 crate::record! {
@@ -419,19 +426,21 @@ fn given<'s>(given: GivenRecord, y: Out, operands: &Operands<'s>) -> Output<'s> 
     }
 }
 
-/// Stages with their operands.
+/// The stages of a step.
+type Stages<'s> = ArrayVec<Stage<'s>, MOST_STAGES>;
+
+/// Adds stages with their operands to a list, which would be copied if it were returned.
 #[inline(always)]
-fn taken<'s>(
+fn take_stages<'s>(
     stages: &mut ArrayVec<StageRecord, MOST_STAGES>,
     operands: &Operands<'s>,
-) -> ArrayVec<Stage<'s>, MOST_STAGES> {
-    let mut all = ArrayVec::new();
+    to: &mut Stages<'s>,
+) {
     for stage in stages.drain(..) {
         if let Some(stage) = taken_one(stage, operands) {
-            all.push(stage);
+            to.push(stage);
         }
     }
-    all
 }
 
 #[inline(always)]

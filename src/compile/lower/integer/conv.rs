@@ -4,7 +4,9 @@ use crate::graph::dim::{Dim, product};
 use crate::graph::ops::{QuantizedConv, QuantizedLinear};
 use crate::graph::{Node, Tensor};
 use crate::kernels::conv::Geometry;
-use crate::kernels::conv::int8::{conv_i8_len, conv_runs, pack_pairs, packed_pairs_len};
+use crate::kernels::conv::int8::{
+    are_alone, conv_i8_len, conv_runs, groups_together, pack_pairs, packed_pairs_len,
+};
 use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::scratch_len;
 use crate::runtime::KernelId;
@@ -28,16 +30,20 @@ pub(in super::super) fn conv(b: &mut Builder<'_>, node: &Node, op: &QuantizedCon
         return Err("the weights are no window".into());
     };
     let groups = op.window.group.max(1);
-    if groups > 1 && (channels != 1 || n != groups) {
-        return Err("weights of groups of several channels".into());
-    }
-    let geometry = Geometry {
+    let mut geometry = Geometry {
         window: largest(b, &op.window, b.shape(x), b.shape(y)),
         batch: 1,
         groups,
         channels,
         outputs: n / groups,
     };
+    let mut together = 1;
+    if !are_alone(&geometry) {
+        together = groups_together(groups, n / groups).ok_or("groups of a few outputs")?;
+        geometry.groups /= together;
+        geometry.channels *= together;
+        geometry.outputs *= together;
+    }
     let positions: Vec<Dim> = b.shape(y)[2..].to_vec();
     // The columns of the product are channels, so that they lie side by side in the result.
     let space = positions.len();
@@ -45,13 +51,15 @@ pub(in super::super) fn conv(b: &mut Builder<'_>, node: &Node, op: &QuantizedCon
     let (x_memory, x_offset, x_strides) = strided(b, x)?;
     let grid = data_grid(b, node, 0)?;
     let large = "the padded data is too large";
-    let ((w, columns), scratch) = if groups > 1 {
+    let ((w, columns), scratch) = if are_alone(&geometry) {
         (alone(b, node, weights, &geometry)?, 0)
     } else {
         let [run, padded, runs] = conv_runs(&geometry).ok_or(large)?;
-        let matrix = Matrix { k: padded * runs, n, transposed: true, padded: padded != run };
+        let padded_too = padded != run || together > 1;
+        let matrix = Matrix { k: padded * runs, n, transposed: true, padded: padded_too };
         let scratch = scratch_len(b.max_len(&positions), matrix.k).ok_or(large)?;
-        let weights = in_runs(weights, zeros(b, node), channels, [run, padded]);
+        let weights = spread(weights, zeros(b, node), [n / groups, together]);
+        let weights = in_runs(&weights, zeros(b, node), geometry.channels, [run, padded]);
         (packed(b, node, &weights, matrix)?, scratch)
     };
     let stages = stages(b, node, QuantizedLinear::STAGES, &op.stages, |b, v| {
@@ -74,9 +82,9 @@ pub(in super::super) fn conv(b: &mut Builder<'_>, node: &Node, op: &QuantizedCon
         sizes: GeometryRecord {
             window: window(b, &op.window, b.shape(x), b.shape(y))?,
             batch: b.extent(&product(&b.shape(x)[..1])),
-            groups: groups as u32,
-            channels: channels as u32,
-            outputs: (n / groups) as u32,
+            groups: geometry.groups as u32,
+            channels: geometry.channels as u32,
+            outputs: geometry.outputs as u32,
         },
     };
     b.step(KernelId::ConvI8, &record);
@@ -120,6 +128,26 @@ fn alone(
 /// The zero points of the weights of a product.
 fn zeros<'a>(b: &'a Builder<'_>, node: &Node) -> Option<&'a Tensor> {
     optional(node, 5).and_then(|v| b.constant(v))
+}
+
+/// Weights `[n, channels, kernel..]` with the channels of so many groups, each of so many outputs:
+/// weights of other groups are what stands for zero.
+fn spread(weights: &Tensor, zeros: Option<&Tensor>, [outputs, together]: [usize; 2]) -> Tensor {
+    let (bytes, zeros) = (weights.bytes(), zeros.map_or(&[0][..], Tensor::bytes));
+    let mut shape = weights.shape().to_vec();
+    let each: usize = shape[1..].iter().product();
+    shape[1] *= together;
+    let mut spread = Vec::with_capacity(bytes.len() * together);
+    for (j, bytes) in bytes.chunks_exact(each.max(1)).enumerate() {
+        let zero = zeros.get(j % zeros.len().max(1)).copied().unwrap_or(0);
+        for group in 0..together {
+            match group == j / outputs.max(1) % together {
+                true => spread.extend(bytes),
+                false => spread.extend(std::iter::repeat_n(zero, each)),
+            }
+        }
+    }
+    Tensor::from_bytes(weights.dtype(), &shape, &spread)
 }
 
 /// Weights `[n, channels, kernel..]` as `[n, kernel.. * channels]`, each run of so many elements

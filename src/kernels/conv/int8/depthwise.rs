@@ -85,6 +85,7 @@ pub(super) fn depthwise<S: Simd>(s: S, conv: ConvI8<'_>) {
         b_zero: Zeros::None,
         stages,
         output,
+        c_row_stride: groups,
         scratch: &mut [],
     };
     for tensor in 0..batch {

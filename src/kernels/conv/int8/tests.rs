@@ -21,11 +21,12 @@ impl Vectorized for Run<'_> {
     }
 }
 
-/// Exact sums, `[batch, output.., outputs]`, of `x` `[batch, channels, input..]` and `w`
-/// `[outputs, channels, kernel..]`.
+/// Exact sums, `[batch, output.., groups outputs]`, of `x` `[batch, groups channels, input..]` and
+/// `w` `[groups outputs, channels, kernel..]`.
 fn plain(geometry: &Geometry, x: &[i32], w: &[i32]) -> Vec<i32> {
-    let Geometry { window, batch, channels, outputs, .. } = *geometry;
+    let Geometry { window, batch, groups, channels, outputs } = *geometry;
     let (positions, taps) = (window.output_len(), window.kernel_len());
+    let (each, outputs) = (outputs, groups * outputs);
     let three = |i: usize, of: [usize; 3]| [i / (of[1] * of[2]), i / of[2] % of[1], i % of[2]];
     let mut y = Vec::new();
     for i in 0..batch * positions * outputs {
@@ -38,7 +39,8 @@ fn plain(geometry: &Geometry, x: &[i32], w: &[i32]) -> Vec<i32> {
             let (Some(d), Some(h), Some(w_at)) = (place(0), place(1), place(2)) else { continue };
             for c in 0..channels {
                 let [_, height, width] = window.input;
-                let from = (tensor * channels + c) * window.input_len();
+                let channel = output / each * channels + c;
+                let from = (tensor * groups * channels + channel) * window.input_len();
                 let x = x[from + (d * height + h) * width + w_at];
                 sum += x * w[(output * channels + c) * taps + t];
             }
@@ -131,14 +133,17 @@ fn sums_are_exact() {
                     + 1
             });
         }
-        let (channels, outputs) = (1 + rng.below(21), 1 + rng.below(40));
-        let geometry = Geometry { window, batch: rng.below(3), groups: 1, channels, outputs };
+        let groups = [1, 1, 2, 3][rng.below(4)];
+        let channels = 1 + rng.below(21);
+        let outputs = if groups > 1 { PANEL * (1 + rng.below(2)) } else { 1 + rng.below(40) };
+        let geometry = Geometry { window, batch: rng.below(3), groups, channels, outputs };
+        let (all, outputs) = (groups * channels, groups * outputs);
         let (len, taps) = (window.input_len(), window.kernel_len());
         let signed = rng.below(2) == 1;
         let zero = if signed { rng.below(256) as i32 - 128 } else { rng.below(256) as i32 };
         let grid = Grid8 { scale: 0.5, zero, signed };
         let mut bytes = |n: usize| (0..n).map(|_| rng.next() as u8).collect::<Vec<u8>>();
-        let x = bytes(geometry.batch * channels * len);
+        let x = bytes(geometry.batch * all * len);
         // What lies behind the data, too short for a word.
         let behind = bytes(i % 4);
         let w = bytes(outputs * channels * taps);
@@ -179,15 +184,14 @@ fn sums_are_exact() {
         padded.resize(cols, 0);
         let beside: Vec<u8> = (0..x.len())
             .map(|j| {
-                let (tensor, position, channel) =
-                    (j / channels / len, j / channels % len, j % channels);
-                x[(tensor * channels + channel) * len + position]
+                let (tensor, position, channel) = (j / all / len, j / all % len, j % all);
+                x[(tensor * all + channel) * len + position]
             })
             .collect();
         let beside = [beside, behind].concat();
         let [_, h, w] = window.input;
-        let apart = [channels * len, len, h * w, w, 1];
-        let near = [channels * len, 1, h * w * channels, w * channels, channels];
+        let apart = [all * len, len, h * w, w, 1];
+        let near = [all * len, 1, h * w * all, w * all, all];
         for level in levels_and_beyond() {
             for (x, x_strides) in [(&x, apart), (&beside, near)] {
                 let mut y = vec![7; want.len()];

@@ -143,7 +143,7 @@ impl Finish<'_, '_> {
                 for v in 0..V {
                     s.i32_store(exact[r][v], &mut lanes[v * S::LANES..]);
                 }
-                c[(row + r) * gemm.n + col..][..cols].copy_from_slice(&lanes[..cols]);
+                c[(row + r) * gemm.c_row_stride + col..][..cols].copy_from_slice(&lanes[..cols]);
             }
             return;
         }
@@ -156,7 +156,7 @@ impl Finish<'_, '_> {
             }
         }
         apply::<S, R, V, WHOLE>(s, gemm.stages, (row, col, cols), &mut x);
-        store::<S, R, V, WHOLE>(s, &mut gemm.output, gemm.n, (row, col, cols), &x);
+        store::<S, R, V, WHOLE>(s, &mut gemm.output, gemm.c_row_stride, (row, col, cols), &x);
     }
 }
 

@@ -138,6 +138,7 @@ impl Case {
             b_zero: self.zeros(),
             stages,
             output,
+            c_row_stride: self.n,
             scratch: &mut scratch,
         };
         dispatch(level, Run(level, way, gemm));

@@ -4,24 +4,29 @@ use arrayvec::ArrayVec;
 
 use crate::kernels::Simd;
 use crate::kernels::conv::Geometry;
-use crate::kernels::conv::int8::{ConvI8, conv_i8, conv_i8_len, conv_runs, packed_pairs_len};
+use crate::kernels::conv::int8::{
+    ConvI8, are_alone, conv_i8, conv_i8_len, conv_runs, packed_pairs_len,
+};
+use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::scratch_len;
 use crate::kernels::stages::MOST_STAGES;
 use crate::runtime::check::{Reach, count, require};
-use crate::runtime::record::{Extent, In, Out, Scratch};
+use crate::runtime::record::{Extent, Field, In, Out, Scratch};
 use crate::runtime::step::{Kernel, Step, kernel};
 
 use super::super::direct::input_fits;
 use super::super::window::GeometryRecord;
 use super::{
-    ColumnsRecord, GivenRecord, GridRecord, StageRecord, given, room_fits, stages_fit, taken,
+    ColumnsRecord, GivenRecord, GridRecord, StageRecord, Stages, given, room_fits, stages_fit,
+    take_stages,
 };
 
 crate::record! {
-    /// A convolution of an input under strides, in one group or of each channel by itself. Weights
-    /// of one group are the matrix `[kernel.., channels]` by outputs, in runs, in quads of rows and
-    /// panels of 16 columns; those of channels by themselves are pairs of taps in panels of 16
-    /// channels. The result and the matrices of stages are `[batch, output.., outputs]`.
+    /// A convolution of an input under strides: in one group, in groups whose outputs are whole
+    /// panels, or of each channel by itself. Weights are the matrix `[kernel.., channels]` by the
+    /// outputs of all groups, in runs, in quads of rows and panels of 16 columns; those of channels
+    /// by themselves are pairs of taps in panels of 16 channels. The result and the matrices of
+    /// stages are `[batch, output.., groups, outputs]`.
     pub(crate) struct ConvI8Record {
         pub(crate) x: In,
         pub(crate) x_offset: Extent,
@@ -43,15 +48,14 @@ impl ConvI8Record {
     fn fits(&self, reach: &Reach<'_>) -> Option<()> {
         let (geometry, [input, output, taps]) = self.sizes.fits(reach)?;
         let Geometry { batch, groups, channels, outputs, .. } = geometry;
-        let alone = groups > 1;
+        let alone = are_alone(&geometry);
         require(channels > 0 && outputs > 0 && groups > 0 && taps > 0)?;
-        // In groups of one channel alone.
-        require(!alone || channels == 1 && outputs == 1)?;
+        require(alone || groups == 1 || outputs.is_multiple_of(PANEL))?;
         count(&[batch, groups, channels, input])?;
         let x = reach.len_as(&self.x, self.grid.dtype())?;
         input_fits(reach, x, self.x_offset, &self.x_strides, &geometry)?;
         self.grid.fits(reach)?;
-        let (columns, rows) = (groups * outputs, count(&[batch, output])?);
+        let (columns, rows) = (count(&[groups, outputs])?, count(&[batch, output])?);
         let scratch = if alone {
             require(self.columns.zero.is_none())?;
             reach.holds::<u32>(&self.w, packed_pairs_len(&geometry.window, groups)?)?;
@@ -74,11 +78,13 @@ impl ConvI8Record {
 pub(crate) static CONV_I8: Kernel = kernel!(ConvI8, ConvI8Record::fits, simd conv_of_i8);
 
 fn conv_of_i8<S: Simd>(step: Step<'_>) {
-    let (mut record, operands): (ConvI8Record, _) = step.decode();
+    let mut record = ConvI8Record::empty();
+    let operands = step.read(&mut record);
     let level = operands.level();
     let Some(s) = S::from_level(level) else { return };
     let geometry = record.sizes.geometry(|e| operands.extent(e));
-    let stages = taken(&mut record.stages, &operands);
+    let mut stages = Stages::new();
+    take_stages(&mut record.stages, &operands, &mut stages);
     conv_i8(
         s,
         level,

@@ -54,7 +54,8 @@ impl MatMulI8Record {
 pub(crate) static MATMUL_I8: Kernel = kernel!(MatMulI8, MatMulI8Record::fits, simd matmul_i8);
 
 fn matmul_i8<S: Simd>(step: Step<'_>) {
-    let (mut record, operands): (MatMulI8Record, _) = step.decode();
+    let mut record = MatMulI8Record::empty();
+    let operands = step.read(&mut record);
     let level = operands.level();
     let Some(s) = S::from_level(level) else { return };
     let product = Product::new(
@@ -72,7 +73,8 @@ fn matmul_i8<S: Simd>(step: Step<'_>) {
     // What turns the bytes of `b` into signed ones, and what that takes off.
     let (flip, moved) = if of_b.signed { (0, 0) } else { (0x80, 128) };
     let (a, b) = (operands.read::<u8>(record.a.memory), operands.read::<u8>(record.b.memory));
-    let stages = taken(&mut record.stages, &operands);
+    let mut stages = Stages::new();
+    take_stages(&mut record.stages, &operands, &mut stages);
     let mut output = given(record.given, record.y, &operands);
     let columns = n.next_multiple_of(PANEL);
     let quads = operands.scratch::<u32>(record.quads);
@@ -91,8 +93,8 @@ fn matmul_i8<S: Simd>(step: Step<'_>) {
             s.vectorize(Pack { b, flip, shape: (k, n), strides, quads, sums });
             packed = Some(at_b);
         }
-        let stages: ArrayVec<Stage<'_>, MOST_STAGES> =
-            stages.iter().map(|stage| stage.behind(i * m)).collect();
+        let mut behind = Stages::new();
+        behind.extend(stages.iter().map(|stage| stage.behind(i * m, 0)));
         gemm_i8(
             s,
             level,
@@ -108,8 +110,9 @@ fn matmul_i8<S: Simd>(step: Step<'_>) {
                 b_sums: sums,
                 b_scale: scales,
                 b_zero: zeros,
-                stages: &stages,
+                stages: &behind,
                 output: output.part(i * m * n..(i + 1) * m * n),
+                c_row_stride: n,
                 scratch,
             },
         );

@@ -105,6 +105,7 @@ impl<'a> Weights<'a> {
             b_zero: Zeros::each(b_zero),
             stages,
             output,
+            c_row_stride: n,
             scratch,
         };
         gemm_i8(s, level, gemm);

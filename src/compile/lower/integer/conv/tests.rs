@@ -16,6 +16,10 @@ fn window(kernel: &[usize], stride: usize, dilation: usize, pads: [usize; 2]) ->
     }
 }
 
+fn in_groups(window: Conv, group: usize) -> Conv {
+    Conv { group, ..window }
+}
+
 fn bytes(dtype: DType, shape: &[usize], seed: usize) -> Tensor {
     let len: usize = shape.iter().product();
     let bytes: Vec<u8> = (0..len).map(|i| (((i + seed) * 40_503) >> 5) as u8).collect();
@@ -38,12 +42,17 @@ fn sums_are_exact_and_rounded_once() {
         (window(&[3], 1, 2, [4, 0]), vec![2, 5, 7], DType::U8, DType::I8),
         (window(&[3, 2], 2, 1, [1, 1]), vec![1, 3, 5, 4], DType::U8, DType::U8),
         (window(&[1], 1, 1, [0, 0]), vec![1, 6, 3], DType::I8, DType::I8),
+        // Groups that are whole panels, those that are so together, and those that are one.
+        (in_groups(window(&[3], 1, 2, [2, 2]), 2), vec![2, 10, 9], DType::U8, DType::U8),
+        (in_groups(window(&[2, 3], 1, 1, [1, 0]), 8), vec![1, 24, 4, 5], DType::I8, DType::I8),
+        (in_groups(window(&[3], 2, 1, [1, 1]), 3), vec![2, 6, 9], DType::U8, DType::I8),
+        (in_groups(window(&[1], 1, 1, [0, 0]), 4), vec![1, 4, 6], DType::I8, DType::U8),
     ];
     for (i, (conv, shape, of_x, of_w)) in cases.into_iter().enumerate() {
-        let outputs = [5, 17, 16][i];
+        let outputs = [5, 17, 16, 32, 64, 15, 16][i];
         let x = bytes(of_x, &shape, i);
         let w_shape: Vec<usize> =
-            [outputs, shape[1]].into_iter().chain(conv.kernel.iter().copied()).collect();
+            [outputs, shape[1] / conv.group].into_iter().chain(conv.kernel.clone()).collect();
         let w = bytes(of_w, &w_shape, 77);
         let (x_zero, w_zeros) = (bytes(of_x, &[], 5), bytes(of_w, &[outputs], 9));
         let operands = [centred(&x, &x_zero.to_f64s()), centred(&w, &w_zeros.to_f64s())];
