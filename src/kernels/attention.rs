@@ -18,8 +18,10 @@ use super::gemm::{Bias, GemmF32, PANEL, gemm_f32};
 use super::pack::{pack_transposed_f32, packed_len};
 use super::simd::{Simd, Vectorized};
 
+mod short;
 mod weigh;
 
+use short::Short;
 use weigh::{Finish, Weigh};
 
 /// Queries whose scores are computed at once: a multiple of the rows of a tile.
@@ -163,6 +165,13 @@ pub fn attention_f32<S: Simd>(s: S, mut a: AttentionF32<'_>) {
     let (tops, sums) = rest[..state].split_at_mut(state / 2);
     let packs = a.queries > FEW && !a.by_column;
     let is_packed = a.same_keys && a.keys <= KEYS;
+    if packs && a.keys <= PANEL {
+        if !is_packed {
+            pack_transposed_f32(s, a.k.after(0), a.size, a.keys, a.k.stride, panels);
+        }
+        s.vectorize(Short { a: &mut a, panel: panels, scores });
+        return;
+    }
     for keys in blocks(a.keys, KEYS, PANEL) {
         if packs && !is_packed {
             let src = a.k.after(keys.start);

@@ -195,7 +195,7 @@ impl Vectorized for Run<'_> {
     }
 }
 
-const SHAPES: [[usize; 4]; 14] = [
+const SHAPES: [[usize; 4]; 17] = [
     [1, 1, 1, 1],
     [1, 70, 25, 33],
     [2, 300, 40, 36],
@@ -206,6 +206,10 @@ const SHAPES: [[usize; 4]; 14] = [
     [24, 128, 4, 4],
     [25, 17, 7, 100],
     [49, 260, 2, 3],
+    // Keys of one panel: several blocks of queries, and rows of every number at their end.
+    [5, 5, 8, 8],
+    [31, 3, 33, 1],
+    [26, 16, 16, 47],
     [3, 7, 0, 4],
     [3, 7, 4, 0],
     [4, 0, 3, 5],
@@ -243,7 +247,7 @@ fn every_form_is_softmax_of_the_scores() {
 
 #[test]
 fn whatever_is_no_number_stays_so() {
-    let shapes = [[1, 9, 4, 4], [4, 40, 5, 18], [5, 300, 8, 8]];
+    let shapes = [[1, 9, 4, 4], [4, 9, 5, 18], [4, 40, 5, 18], [5, 300, 8, 8]];
     for (n, shape) in shapes.into_iter().enumerate() {
         let plain = Case::new(shape, 50 + n as u64);
         for unseeing in [Unseeing::Nan, Unseeing::Zero, Unseeing::ZeroForNan] {
