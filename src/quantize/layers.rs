@@ -312,7 +312,11 @@ impl Layer {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message;
+
+    use super::super::model::raw;
     use super::*;
+    use crate::onnx::proto::ModelProto;
 
     #[test]
     fn an_einsum_is_a_product_with_a_matrix_or_not() {
@@ -335,5 +339,38 @@ mod tests {
         ] {
             assert_eq!(of(equation), expected, "{equation}");
         }
+    }
+
+    #[test]
+    fn groups_of_a_few_outputs_stay_in_float() {
+        let layer_of = |group: i64, shape: [usize; 3], mode: Mode| {
+            let attribute = AttributeProto { name: "group".into(), i: group, ..Default::default() };
+            let bytes: Vec<u8> = [1.0f32.to_le_bytes()].repeat(shape.iter().product()).concat();
+            let dims = shape.map(|n| n as i64);
+            let graph = GraphProto {
+                initializer: vec![raw("w", 1, &dims, &bytes)],
+                node: vec![NodeProto {
+                    op_type: "Conv".into(),
+                    input: vec!["x".into(), "w".into()],
+                    output: vec!["y".into()],
+                    attribute: vec![attribute],
+                    ..Default::default()
+                }],
+                ..Default::default()
+            };
+            let proto = ModelProto { graph: Some(graph), ..Default::default() };
+            let model = Model::from_bytes(&proto.encode_to_vec()).expect("a model");
+            let constants = Constants::new(&model);
+            described(constants.node(0), 0, Kind::Conv, &constants, mode).map(|_| ())
+        };
+        for mode in [Mode::Static, Mode::Dynamic] {
+            let error = layer_of(5, [10, 2, 3], mode).expect_err("two outputs a group");
+            assert!(error.contains("groups of a few outputs"), "{error}");
+            // One group, groups that fill a panel together, and channels by themselves.
+            for (group, shape) in [(1, [10, 10, 3]), (4, [32, 8, 3]), (5, [5, 1, 3])] {
+                assert_eq!(layer_of(group, shape, mode), Ok(()), "{group} groups");
+            }
+        }
+        assert_eq!(layer_of(5, [10, 2, 3], Mode::Weights), Ok(()));
     }
 }
