@@ -6,7 +6,7 @@ use super::constants::Constants;
 use super::model::{Model, node_name};
 use super::options::{Mode, Options};
 use crate::graph::Tensor;
-use crate::kernels::conv::int8::takes_groups;
+use crate::graph::ops::QuantizedConv;
 use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto};
 use crate::tensor::DType;
 
@@ -251,7 +251,7 @@ fn described(
     }
     if kind == Kind::Conv && mode != Mode::Weights {
         let group = int(node, "group").and_then(|n| usize::try_from(n).ok()).unwrap_or(1).max(1);
-        if !takes_groups(group, shape[1], shape[0] / group) {
+        if !QuantizedConv::takes_groups(group, shape[1], shape[0] / group) {
             let why = "has groups of a few outputs, which are faster in f32: choose weights alone";
             return Err(why.to_owned());
         }

@@ -64,22 +64,6 @@ pub struct ConvI8<'a> {
     pub scratch: &'a mut [u32],
 }
 
-/// How many groups are computed as one, whose weights are zero where a channel is of another of
-/// them: as few as make whole panels of outputs, since a panel is multiplied as a whole. `None`
-/// where that is so much more to multiply that `f32` is faster.
-pub fn groups_together(groups: usize, outputs: usize) -> Option<usize> {
-    const MOST: usize = 4;
-    (1..=groups.min(MOST)).find(|together| {
-        groups.is_multiple_of(*together)
-            && (*together == groups || (together * outputs).is_multiple_of(PANEL))
-    })
-}
-
-/// Whether there is a way for such groups: channels and outputs are those of each.
-pub fn takes_groups(groups: usize, channels: usize, outputs: usize) -> bool {
-    channels == 1 && outputs == 1 || groups_together(groups, outputs).is_some()
-}
-
 /// Whether each channel is a group that has one output.
 pub fn are_alone(geometry: &Geometry) -> bool {
     geometry.groups > 1 && geometry.channels == 1 && geometry.outputs == 1

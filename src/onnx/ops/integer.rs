@@ -3,7 +3,6 @@
 use crate::graph::dim::product;
 use crate::graph::ops::{Binary, Given, QuantizedConv, QuantizedLinear, QuantizedMatMul};
 use crate::graph::{Dim, Op, ValueId};
-use crate::kernels::conv::int8::takes_groups;
 use crate::tensor::DType;
 
 use super::super::call::{Call, Imported};
@@ -72,7 +71,7 @@ pub(super) fn conv_integer(call: &mut Call) -> Imported {
         let fixed = |i: usize| weights[i].fixed().and_then(|n| usize::try_from(n).ok());
         let group = window.group.max(1);
         if let (Some(outputs), Some(channels)) = (fixed(0), fixed(1))
-            && takes_groups(group, channels, outputs / group)
+            && QuantizedConv::takes_groups(group, channels, outputs / group)
         {
             let op = QuantizedConv { window, stages: Vec::new(), given: Given::Sums };
             let operands = [Some(x), None, zeros[0], Some(w), None, zeros[1]];

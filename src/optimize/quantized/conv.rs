@@ -1,8 +1,7 @@
 //! Convolutions of dequantized values.
 
-use crate::graph::ops::{Activation, Conv, Pad, PadMode};
+use crate::graph::ops::{Activation, Conv, Pad, PadMode, QuantizedConv};
 use crate::graph::{Dim, Op, ValueId};
-use crate::kernels::conv::int8::takes_groups;
 
 use super::super::pattern::Scope;
 use super::dequantized;
@@ -16,7 +15,7 @@ pub(super) fn of_dequantized(scope: &mut Scope<'_>, i: usize) -> Option<Product>
     if conv.group > 1 {
         let w = scope.shape(node.inputs[1]?);
         let fixed = |dim: &Dim| dim.fixed().and_then(|n| usize::try_from(n).ok());
-        if !takes_groups(conv.group, fixed(&w[1])?, fixed(&w[0])? / conv.group) {
+        if !QuantizedConv::takes_groups(conv.group, fixed(&w[1])?, fixed(&w[0])? / conv.group) {
             return None;
         }
     }

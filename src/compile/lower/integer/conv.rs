@@ -4,9 +4,7 @@ use crate::graph::dim::{Dim, product};
 use crate::graph::ops::{QuantizedConv, QuantizedLinear};
 use crate::graph::{Node, Tensor};
 use crate::kernels::conv::Geometry;
-use crate::kernels::conv::int8::{
-    are_alone, conv_i8_len, conv_runs, groups_together, pack_pairs, packed_pairs_len,
-};
+use crate::kernels::conv::int8::{are_alone, conv_i8_len, conv_runs, pack_pairs, packed_pairs_len};
 use crate::kernels::gemm::PANEL;
 use crate::kernels::gemm::int8::scratch_len;
 use crate::runtime::KernelId;
@@ -39,7 +37,8 @@ pub(in super::super) fn conv(b: &mut Builder<'_>, node: &Node, op: &QuantizedCon
     };
     let mut together = 1;
     if !are_alone(&geometry) {
-        together = groups_together(groups, n / groups).ok_or("groups of a few outputs")?;
+        const { assert!(QuantizedConv::PANEL == PANEL) };
+        together = QuantizedConv::groups_together(groups, n / groups).ok_or("too small groups")?;
         geometry.groups /= together;
         geometry.channels *= together;
         geometry.outputs *= together;
