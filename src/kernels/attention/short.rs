@@ -39,6 +39,7 @@ macro_rules! by_rows {
         }
     }};
 }
+
 /// Computes a head with [`PANEL`] keys at most, which are packed.
 pub(super) struct Short<'a, 'b> {
     pub(super) a: &'a mut AttentionF32<'b>,

@@ -132,6 +132,9 @@ fn zeros<'a>(b: &'a Builder<'_>, node: &Node) -> Option<&'a Tensor> {
 /// Weights `[n, channels, kernel..]` with the channels of so many groups, each of so many outputs:
 /// weights of other groups are what stands for zero.
 fn spread(weights: &Tensor, zeros: Option<&Tensor>, [outputs, together]: [usize; 2]) -> Tensor {
+    if together == 1 {
+        return weights.clone();
+    }
     let (bytes, zeros) = (weights.bytes(), zeros.map_or(&[0][..], Tensor::bytes));
     let mut shape = weights.shape().to_vec();
     let each: usize = shape[1..].iter().product();
